@@ -1,0 +1,1 @@
+//! crontab(5) expressions.

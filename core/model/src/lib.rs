@@ -1,0 +1,33 @@
+//! The vocabulary of Tidings and every rule that needs no I/O.
+//!
+//! Everything here is a value or a pure function of values: time and randomness are passed in.
+//! No async, no SQL, no sockets. The modules in reading order:
+
+pub mod id;
+pub mod time;
+
+pub mod state;
+
+pub mod outcome;
+
+pub mod retry;
+
+pub mod settle;
+
+pub mod credential;
+
+pub mod rate;
+
+pub mod cron;
+
+pub mod limits;
+
+pub use credential::{CredentialFacts, CredentialKind};
+pub use id::{
+    AppName, ChannelName, CredentialId, IdempotencyKey, InvalidName, MessageId, Recipient, RunId, ScheduleName,
+    SourceName, TemplateName,
+};
+pub use outcome::Outcome;
+pub use settle::{Attempt, CredentialFate, LaneEffect, OnUnknown, Policy, Settlement};
+pub use state::{Event, Refused, State};
+pub use time::{Clock, Timestamp};

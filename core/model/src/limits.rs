@@ -1,0 +1,53 @@
+//! Every bound of the engine, by its name. A limit that is not here is a limit nobody chose.
+
+use std::time::Duration;
+
+/// Bytes of a name in config.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Bytes of a recipient.
+pub const RECIPIENT_BYTES_MAX: usize = 512;
+/// Bytes of an idempotency key (draft-ietf-httpapi-idempotency-key-header-07 leaves it to the server).
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// Bytes of a message's data, as JSON.
+pub const DATA_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a credential's value.
+pub const CREDENTIAL_BYTES_MAX: usize = 1024;
+/// Bytes of a text kept for people: a provider's answer, a reason.
+pub const DETAIL_BYTES_MAX: usize = 1024;
+/// Bytes of a provider's answer that are read; what is longer is no answer of a send call.
+pub const RESPONSE_BYTES_MAX: usize = 256 * 1024;
+
+/// Changes that the writer takes into one transaction.
+pub const TICK_CHANGES_MAX: usize = 1024;
+/// Changes that wait for the writer before a caller has to.
+pub const WRITER_QUEUE_MAX: usize = 4096;
+/// Messages made due, or expired, in one transaction.
+pub const TICK_PROMOTIONS_MAX: usize = 1024;
+/// Messages claimed for one channel in one transaction.
+pub const TICK_CLAIMS_MAX: u32 = 512;
+/// Stale rows removed in one transaction: small, so that no tick is long.
+pub const PURGE_SLICE_MAX: u32 = 500;
+
+/// Messages under way at once in a channel that does not say.
+pub const IN_FLIGHT_DEFAULT: u32 = 64;
+/// Attempts that count before a message has failed, in a channel that does not say.
+pub const ATTEMPTS_DEFAULT: u32 = 12;
+/// Crashes a message may be in the middle of before it is held.
+pub const RESCUES_MAX: u32 = 3;
+/// Attempts with a template that the provider calls broken, before the message is held: a good template has been
+/// refused in bursts (wechat.md §4, 40037).
+pub const TEMPLATE_TRIES_MAX: u32 = 3;
+/// How long a channel cools when the provider does not say.
+pub const THROTTLE_DEFAULT: Duration = Duration::from_secs(5);
+
+/// Rows of a list in one answer.
+pub const PAGE_ROWS_MAX: u32 = 250;
+/// Messages or credentials in one request.
+pub const BULK_ROWS_MAX: usize = 1000;
+/// Bytes of a request to our API.
+pub const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How long an idempotency key is remembered.
+pub const IDEMPOTENCY_LIFE: Duration = Duration::from_secs(72 * 3600);
+/// How long a used or dropped credential is remembered, so that its value is refused when it comes again.
+pub const CREDENTIAL_MEMORY: Duration = Duration::from_secs(30 * 24 * 3600);

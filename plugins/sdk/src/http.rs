@@ -1,0 +1,97 @@
+//! Requests and responses as values. The engine sends the one and hands over the other.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// The HTTP methods that providers ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// GET
+    Get,
+    /// POST
+    Post,
+}
+
+/// A request to a provider. It may carry a token in its URL or a secret in its body, so `Debug` shows neither.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// Scheme, host, path and query.
+    pub url: String,
+    /// Headers beside those the engine sets (host, length, user agent).
+    pub headers: Vec<(&'static str, String)>,
+    /// The body; empty for none.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// A GET without a body.
+    pub fn get(url: String) -> Request {
+        Request { method: Method::Get, url, headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// A POST with a JSON body, in raw UTF-8: some providers refuse `\uXXXX` (wechat.md §0).
+    pub fn post_json(url: String, body: &Value) -> Request {
+        let headers = vec![("content-type", "application/json; charset=utf-8".to_owned())];
+        Request { method: Method::Post, url, headers, body: body.to_string().into_bytes() }
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = self.url.split('?').next().unwrap_or_default();
+        write!(f, "{:?} {address} ({} bytes)", self.method, self.body.len())
+    }
+}
+
+/// What came back, whole and within the engine's bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Response<'a> {
+    /// The status code.
+    pub status: u16,
+    /// The header `Retry-After` in seconds, where it was sent as a number.
+    pub retry_after_seconds: Option<u32>,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+impl<'a> Response<'a> {
+    /// A response without headers of interest.
+    pub fn new(status: u16, body: &'a [u8]) -> Response<'a> {
+        Response { status, retry_after_seconds: None, body }
+    }
+
+    /// Reads the body as JSON, whatever the content type says, and forgives what providers are known to send: raw
+    /// control characters inside strings and bytes that are not UTF-8 (wechat.md §0). `None` if it is no JSON.
+    pub fn json(&self) -> Option<Value> {
+        if let Ok(value) = serde_json::from_slice(self.body) {
+            return Some(value);
+        }
+        let text: String = String::from_utf8_lossy(self.body)
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        serde_json::from_str(&text).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_hides_its_token_and_its_body() {
+        let request = Request::post_json("https://a.example/send?access_token=TOKEN".into(), &Value::from("SECRET"));
+        let shown = format!("{request:?}");
+        assert_eq!(shown, "Post https://a.example/send (8 bytes)");
+    }
+
+    #[test]
+    fn json_with_raw_control_characters_is_read() {
+        let response = Response::new(200, b"{\"errcode\":0,\"errmsg\":\"o\x01k\n\xff\"}");
+        assert_eq!(response.json().unwrap()["errcode"], 0);
+        assert_eq!(Response::new(200, b"<html>").json(), None);
+    }
+}
