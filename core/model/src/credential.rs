@@ -91,17 +91,23 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn need<'a>(message: i64, recipient: &'a str, scope: &'a str) -> Need<'a, i64> {
+    fn need<'a>(message: usize, recipient: &'a str, scope: &'a str) -> Need<'a, usize> {
         Need { message, recipient, scope }
     }
 
-    fn permit<'a>(credential: i64, recipient: &'a str, scope: Option<&'a str>, end: Option<i64>) -> Permit<'a, i64> {
+    fn permit<'a>(
+        credential: usize,
+        recipient: &'a str,
+        scope: Option<&'a str>,
+        end: Option<i64>,
+    ) -> Permit<'a, usize> {
         Permit { credential, recipient, scope, expires_at: end.map(Timestamp) }
     }
 
     #[test]
     fn the_soonest_to_expire_goes_first() {
-        let permits = [permit(1, "ann", None, None), permit(2, "ann", None, Some(90)), permit(3, "ann", None, Some(50))];
+        let permits =
+            [permit(1, "ann", None, None), permit(2, "ann", None, Some(90)), permit(3, "ann", None, Some(50))];
         let needs = [need(1, "ann", "t"), need(2, "ann", "t"), need(3, "ann", "t"), need(4, "ann", "t")];
         assert_eq!(bind(&needs, &permits), [Some(3), Some(2), Some(1), None]);
     }
@@ -134,18 +140,18 @@ mod tests {
             const WHO: [&str; 3] = ["ann", "ben", "cho"];
             const WHAT: [&str; 3] = ["a", "b", "c"];
             let needs: Vec<_> = needs.iter().enumerate()
-                .map(|(i, (who, what))| need(i as i64, WHO[*who as usize], WHAT[*what as usize])).collect();
+                .map(|(i, (who, what))| need(i, WHO[*who as usize], WHAT[*what as usize])).collect();
             let permits: Vec<_> = permits.iter().enumerate()
-                .map(|(i, (who, what, end))| permit(i as i64, WHO[*who as usize], what.map(|w| WHAT[w as usize]), *end)).collect();
+                .map(|(i, (who, what, end))| permit(i, WHO[*who as usize], what.map(|w| WHAT[w as usize]), *end)).collect();
             let bound = bind(&needs, &permits);
-            let mut used: Vec<i64> = bound.iter().flatten().copied().collect();
+            let mut used: Vec<usize> = bound.iter().flatten().copied().collect();
             let count = used.len();
             used.sort_unstable();
             used.dedup();
             prop_assert_eq!(used.len(), count);
             for (need, bound) in needs.iter().zip(&bound) {
                 match bound {
-                    Some(id) => prop_assert_eq!(permits[*id as usize].recipient, need.recipient),
+                    Some(id) => prop_assert_eq!(permits[*id].recipient, need.recipient),
                     None => prop_assert!(!permits.iter().any(|p| !used.contains(&p.credential)
                         && p.recipient == need.recipient && p.scope.is_none_or(|s| s == need.scope))),
                 }

@@ -133,9 +133,8 @@ pub fn settle(outcome: &Outcome, attempt: &Attempt, policy: &Policy, now: Timest
                 reason: outcome.detail().to_owned(),
             },
         ),
-        Outcome::QuotaExhausted { until, .. } => {
-            decision.stay("quota_exhausted", LaneEffect::Exhausted { until: *until, reason: outcome.detail().to_owned() })
-        }
+        Outcome::QuotaExhausted { until, .. } => decision
+            .stay("quota_exhausted", LaneEffect::Exhausted { until: *until, reason: outcome.detail().to_owned() }),
         Outcome::Halt { reason } => decision.stay("halted", LaneEffect::Halt { reason: reason.clone() }),
         Outcome::Retry { after, .. } => decision.again("retry", *after, attempt.ambiguous),
         Outcome::TemplateBroken { .. } if attempt.number < TEMPLATE_TRIES_MAX => {
@@ -237,24 +236,23 @@ impl Decision<'_> {
     }
 
     fn credential_spent(&self) -> Settlement {
-        if self.attempt.ambiguous {
-            return self.arrived(Some("arrived_before"), None);
+        match self.attempt.credential {
+            None => self.failed("credential_spent"),
+            Some(facts) if self.attempt.ambiguous && facts.kind.proves_use => {
+                self.arrived(Some("arrived_before"), None)
+            }
+            // The last of several uses may have been this message's, or another's.
+            Some(_) if self.attempt.ambiguous => self.lost("credential_spent"),
+            Some(_) => self.another_credential(CredentialFate::Drop, "credential_spent"),
         }
-        self.another_credential(CredentialFate::Drop, "credential_spent")
     }
 
     fn credential_invalid(&self) -> Settlement {
-        let facts = self.attempt.credential;
-        let fate = if facts.is_some_and(|facts| facts.kind.counted_by_provider) {
-            CredentialFate::DropAll
-        } else {
-            CredentialFate::Drop
-        };
+        let Some(facts) = self.attempt.credential else { return self.failed("credential_invalid") };
+        let fate = if facts.kind.counted_by_provider { CredentialFate::DropAll } else { CredentialFate::Drop };
         // "Invalid" clears up an ambiguous try only where the provider says "used" in another word, and only while
         // the credential has not simply grown too old for either word.
-        let told_apart = facts.is_some_and(|facts| {
-            facts.kind.proves_use && facts.expires_at.is_none_or(|expires_at| self.now < expires_at)
-        });
+        let told_apart = facts.kind.proves_use && facts.expires_at.is_none_or(|expires_at| self.now < expires_at);
         if self.attempt.ambiguous && !told_apart {
             return Settlement { credential: fate, ..self.lost("credential_invalid") };
         }
@@ -282,11 +280,7 @@ impl Decision<'_> {
             (Some(due_at), Some(until)) => due_at < until,
             _ => false,
         };
-        if proof || inside_window || self.policy.on_unknown == OnUnknown::Retry {
-            again
-        } else {
-            self.lost("unknown")
-        }
+        if proof || inside_window || self.policy.on_unknown == OnUnknown::Retry { again } else { self.lost("unknown") }
     }
 }
 

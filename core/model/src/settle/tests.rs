@@ -60,6 +60,20 @@ fn used_means_that_the_ambiguous_try_arrived() {
 }
 
 #[test]
+fn used_proves_nothing_for_a_credential_of_several_uses() {
+    let prepay = CredentialKind { uses: 3, proves_use: false, ..FORM_ID };
+    let settlement = decide(Outcome::CredentialSpent { detail: detail() }, attempt(Some(prepay), true));
+    assert_eq!((settlement.to, settlement.reason), (State::Unknown, Some("credential_spent")));
+}
+
+#[test]
+fn a_refused_credential_where_none_was_bound_fails_the_message_instead_of_looping() {
+    for outcome in [Outcome::CredentialSpent { detail: detail() }, Outcome::CredentialInvalid { detail: detail() }] {
+        assert_eq!(decide(outcome, attempt(None, false)).to, State::Failed);
+    }
+}
+
+#[test]
 fn used_before_the_first_try_costs_the_credential_and_not_the_message() {
     let settlement = decide(Outcome::CredentialSpent { detail: detail() }, attempt(Some(FORM_ID), false));
     assert_eq!((settlement.to, settlement.credential), (State::Queued, CredentialFate::Drop));
@@ -199,7 +213,12 @@ proptest! {
         prop_assert_eq!(settlement.due_at.is_some(), settlement.to == State::Scheduled);
         prop_assert_eq!(settlement.reason.is_none(), matches!(outcome, Outcome::Accepted { .. }));
         // A message whose fate is open ends as failed, expired or cancelled only if nothing can have arrived.
-        if may_have_arrived && !matches!(outcome, Outcome::Rejected { .. } | Outcome::RecipientGone { .. }) {
+        let refused_without_credential = kind.is_none()
+            && matches!(outcome, Outcome::CredentialSpent { .. } | Outcome::CredentialInvalid { .. });
+        if may_have_arrived
+            && !refused_without_credential
+            && !matches!(outcome, Outcome::Rejected { .. } | Outcome::RecipientGone { .. })
+        {
             prop_assert!(!matches!(settlement.to, State::Failed | State::Expired));
         }
     }
