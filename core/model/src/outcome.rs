@@ -119,4 +119,23 @@ impl Outcome {
             | Outcome::TemplateBroken { detail } => detail,
         }
     }
+
+    /// The same with its text for people changed: cut, or cleaned of what must not be kept.
+    pub fn map_text(mut self, change: impl FnOnce(String) -> String) -> Outcome {
+        match &mut self {
+            Outcome::Accepted { .. } => {}
+            Outcome::Rejected { reason: text } | Outcome::Halt { reason: text } => *text = change(std::mem::take(text)),
+            Outcome::Duplicate { detail: text }
+            | Outcome::CredentialSpent { detail: text }
+            | Outcome::CredentialInvalid { detail: text }
+            | Outcome::RecipientGone { detail: text }
+            | Outcome::TokenRejected { detail: text }
+            | Outcome::Throttled { detail: text, .. }
+            | Outcome::QuotaExhausted { detail: text, .. }
+            | Outcome::Retry { detail: text, .. }
+            | Outcome::Unknown { detail: text }
+            | Outcome::TemplateBroken { detail: text } => *text = change(std::mem::take(text)),
+        }
+        self
+    }
 }

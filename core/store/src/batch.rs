@@ -1,0 +1,433 @@
+//! What goes into one transaction of the writer, and what comes out of it.
+
+use std::time::Duration;
+
+use tidings_model::rate::{Arrival, Rate};
+use tidings_model::{
+    AppName, CredentialId, Event, IdempotencyKey, MessageId, Recipient, Refused, RunId, ScheduleName, Settlement,
+    SourceName, State, Timestamp,
+};
+
+/// A channel, as the store numbers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelId(pub i64);
+
+/// A template, as the store numbers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TemplateId(pub i64);
+
+/// Everything that happened since the last transaction. The steps are done in the order of the fields.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The present instant.
+    pub now: Timestamp,
+    /// Outcomes of attempts.
+    pub settles: Vec<Settle>,
+    /// Acts of operators.
+    pub operations: Vec<Operation>,
+    /// New messages.
+    pub messages: Vec<NewMessage>,
+    /// New credentials.
+    pub credentials: Vec<NewCredential>,
+    /// Tokens that were fetched, and fetches that were counted.
+    pub tokens: Vec<TokenRow>,
+    /// Channels that were closed, opened, paused or resumed.
+    pub lanes: Vec<LaneRow>,
+    /// Apps that were halted or set going.
+    pub apps: Vec<AppHalt>,
+    /// Schedules whose time came.
+    pub firings: Vec<Firing>,
+    /// Runs that went on or ended.
+    pub runs: Vec<RunProgress>,
+    /// Channels that have room for messages.
+    pub claims: Vec<ClaimRequest>,
+    /// Whether to remove a slice of stale credentials.
+    pub purge_credentials: bool,
+}
+
+/// What one transaction did. Each list answers the list of the same meaning in the batch, in its order.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// For each settle, whether it was applied: a late one, whose generation is over, is not, nor a second one.
+    pub settled: Vec<bool>,
+    /// For each operation, what became of the message.
+    pub operated: Vec<Operated>,
+    /// For each message, what was accepted under its key.
+    pub accepted: Vec<Accepted>,
+    /// For each credential, whether it is new.
+    pub credentials: Vec<CredentialIntake>,
+    /// For each firing, the run that began, if this was the first to fire it.
+    pub fired: Vec<Fired>,
+    /// What was claimed: by channel as they were asked for, and in the order of each queue.
+    pub claimed: Vec<Claimed>,
+    /// The new rate state of each channel that claimed.
+    pub arrivals: Vec<(ChannelId, Arrival)>,
+    /// Stale credentials that were removed unused, and others; full slices mean that there are more.
+    pub purged: (u32, u32),
+    /// Whether a bounded step stopped at its bound: there is more to do at once.
+    pub more: bool,
+    /// When the next message becomes due or runs out of time.
+    pub next_due: Option<Timestamp>,
+}
+
+/// An outcome of one attempt.
+#[derive(Debug, Clone)]
+pub struct Settle {
+    /// The message.
+    pub message: MessageId,
+    /// The generation of the claim.
+    pub generation: i64,
+    /// When the attempt began.
+    pub started_at: Timestamp,
+    /// When its outcome was known.
+    pub ended_at: Timestamp,
+    /// The outcome's name.
+    pub outcome: &'static str,
+    /// What follows.
+    pub settlement: Settlement,
+    /// Whether a crash, not an answer, ended the attempt.
+    pub rescued: bool,
+}
+
+/// An act of an operator on one message.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    /// The message.
+    pub message: MessageId,
+    /// The act: `Cancel`, `Retry`, `Hold` or `Release`.
+    pub event: Event,
+    /// Who and why, for people.
+    pub note: String,
+}
+
+/// What became of an act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operated {
+    /// The message stands there now.
+    Moved(State),
+    /// The table has no such move.
+    Refused(Refused),
+    /// There is no such message, or none any more.
+    NoSuchMessage,
+}
+
+/// A message to accept.
+#[derive(Debug, Clone)]
+pub struct NewMessage {
+    /// Its channel.
+    pub channel: ChannelId,
+    /// Its template.
+    pub template: TemplateId,
+    /// Who is told.
+    pub recipient: Recipient,
+    /// What the template is filled with: a JSON object.
+    pub data: String,
+    /// The caller's key for sending the same request twice.
+    pub key: Option<IdempotencyKey>,
+    /// The fingerprint of the request that carried it.
+    pub body_hash: i64,
+    /// Not before.
+    pub send_at: Option<Timestamp>,
+    /// Not after.
+    pub expires_at: Option<Timestamp>,
+    /// Higher goes first.
+    pub priority: i8,
+    /// The run that made it.
+    pub run: Option<RunId>,
+}
+
+/// What became of a message to accept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is in the store.
+    New(MessageId),
+    /// The same request was accepted before, as this message.
+    Repeat(MessageId),
+    /// The key belongs to another request.
+    KeyTaken(MessageId),
+}
+
+/// A credential to take into the ledger.
+#[derive(Clone)]
+pub struct NewCredential {
+    /// The app it is for.
+    pub app: AppName,
+    /// Its source.
+    pub source: SourceName,
+    /// Whose.
+    pub recipient: Recipient,
+    /// The provider's scope; `None` for any.
+    pub scope: Option<String>,
+    /// What the provider wants to see.
+    pub value: String,
+    /// What makes it the same as another.
+    pub identity: Option<String>,
+    /// Messages it carries.
+    pub uses: u32,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for NewCredential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewCredential").field("app", &self.app).field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+/// What became of a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialIntake {
+    /// It is in the ledger.
+    New(CredentialId),
+    /// It was there before, used or not.
+    Repeated,
+}
+
+/// The token of an app, and how often one was fetched on that day.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenRow {
+    /// The app.
+    pub app: AppName,
+    /// The token; `None` before the first.
+    pub value: Option<String>,
+    /// Rises with each new token.
+    pub generation: i64,
+    /// When it was fetched.
+    pub fetched_at: Option<Timestamp>,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+    /// The provider's day that `fetches` counts.
+    pub day: i64,
+    /// Fetches on that day.
+    pub fetches: u32,
+}
+
+impl std::fmt::Debug for TokenRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenRow")
+            .field("app", &self.app)
+            .field("generation", &self.generation)
+            .field("expires_at", &self.expires_at)
+            .field("fetches", &self.fetches)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a channel takes messages on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChannelState {
+    /// An operator paused it: since when, and the note.
+    pub paused: Option<(Timestamp, String)>,
+    /// The provider wants no more: until when, and what it said.
+    pub closed: Option<(Timestamp, String)>,
+    /// The state of its rate.
+    pub arrival: Arrival,
+}
+
+/// A channel's state to write; its rate is written with the claims instead.
+#[derive(Debug, Clone)]
+pub struct LaneRow {
+    /// The channel.
+    pub channel: ChannelId,
+    /// Its state.
+    pub state: ChannelState,
+}
+
+/// An app's halt to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppHalt {
+    /// The app.
+    pub app: AppName,
+    /// The fingerprint of the settings that were halted.
+    pub fingerprint: String,
+    /// Since when and why; `None` sets it going.
+    pub halted: Option<(Timestamp, String)>,
+}
+
+/// What was decided of a nominal time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It ran.
+    Fired,
+    /// A later one of the same outage ran in its place.
+    Coalesced,
+    /// The run before was still under way.
+    SkippedOverlap,
+    /// Its time passed while nobody was there, and the schedule does not catch up.
+    Missed,
+    /// The schedule was paused.
+    Paused,
+}
+
+impl Verdict {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Fired => "fired",
+            Verdict::Coalesced => "coalesced",
+            Verdict::SkippedOverlap => "skipped_overlap",
+            Verdict::Missed => "missed",
+            Verdict::Paused => "paused",
+        }
+    }
+}
+
+/// A schedule that moved: verdicts for nominal times, and perhaps a run.
+#[derive(Debug, Clone)]
+pub struct Firing {
+    /// The schedule.
+    pub schedule: ScheduleName,
+    /// Its definition, so that a change of it is noticed at the next start.
+    pub definition: String,
+    /// What was decided of each nominal time, in order.
+    pub verdicts: Vec<(Timestamp, Verdict)>,
+    /// The run to begin: its nominal time and its job in words.
+    pub run: Option<(Timestamp, String)>,
+    /// The last nominal time that has a verdict.
+    pub cursor_at: Timestamp,
+    /// The next one.
+    pub next_at: Option<Timestamp>,
+    /// An operator's pause.
+    pub paused: Option<(Timestamp, String)>,
+}
+
+/// What became of a firing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fired {
+    /// Nothing was to run.
+    Nothing,
+    /// This run began.
+    Run(RunId),
+    /// This nominal time had been fired before.
+    Before,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone)]
+pub struct RunProgress {
+    /// The run.
+    pub run: RunId,
+    /// Parts done.
+    pub done: u64,
+    /// Parts in all, where that is known.
+    pub total: Option<u64>,
+    /// `None` while it goes on; then what came of it.
+    pub ended: Option<Result<String, String>>,
+}
+
+/// Room in a channel.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    /// The channel.
+    pub channel: ChannelId,
+    /// At most so many.
+    pub limit: u32,
+    /// The channel's rate, if it has one, and its state.
+    pub rate: Option<(Rate, Arrival)>,
+    /// Which credentials its messages need; `None` for none.
+    pub needs: Option<Needs>,
+}
+
+/// The credentials that the messages of a channel need.
+#[derive(Debug, Clone)]
+pub struct Needs {
+    /// Whose credentials.
+    pub app: AppName,
+    /// Of which sources, and how close to their end they are still bound.
+    pub sources: Vec<SourceRule>,
+    /// What the provider calls each template.
+    pub scopes: Vec<(TemplateId, String)>,
+}
+
+/// A source a channel takes credentials from.
+#[derive(Debug, Clone)]
+pub struct SourceRule {
+    /// The source.
+    pub source: SourceName,
+    /// A credential is not bound within this long of its end.
+    pub margin: Duration,
+}
+
+/// A message that was claimed: one attempt is to be made, and its outcome carries the generation.
+#[derive(Clone)]
+pub struct Claimed {
+    /// The message.
+    pub message: MessageId,
+    /// The fence.
+    pub generation: i64,
+    /// Its channel.
+    pub channel: ChannelId,
+    /// Its template.
+    pub template: TemplateId,
+    /// Who is told.
+    pub recipient: String,
+    /// What the template is filled with: a JSON object.
+    pub data: String,
+    /// Attempts that counted before this one.
+    pub attempts: u32,
+    /// Crashes it was in the middle of.
+    pub rescues: u32,
+    /// Whether an earlier attempt may have arrived.
+    pub ambiguous: bool,
+    /// The first attempt that may have reached the provider; this one if there was none.
+    pub first_try_at: Timestamp,
+    /// Not after.
+    pub expires_at: Option<Timestamp>,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// The credential that is bound to it.
+    pub credential: Option<Bound>,
+}
+
+impl std::fmt::Debug for Claimed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Claimed")
+            .field("message", &self.message)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A credential bound to a message.
+#[derive(Clone)]
+pub struct Bound {
+    /// The credential.
+    pub credential: CredentialId,
+    /// Its source.
+    pub source: String,
+    /// What the provider wants to see.
+    pub value: String,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bound").field("credential", &self.credential).finish_non_exhaustive()
+    }
+}
+
+/// A message that a crash left in the middle of an attempt.
+#[derive(Debug, Clone)]
+pub struct Orphan {
+    /// The message.
+    pub message: MessageId,
+    /// The fence.
+    pub generation: i64,
+    /// Its channel.
+    pub channel: ChannelId,
+    /// Attempts that counted before this one.
+    pub attempts: u32,
+    /// Crashes it was in the middle of before this one.
+    pub rescues: u32,
+    /// Whether an earlier attempt may have arrived.
+    pub ambiguous: bool,
+    /// When the attempt began.
+    pub claimed_at: Timestamp,
+    /// The first attempt that may have reached the provider.
+    pub first_try_at: Timestamp,
+    /// Not after.
+    pub expires_at: Option<Timestamp>,
+    /// The source and the end of its credential.
+    pub credential: Option<(String, Option<Timestamp>)>,
+}

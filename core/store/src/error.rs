@@ -1,0 +1,73 @@
+//! What a caller of the store can act on.
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another engine has the file.
+    #[error("open store `{path}`: {holder} has it; stop that engine first, or give this one another store")]
+    Locked {
+        /// The file.
+        path: String,
+        /// Who has it, as far as it says.
+        holder: String,
+    },
+    /// The file was written by a newer Tidings.
+    #[error("open store `{path}`: its schema is {found}, this program knows {known}; use the newer program")]
+    Newer {
+        /// The file.
+        path: String,
+        /// The schema in the file.
+        found: i64,
+        /// The newest schema of this program.
+        known: i64,
+    },
+    /// A setting that safety depends on could not be made.
+    #[error("open store `{path}`: `{setting}` is `{found}`, and must be `{expected}`")]
+    Unsafe {
+        /// The file.
+        path: String,
+        /// Which.
+        setting: &'static str,
+        /// What it is.
+        found: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// The address of the store is none this program knows.
+    #[error("open store `{url}`: expected `sqlite://FILE`")]
+    Address {
+        /// What was given.
+        url: String,
+    },
+    /// A cursor that no list of ours gave out.
+    #[error("`{0}` is no cursor of this list; begin without one")]
+    Cursor(String),
+    /// What is in the file cannot be read as what it should be.
+    #[error("read store: {0}")]
+    Corrupt(String),
+    /// The file system said no.
+    #[error("{action} `{path}`")]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The database said no.
+    #[error("{action}")]
+    Database {
+        /// What was tried.
+        action: &'static str,
+        /// Why not.
+        source: sqlx::Error,
+    },
+}
+
+impl StoreError {
+    /// Names what was tried when the database said no.
+    pub(crate) fn during(action: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
+        move |source| StoreError::Database { action, source }
+    }
+}

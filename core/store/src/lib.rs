@@ -1,0 +1,27 @@
+//! The only crate that knows SQL.
+//!
+//! All changes go through one [`Writer`]: it takes a [`Batch`] of everything that happened and commits it in one
+//! transaction, so that acknowledging A, accepting B and claiming C share one sync to disk. Readers have connections
+//! of their own and never hold a transaction longer than one answer.
+//!
+//! The store knows no plugins and no config: channels and templates are names to it, and what follows from an outcome
+//! was decided before ([`tidings_model::settle`]).
+
+mod batch;
+mod error;
+mod hash;
+mod read;
+mod sqlite;
+
+pub use batch::{
+    Accepted, AppHalt, Batch, Bound, ChannelId, ChannelState, ClaimRequest, Claimed, Committed, CredentialIntake,
+    Fired, Firing, LaneRow, Needs, NewCredential, NewMessage, Operated, Operation, Orphan, RunProgress, Settle,
+    SourceRule, TemplateId, TokenRow, Verdict,
+};
+pub use error::StoreError;
+pub use hash::fingerprint;
+pub use read::{
+    AttemptRow, Counts, CredentialFilter, CredentialRow, FiringRow, MessageFilter, MessageRow, Page, RunRow,
+    ScheduleRow,
+};
+pub use sqlite::{Ids, Reader, Writer, open};

@@ -1,0 +1,183 @@
+//! What is read: rows for people and for the API, a page at a time, newest first.
+
+use tidings_model::{CredentialId, MessageId, RunId, State, Timestamp};
+
+/// Rows and where to go on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// What to ask for to see the rows after these; `None` at the end.
+    pub next: Option<i64>,
+}
+
+/// Which messages.
+#[derive(Debug, Clone, Default)]
+pub struct MessageFilter {
+    /// In this state.
+    pub state: Option<State>,
+    /// Of this channel.
+    pub channel: Option<String>,
+    /// Of this template.
+    pub template: Option<String>,
+    /// For this recipient.
+    pub recipient: Option<String>,
+    /// Older than this one: a cursor.
+    pub before: Option<i64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A message, for people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MessageRow {
+    /// The message.
+    pub id: MessageId,
+    /// Its channel's name.
+    pub channel: String,
+    /// Its template's name.
+    pub template: String,
+    /// Who is told.
+    pub recipient: String,
+    /// Where it stands.
+    pub state: State,
+    /// Higher goes first.
+    pub priority: i64,
+    /// When it is or was due.
+    pub due_at: Timestamp,
+    /// Attempts that counted.
+    pub attempts: i64,
+    /// Whether an attempt may have arrived.
+    pub ambiguous: bool,
+    /// Not after.
+    pub expires_at: Option<Timestamp>,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// Why it stands there, in a word.
+    pub reason: Option<String>,
+    /// Why, for people.
+    pub detail: Option<String>,
+    /// What the provider calls it.
+    pub provider_id: Option<String>,
+    /// The run that made it.
+    pub run: Option<RunId>,
+    /// What its template is filled with; only when one message is asked for.
+    pub data: Option<String>,
+}
+
+/// An attempt, for people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttemptRow {
+    /// The generation of its claim.
+    pub generation: i64,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When its outcome was known.
+    pub ended_at: Timestamp,
+    /// The outcome's name.
+    pub outcome: String,
+    /// The answer, for people.
+    pub detail: String,
+}
+
+/// Which credentials.
+#[derive(Debug, Clone, Default)]
+pub struct CredentialFilter {
+    /// Of this source.
+    pub source: Option<String>,
+    /// Of this recipient.
+    pub recipient: Option<String>,
+    /// Only those with uses left that no message holds.
+    pub usable: bool,
+    /// Older than this one: a cursor.
+    pub before: Option<i64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A credential, for people: never its value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CredentialRow {
+    /// The credential.
+    pub id: CredentialId,
+    /// The app it is for.
+    pub app: String,
+    /// Its source.
+    pub source: String,
+    /// Whose.
+    pub recipient: String,
+    /// The provider's scope; `None` for any.
+    pub scope: Option<String>,
+    /// Messages it still carries.
+    pub uses_left: i64,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+    /// The message it is bound to.
+    pub bound_to: Option<MessageId>,
+    /// When it was taken in.
+    pub created_at: Timestamp,
+}
+
+/// How many messages of each channel are in each state.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Counts {
+    /// Channel name, state, count.
+    pub messages: Vec<(String, State, i64)>,
+}
+
+/// A schedule, for people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScheduleRow {
+    /// Its name.
+    pub name: String,
+    /// Its definition when it last moved.
+    pub definition: String,
+    /// The last nominal time that has a verdict.
+    pub cursor_at: Timestamp,
+    /// The next one.
+    pub next_at: Option<Timestamp>,
+    /// An operator's pause.
+    pub paused: Option<(Timestamp, String)>,
+    /// Its last run.
+    pub last_run: Option<RunRow>,
+}
+
+/// A run, for people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRow {
+    /// The run.
+    pub id: RunId,
+    /// Its schedule.
+    pub schedule: String,
+    /// The time it was for.
+    pub nominal_at: Timestamp,
+    /// What it does.
+    pub job: String,
+    /// `running`, `done` or `failed`.
+    pub state: &'static str,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Parts done.
+    pub done: i64,
+    /// Parts in all.
+    pub total: Option<i64>,
+    /// What came of it.
+    pub result: Option<String>,
+}
+
+/// What was decided of a nominal time, for people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FiringRow {
+    /// The schedule.
+    pub schedule: String,
+    /// The time.
+    pub nominal_at: Timestamp,
+    /// The verdict.
+    pub verdict: String,
+    /// The run that began.
+    pub run: Option<RunId>,
+}

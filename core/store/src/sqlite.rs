@@ -1,0 +1,283 @@
+//! The SQLite store: opening it, and what is true of every connection to it.
+//!
+//! WAL with `synchronous = FULL`: what was answered survives a power cut. One write connection, on the writer's task;
+//! readers are read-only. Settings are read back, because SQLite ignores an unknown or impossible pragma in silence.
+
+mod claim;
+mod reader;
+mod row;
+mod tally;
+mod tick;
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _};
+use tidings_model::{AppName, ChannelName, TemplateName};
+
+use crate::batch::{AppHalt, ChannelId, ChannelState, Orphan, TemplateId, TokenRow};
+use crate::error::StoreError;
+pub use reader::Reader;
+use tally::Tally;
+
+/// Every schema there was, oldest first: the number in the file is how many of them it has.
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/0001_first.sql")];
+
+/// The release that fixed the corruption after a WAL reset (3.7.0 to 3.51.2 have it).
+const SQLITE_MIN: (u32, u32, u32) = (3, 51, 3);
+
+/// Reader connections: a screen, a script and a list at once.
+const READERS_MAX: u32 = 4;
+
+/// How long a reader waits for a free connection.
+const READER_WAIT: Duration = Duration::from_secs(5);
+
+/// The one way to change the store.
+#[derive(Debug)]
+pub struct Writer {
+    connection: SqliteConnection,
+    tally: Tally,
+    last_message: i64,
+    last_credential: i64,
+    instance: String,
+    /// Held as long as the writer lives: the file is ours.
+    _lock: File,
+}
+
+/// The numbers of names.
+#[derive(Debug, Clone, Default)]
+pub struct Ids {
+    /// Channels.
+    pub channels: HashMap<ChannelName, ChannelId>,
+    /// Templates.
+    pub templates: HashMap<TemplateName, TemplateId>,
+}
+
+/// Opens the store at `sqlite://FILE`, making or upgrading it if need be.
+///
+/// # Errors
+///
+/// [`StoreError::Locked`] if another engine has it, [`StoreError::Newer`] if a newer program wrote it, and
+/// [`StoreError::Unsafe`] if SQLite does not do what safety needs.
+pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
+    let path = file_of(url)?;
+    let lock = take_lock(&path)?;
+    let shown = path.display().to_string();
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(false)
+        .busy_timeout(Duration::from_secs(5))
+        .pragma("cache_size", "-65536")
+        .pragma("temp_store", "MEMORY")
+        .pragma("journal_size_limit", "67108864");
+    let mut connection = options.clone().connect().await.map_err(StoreError::during("open store"))?;
+    check_version(&mut connection, &shown).await?;
+    check_pragma(&mut connection, &shown, "journal_mode", "wal").await?;
+    check_pragma(&mut connection, &shown, "synchronous", "2").await?;
+    migrate(&mut connection, &shown).await?;
+
+    let tally = Tally::load(&mut connection).await?;
+    let last_message = sequence(&mut connection, "message").await?;
+    let last_credential = sequence(&mut connection, "credential").await?;
+    let instance = instance(&mut connection).await?;
+    let pool = SqlitePoolOptions::new()
+        .max_connections(READERS_MAX)
+        .acquire_timeout(READER_WAIT)
+        .connect_with(options.read_only(true).create_if_missing(false).pragma("cache_size", "-4096"))
+        .await
+        .map_err(StoreError::during("open store for reading"))?;
+    let writer = Writer { connection, tally, last_message, last_credential, instance, _lock: lock };
+    Ok((writer, Reader::new(pool)))
+}
+
+impl Writer {
+    /// What tells this store from every other: part of the ids that providers see.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Numbers the names that config defines. A name keeps its number for ever.
+    pub async fn define(
+        &mut self,
+        channels: impl IntoIterator<Item = ChannelName>,
+        templates: impl IntoIterator<Item = TemplateName>,
+    ) -> Result<Ids, StoreError> {
+        let mut ids = Ids::default();
+        for name in channels {
+            let id = number(&mut self.connection, Table::Channel, name.as_str()).await?;
+            ids.channels.insert(name, ChannelId(id));
+        }
+        for name in templates {
+            let id = number(&mut self.connection, Table::Template, name.as_str()).await?;
+            ids.templates.insert(name, TemplateId(id));
+        }
+        Ok(ids)
+    }
+
+    /// What a crash left in the middle of an attempt. Empty after a clean stop.
+    pub async fn orphans(&mut self) -> Result<Vec<Orphan>, StoreError> {
+        row::orphans(&mut self.connection).await
+    }
+
+    /// The state of every channel that has one.
+    pub async fn channel_states(&mut self) -> Result<HashMap<ChannelId, ChannelState>, StoreError> {
+        row::channel_states(&mut self.connection).await
+    }
+
+    /// The token of every app that has one.
+    pub async fn tokens(&mut self) -> Result<HashMap<AppName, TokenRow>, StoreError> {
+        row::tokens(&mut self.connection).await
+    }
+
+    /// The halted apps.
+    pub async fn halts(&mut self) -> Result<HashMap<AppName, AppHalt>, StoreError> {
+        row::halts(&mut self.connection).await
+    }
+
+    /// How many messages of a channel are in a state.
+    pub fn count(&self, channel: ChannelId, state: tidings_model::State) -> i64 {
+        self.tally.count(channel, state)
+    }
+
+    /// Writes what is in the log into the file and lets go of it. Nothing is lost without this call; the next start
+    /// is a little quicker with it.
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.connection.close().await.map_err(StoreError::during("close store"))
+    }
+}
+
+fn file_of(url: &str) -> Result<PathBuf, StoreError> {
+    match url.strip_prefix("sqlite://") {
+        // What is in memory alone is no store.
+        Some(path) if !path.is_empty() && path != ":memory:" => Ok(PathBuf::from(path)),
+        _ => Err(StoreError::Address { url: url.to_owned() }),
+    }
+}
+
+/// One engine per file. The lock stands on a file beside the store, because SQLite's own locks come and go; the kernel
+/// lets go of it when the process ends, however it ends.
+fn take_lock(path: &Path) -> Result<File, StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let shown = name.display().to_string();
+    let file_error = |action| {
+        let path = shown.clone();
+        move |source| StoreError::File { action, path, source }
+    };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&name)
+        .map_err(file_error("open lock"))?;
+    if file.try_lock().is_err() {
+        let mut holder = String::new();
+        // What the holder wrote is a courtesy; the refusal does not depend on it.
+        if file.read_to_string(&mut holder).is_err() || holder.trim().is_empty() {
+            holder = "another process".to_owned();
+        }
+        return Err(StoreError::Locked { path: path.display().to_string(), holder: holder.trim().to_owned() });
+    }
+    file.set_len(0).map_err(file_error("clear lock"))?;
+    file.seek(SeekFrom::Start(0)).map_err(file_error("write lock"))?;
+    writeln!(file, "process {}", std::process::id()).map_err(file_error("write lock"))?;
+    Ok(file)
+}
+
+async fn check_version(connection: &mut SqliteConnection, path: &str) -> Result<(), StoreError> {
+    let found: String = sqlx::query_scalar("SELECT sqlite_version()")
+        .fetch_one(connection)
+        .await
+        .map_err(StoreError::during("ask SQLite for its version"))?;
+    let mut parts = found.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    if version >= SQLITE_MIN {
+        return Ok(());
+    }
+    Err(StoreError::Unsafe { path: path.to_owned(), setting: "SQLite version", found, expected: "3.51.3 or newer" })
+}
+
+async fn check_pragma(
+    connection: &mut SqliteConnection,
+    path: &str,
+    setting: &'static str,
+    expected: &'static str,
+) -> Result<(), StoreError> {
+    let query = match setting {
+        "journal_mode" => "SELECT CAST(journal_mode AS TEXT) FROM pragma_journal_mode",
+        _ => "SELECT CAST(synchronous AS TEXT) FROM pragma_synchronous",
+    };
+    let found: String =
+        sqlx::query_scalar(query).fetch_one(connection).await.map_err(StoreError::during("read back a setting"))?;
+    if found == expected {
+        return Ok(());
+    }
+    Err(StoreError::Unsafe { path: path.to_owned(), setting, found, expected })
+}
+
+async fn migrate(connection: &mut SqliteConnection, path: &str) -> Result<(), StoreError> {
+    let during = || StoreError::during("bring the schema up to date");
+    let found: i64 = sqlx::query_scalar("SELECT user_version FROM pragma_user_version")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(during())?;
+    let known = i64::try_from(MIGRATIONS.len()).expect("there are few migrations");
+    if found > known {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known });
+    }
+    for (version, migration) in (1_i64..).zip(MIGRATIONS).skip(usize::try_from(found).unwrap_or(0)) {
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(during())?;
+        sqlx::raw_sql(*migration).execute(&mut *transaction).await.map_err(during())?;
+        let mark = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {version}"));
+        sqlx::raw_sql(mark).execute(&mut *transaction).await.map_err(during())?;
+        transaction.commit().await.map_err(during())?;
+    }
+    Ok(())
+}
+
+/// The highest id that was ever given out.
+async fn sequence(connection: &mut SqliteConnection, table: &'static str) -> Result<i64, StoreError> {
+    let last: Option<i64> = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = ?1")
+        .bind(table)
+        .fetch_optional(connection)
+        .await
+        .map_err(StoreError::during("read the last id"))?;
+    Ok(last.unwrap_or(0))
+}
+
+async fn instance(connection: &mut SqliteConnection) -> Result<String, StoreError> {
+    let during = || StoreError::during("read the store's name");
+    sqlx::query("INSERT OR IGNORE INTO meta (key, value) VALUES ('instance', lower(hex(randomblob(6))))")
+        .execute(&mut *connection)
+        .await
+        .map_err(during())?;
+    sqlx::query_scalar("SELECT value FROM meta WHERE key = 'instance'").fetch_one(connection).await.map_err(during())
+}
+
+enum Table {
+    Channel,
+    Template,
+}
+
+async fn number(connection: &mut SqliteConnection, table: Table, name: &str) -> Result<i64, StoreError> {
+    let (insert, select) = match table {
+        Table::Channel => {
+            ("INSERT OR IGNORE INTO channel (name) VALUES (?1)", "SELECT id FROM channel WHERE name = ?1")
+        }
+        Table::Template => {
+            ("INSERT OR IGNORE INTO template (name) VALUES (?1)", "SELECT id FROM template WHERE name = ?1")
+        }
+    };
+    let during = || StoreError::during("number a name");
+    sqlx::query(insert).bind(name).execute(&mut *connection).await.map_err(during())?;
+    sqlx::query_scalar(select).bind(name).fetch_one(connection).await.map_err(during())
+}

@@ -1,0 +1,319 @@
+//! Reading for people and for the API: read-only connections, one short statement each, a page at a time.
+
+use std::time::Duration;
+
+use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::{QueryBuilder, Row as _, Sqlite};
+use tidings_model::limits::PAGE_ROWS_MAX;
+use tidings_model::{AppName, CredentialId, MessageId, RunId, State, Timestamp};
+
+use super::row::{instant, noted};
+use crate::error::StoreError;
+use crate::read::{
+    AttemptRow, Counts, CredentialFilter, CredentialRow, FiringRow, MessageFilter, MessageRow, Page, RunRow,
+    ScheduleRow,
+};
+
+/// Reads, and changes nothing. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    pool: SqlitePool,
+}
+
+const MESSAGE: &str =
+    "SELECT m.id, c.name, t.name, m.recipient, m.state, m.priority, m.due_at, m.attempts, m.ambiguous,
+    m.expires_at, m.created_at, m.finished_at, m.reason, m.detail, m.provider_id, m.run_id
+    FROM message AS m JOIN channel AS c ON c.id = m.channel_id JOIN template AS t ON t.id = m.template_id";
+
+const CREDENTIAL: &str =
+    "SELECT id, app, source, recipient, scope, uses_left, expires_at, bound_to, created_at FROM credential WHERE true";
+
+const RUN: &str = "SELECT id, schedule, nominal_at, job, state, started_at, ended_at, done, total, result FROM run";
+
+impl Reader {
+    pub(super) fn new(pool: SqlitePool) -> Reader {
+        Reader { pool }
+    }
+
+    /// One message with its data, and its attempts in order.
+    pub async fn message(&self, id: MessageId) -> Result<Option<(MessageRow, Vec<AttemptRow>)>, StoreError> {
+        let during = || StoreError::during("read a message");
+        let mut query = QueryBuilder::<Sqlite>::new(MESSAGE);
+        query.push(" WHERE m.id = ").push_bind(id.0);
+        let Some(row) = query.build().fetch_optional(&self.pool).await.map_err(during())? else {
+            return Ok(None);
+        };
+        let mut message = message_row(&row)?;
+        message.data = sqlx::query_scalar("SELECT data FROM body WHERE message_id = ?1")
+            .bind(id.0)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(during())?;
+        let attempts = sqlx::query(
+            "SELECT generation, started_at, ended_at, outcome, detail FROM attempt WHERE message_id = ?1 ORDER BY generation",
+        )
+        .bind(id.0)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(during())?
+        .iter()
+        .map(|row| AttemptRow {
+            generation: row.get(0),
+            started_at: Timestamp(row.get(1)),
+            ended_at: Timestamp(row.get(2)),
+            outcome: row.get(3),
+            detail: row.get(4),
+        })
+        .collect();
+        Ok(Some((message, attempts)))
+    }
+
+    /// Messages, newest first.
+    pub async fn messages(&self, filter: &MessageFilter) -> Result<Page<MessageRow>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new(MESSAGE);
+        query.push(" WHERE true");
+        if let Some(state) = filter.state {
+            // A literal, so that the partial index of that state can serve.
+            query.push(format_args!(" AND m.state = {}", state.code()));
+        }
+        if let Some(channel) = &filter.channel {
+            query.push(" AND c.name = ").push_bind(channel);
+        }
+        if let Some(template) = &filter.template {
+            query.push(" AND t.name = ").push_bind(template);
+        }
+        if let Some(recipient) = &filter.recipient {
+            query.push(" AND m.recipient = ").push_bind(recipient);
+        }
+        if let Some(before) = filter.before {
+            query.push(" AND m.id < ").push_bind(before);
+        }
+        let rows = self.newest(query, "m.id", filter.limit).await?;
+        let rows: Vec<MessageRow> = rows.iter().map(message_row).collect::<Result<_, _>>()?;
+        let last = rows.last().map(|row| row.id.0);
+        Ok(page(rows, filter.limit, last))
+    }
+
+    /// Credentials, newest first, without their values.
+    pub async fn credentials(&self, filter: &CredentialFilter) -> Result<Page<CredentialRow>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new(CREDENTIAL);
+        if let Some(source) = &filter.source {
+            query.push(" AND source = ").push_bind(source);
+        }
+        if let Some(recipient) = &filter.recipient {
+            query.push(" AND recipient = ").push_bind(recipient);
+        }
+        if filter.usable {
+            query.push(" AND bound_to IS NULL AND uses_left > 0");
+        }
+        if let Some(before) = filter.before {
+            query.push(" AND id < ").push_bind(before);
+        }
+        let rows = self.newest(query, "id", filter.limit).await?;
+        let rows: Vec<CredentialRow> = rows
+            .iter()
+            .map(|row| CredentialRow {
+                id: CredentialId(row.get(0)),
+                app: row.get(1),
+                source: row.get(2),
+                recipient: row.get(3),
+                scope: row.get(4),
+                uses_left: row.get(5),
+                expires_at: instant(row, 6),
+                bound_to: row.get::<Option<i64>, _>(7).map(MessageId),
+                created_at: Timestamp(row.get(8)),
+            })
+            .collect();
+        let last = rows.last().map(|row| row.id.0);
+        Ok(page(rows, filter.limit, last))
+    }
+
+    /// Everyone with a usable credential of one of these sources, for this scope or any: the audience of a broadcast,
+    /// a page at a time in the order of their names.
+    pub async fn recipients_with_credential(
+        &self,
+        app: &AppName,
+        sources: &[(String, Duration)],
+        scope: &str,
+        now: Timestamp,
+        after: Option<&str>,
+    ) -> Result<Vec<String>, StoreError> {
+        let rules: Vec<(&str, i64)> =
+            sources.iter().map(|(source, margin)| (source.as_str(), now.after(*margin).0)).collect();
+        sqlx::query_scalar(
+            "SELECT DISTINCT c.recipient FROM credential AS c JOIN json_each(?2) AS s ON c.source = s.value ->> 0
+             WHERE c.app = ?1 AND c.bound_to IS NULL AND c.uses_left > 0 AND (c.scope IS NULL OR c.scope = ?3)
+               AND (c.expires_at IS NULL OR c.expires_at > s.value ->> 1) AND c.recipient > ?4
+             ORDER BY c.recipient LIMIT ?5",
+        )
+        .bind(app.as_str())
+        .bind(super::tick::json(&rules))
+        .bind(scope)
+        .bind(after.unwrap_or_default())
+        .bind(PAGE_ROWS_MAX)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::during("list who can be reached"))
+    }
+
+    /// The counts that the writer keeps.
+    pub async fn counts(&self) -> Result<Counts, StoreError> {
+        let rows = sqlx::query(
+            "SELECT c.name, t.state, t.count FROM tally AS t JOIN channel AS c ON c.id = t.channel_id ORDER BY c.name, t.state",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::during("read the counts"))?;
+        let messages = rows.iter().map(|row| Ok((row.get(0), state(row, 1)?, row.get(2)))).collect::<Result<_, _>>()?;
+        Ok(Counts { messages })
+    }
+
+    /// When the message of that channel that has been due longest became due.
+    pub async fn oldest_due(&self, channel: &str) -> Result<Option<Timestamp>, StoreError> {
+        let oldest: Option<i64> = sqlx::query_scalar(
+            "SELECT min(due_at) FROM message WHERE state = 1 AND channel_id = (SELECT id FROM channel WHERE name = ?1)",
+        )
+        .bind(channel)
+        .fetch_one(&self.pool)
+        .await
+        .map_err(StoreError::during("read the oldest message"))?;
+        Ok(oldest.map(Timestamp))
+    }
+
+    /// Every schedule that ever moved, with its last run.
+    pub async fn schedules(&self) -> Result<Vec<ScheduleRow>, StoreError> {
+        let during = || StoreError::during("read the schedules");
+        let rows = sqlx::query(
+            "SELECT name, definition, cursor_at, next_at, paused_at, pause_note FROM schedule ORDER BY name",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(during())?;
+        let mut schedules = Vec::with_capacity(rows.len());
+        for row in rows {
+            let name: String = row.get(0);
+            let mut query = QueryBuilder::<Sqlite>::new(RUN);
+            query.push(" WHERE schedule = ").push_bind(&name).push(" ORDER BY id DESC LIMIT 1");
+            let last = query.build().fetch_optional(&self.pool).await.map_err(during())?;
+            schedules.push(ScheduleRow {
+                definition: row.get(1),
+                cursor_at: Timestamp(row.get(2)),
+                next_at: instant(&row, 3),
+                paused: noted(&row, 4),
+                last_run: last.as_ref().map(run_row),
+                name,
+            });
+        }
+        Ok(schedules)
+    }
+
+    /// Runs, newest first.
+    pub async fn runs(
+        &self,
+        schedule: Option<&str>,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Page<RunRow>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new(RUN);
+        query.push(" WHERE true");
+        if let Some(schedule) = schedule {
+            query.push(" AND schedule = ").push_bind(schedule);
+        }
+        if let Some(before) = before {
+            query.push(" AND id < ").push_bind(before);
+        }
+        let rows: Vec<RunRow> = self.newest(query, "id", limit).await?.iter().map(run_row).collect();
+        let last = rows.last().map(|row| row.id.0);
+        Ok(page(rows, limit, last))
+    }
+
+    /// The runs that did not end: after a start, what a crash interrupted.
+    pub async fn unfinished_runs(&self) -> Result<Vec<RunRow>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new(RUN);
+        query.push(" WHERE state = 0 ORDER BY id");
+        let rows = query.build().fetch_all(&self.pool).await.map_err(StoreError::during("read unfinished runs"))?;
+        Ok(rows.iter().map(run_row).collect())
+    }
+
+    /// The verdicts of a schedule, newest first.
+    pub async fn firings(&self, schedule: &str, limit: u32) -> Result<Vec<FiringRow>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT schedule, nominal_at, verdict, run_id FROM firing WHERE schedule = ?1 ORDER BY nominal_at DESC LIMIT ?2",
+        )
+        .bind(schedule)
+        .bind(limit.min(PAGE_ROWS_MAX))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::during("read the verdicts"))?;
+        Ok(rows
+            .iter()
+            .map(|row| FiringRow {
+                schedule: row.get(0),
+                nominal_at: Timestamp(row.get(1)),
+                verdict: row.get(2),
+                run: row.get::<Option<i64>, _>(3).map(RunId),
+            })
+            .collect())
+    }
+
+    async fn newest(
+        &self,
+        mut query: QueryBuilder<Sqlite>,
+        id: &'static str,
+        limit: u32,
+    ) -> Result<Vec<SqliteRow>, StoreError> {
+        query.push(" ORDER BY ").push(id).push(" DESC LIMIT ").push_bind(limit.min(PAGE_ROWS_MAX));
+        query.build().fetch_all(&self.pool).await.map_err(StoreError::during("read a list"))
+    }
+}
+
+fn page<T>(rows: Vec<T>, limit: u32, last: Option<i64>) -> Page<T> {
+    let full = rows.len() >= usize::try_from(limit.min(PAGE_ROWS_MAX)).unwrap_or(usize::MAX);
+    Page { rows, next: if full { last } else { None } }
+}
+
+fn state(row: &SqliteRow, index: usize) -> Result<State, StoreError> {
+    let code = row.get(index);
+    State::from_code(code).ok_or_else(|| StoreError::Corrupt(format!("{code} is no state")))
+}
+
+fn message_row(row: &SqliteRow) -> Result<MessageRow, StoreError> {
+    Ok(MessageRow {
+        id: MessageId(row.get(0)),
+        channel: row.get(1),
+        template: row.get(2),
+        recipient: row.get(3),
+        state: state(row, 4)?,
+        priority: row.get(5),
+        due_at: Timestamp(row.get(6)),
+        attempts: row.get(7),
+        ambiguous: row.get(8),
+        expires_at: instant(row, 9),
+        created_at: Timestamp(row.get(10)),
+        finished_at: instant(row, 11),
+        reason: row.get(12),
+        detail: row.get(13),
+        provider_id: row.get(14),
+        run: row.get::<Option<i64>, _>(15).map(RunId),
+        data: None,
+    })
+}
+
+fn run_row(row: &SqliteRow) -> RunRow {
+    RunRow {
+        id: RunId(row.get(0)),
+        schedule: row.get(1),
+        nominal_at: Timestamp(row.get(2)),
+        job: row.get(3),
+        state: match row.get::<i64, _>(4) {
+            0 => "running",
+            1 => "done",
+            _ => "failed",
+        },
+        started_at: Timestamp(row.get(5)),
+        ended_at: instant(row, 6),
+        done: row.get(7),
+        total: row.get(8),
+        result: row.get(9),
+    }
+}

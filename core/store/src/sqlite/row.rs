@@ -1,0 +1,103 @@
+//! What the writer reads once, at start: states that engines keep in memory.
+
+use std::collections::HashMap;
+
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use tidings_model::rate::Arrival;
+use tidings_model::{AppName, MessageId, Timestamp};
+
+use crate::batch::{AppHalt, ChannelId, ChannelState, Orphan, TokenRow};
+use crate::error::StoreError;
+
+/// A nullable instant.
+pub(super) fn instant(row: &SqliteRow, index: usize) -> Option<Timestamp> {
+    row.get::<Option<i64>, _>(index).map(Timestamp)
+}
+
+/// A nullable instant with the text beside it.
+pub(super) fn noted(row: &SqliteRow, index: usize) -> Option<(Timestamp, String)> {
+    instant(row, index).map(|at| (at, row.get::<Option<String>, _>(index + 1).unwrap_or_default()))
+}
+
+fn count(row: &SqliteRow, index: usize) -> u32 {
+    u32::try_from(row.get::<i64, _>(index)).unwrap_or(u32::MAX)
+}
+
+fn app(row: &SqliteRow) -> Result<AppName, StoreError> {
+    AppName::new(row.get::<String, _>(0)).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+pub(super) async fn orphans(connection: &mut SqliteConnection) -> Result<Vec<Orphan>, StoreError> {
+    let rows = sqlx::query(include_str!("../../sql/sqlite/orphans.sql"))
+        .fetch_all(connection)
+        .await
+        .map_err(StoreError::during("look for what a crash left"))?;
+    Ok(rows
+        .iter()
+        .map(|row| Orphan {
+            message: MessageId(row.get(0)),
+            generation: row.get(1),
+            channel: ChannelId(row.get(2)),
+            attempts: count(row, 4),
+            rescues: count(row, 5),
+            ambiguous: row.get(6),
+            claimed_at: Timestamp(row.get(7)),
+            first_try_at: Timestamp(row.get(8)),
+            expires_at: instant(row, 9),
+            credential: row.get::<Option<String>, _>(10).map(|source| (source, instant(row, 11))),
+        })
+        .collect())
+}
+
+pub(super) async fn channel_states(
+    connection: &mut SqliteConnection,
+) -> Result<HashMap<ChannelId, ChannelState>, StoreError> {
+    let rows = sqlx::query("SELECT id, paused_at, pause_note, closed_until, closed_reason, arrival_us FROM channel")
+        .fetch_all(connection)
+        .await
+        .map_err(StoreError::during("read the channels"))?;
+    Ok(rows
+        .iter()
+        .map(|row| {
+            let state = ChannelState { paused: noted(row, 1), closed: noted(row, 3), arrival: Arrival(row.get(5)) };
+            (ChannelId(row.get(0)), state)
+        })
+        .collect())
+}
+
+pub(super) async fn tokens(connection: &mut SqliteConnection) -> Result<HashMap<AppName, TokenRow>, StoreError> {
+    let rows = sqlx::query("SELECT app, value, generation, fetched_at, expires_at, day, fetches FROM token")
+        .fetch_all(connection)
+        .await
+        .map_err(StoreError::during("read the tokens"))?;
+    rows.iter()
+        .map(|row| {
+            let app = app(row)?;
+            let token = TokenRow {
+                app: app.clone(),
+                value: row.get(1),
+                generation: row.get(2),
+                fetched_at: instant(row, 3),
+                expires_at: instant(row, 4),
+                day: row.get(5),
+                fetches: count(row, 6),
+            };
+            Ok((app, token))
+        })
+        .collect()
+}
+
+pub(super) async fn halts(connection: &mut SqliteConnection) -> Result<HashMap<AppName, AppHalt>, StoreError> {
+    let rows = sqlx::query("SELECT name, fingerprint, halted_at, halt_reason FROM app WHERE halted_at IS NOT NULL")
+        .fetch_all(connection)
+        .await
+        .map_err(StoreError::during("read the apps"))?;
+    rows.iter()
+        .map(|row| {
+            let app = app(row)?;
+            let fingerprint = row.get::<Option<String>, _>(1).unwrap_or_default();
+            Ok((app.clone(), AppHalt { app, fingerprint, halted: noted(row, 2) }))
+        })
+        .collect()
+}

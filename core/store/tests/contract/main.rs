@@ -1,0 +1,35 @@
+//! What every store must show, whatever it is made of: written against `Writer` and `Reader` alone.
+//!
+//! A test is a function of a fresh [`harness::Store`]; `for_every_store!` at the head of its file runs it on each kind
+//! there is. A test that is not listed there is dead code, and does not compile. After every commit the harness
+//! compares the counts that are kept with the rows that are.
+
+#![expect(clippy::unwrap_used, reason = "the tests are functions that a macro calls, and a test may panic")]
+
+/// Runs these tests on every kind of store.
+macro_rules! for_every_store {
+    ($($name:ident,)*) => {
+        mod sqlite {
+            use crate::harness::{Home, Store};
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name(Store::new(Home::sqlite()).await).await;
+                }
+            )*
+        }
+    };
+}
+
+mod harness;
+
+mod accept;
+mod claim;
+mod credentials;
+mod edges;
+mod fence;
+mod file;
+mod operate;
+mod read;
+mod recover;
+mod schedule;
