@@ -1,0 +1,212 @@
+//! Admission: everything that can be known to be wrong with a message is said before it is accepted.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use tidings_model::limits::{CREDENTIAL_BYTES_MAX, DATA_BYTES_MAX};
+use tidings_model::{ChannelName, IdempotencyKey, Recipient, RunId, TemplateName, Timestamp};
+use tidings_sdk::Intake;
+use tidings_store::{ChannelId, NewCredential, NewMessage, TemplateId, fingerprint};
+
+use crate::config::{Config, CredentialStage, duration};
+use crate::refusal::Refusal;
+
+/// How far ahead a message may be scheduled.
+const AHEAD_MAX_DAYS: u64 = 366;
+
+/// A message as it was asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Submission {
+    /// What is said.
+    pub template: String,
+    /// Who is told.
+    pub to: String,
+    /// What the template is filled with.
+    pub data: Map<String, Value>,
+    /// Not before: RFC 3339.
+    pub send_at: Option<String>,
+    /// Not after: RFC 3339.
+    pub expires_at: Option<String>,
+    /// Higher goes first.
+    pub priority: i8,
+    /// The key under which the same request may come twice.
+    pub key: Option<String>,
+    /// The run that makes it.
+    pub run: Option<RunId>,
+}
+
+/// Says yes or no to messages and credentials. Pure: it looks at config and nothing else.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    pub(crate) config: Arc<Config>,
+    pub(crate) channels: HashMap<ChannelName, ChannelId>,
+    pub(crate) templates: HashMap<TemplateName, TemplateId>,
+}
+
+impl Admission {
+    /// The message to accept, or why not.
+    pub(crate) fn message(&self, submission: Submission, now: Timestamp) -> Result<NewMessage, Refusal> {
+        let (name, template) = self.config.templates.get_key_value(submission.template.as_str()).ok_or_else(|| {
+            let known = self.config.templates.keys().map(TemplateName::as_str).collect::<Vec<_>>().join(", ");
+            let detail = format!("there is no template `{}`; there are: {known}", shown(&submission.template));
+            Refusal::not_found("template-unknown", detail)
+        })?;
+        let recipient = Recipient::new(submission.to.as_str())
+            .map_err(|error| Refusal::invalid("recipient-invalid", error.to_string()))?;
+        let key = submission
+            .key
+            .as_deref()
+            .map(|key| IdempotencyKey::new(key.trim_matches('"')))
+            .transpose()
+            .map_err(|error| Refusal::invalid("key-invalid", error.to_string()))?;
+        let body_hash = fingerprint(canonical(&submission).as_bytes());
+        let data = Value::Object(submission.data);
+        let channel = self.config.channels.get(&template.channel).ok_or_else(|| {
+            Refusal::not_found("channel-unknown", format!("there is no channel `{}`", template.channel))
+        })?;
+        let content = template
+            .rendering
+            .render(&data)
+            .map_err(|error| Refusal::invalid("data-invalid", format!("template `{name}`: {error}")))?;
+        if let Some(violation) = channel.transport.check(&content).first() {
+            let detail = format!("template `{name}`: `{}`: {}", violation.field, violation.problem);
+            return Err(Refusal::invalid("data-invalid", detail));
+        }
+        let data = data.to_string();
+        if data.len() > DATA_BYTES_MAX {
+            let detail = format!("the data is {} bytes; at most {DATA_BYTES_MAX} are taken", data.len());
+            return Err(Refusal::invalid("data-too-large", detail));
+        }
+        let send_at = instant("send_at", submission.send_at.as_deref(), now)?;
+        let expires_at = instant("expires_at", submission.expires_at.as_deref(), now)?
+            .or_else(|| channel.expires_after.map(|after| send_at.unwrap_or(now).max(now).after(after)));
+        if expires_at.is_some_and(|end| end <= send_at.unwrap_or(now).max(now)) {
+            return Err(Refusal::invalid("expired", "`expires_at` is over before the message could be sent"));
+        }
+        Ok(NewMessage {
+            channel: self.channels[&template.channel],
+            template: self.templates[name],
+            recipient,
+            data,
+            key,
+            body_hash,
+            send_at,
+            expires_at,
+            priority: submission.priority,
+            run: submission.run,
+        })
+    }
+
+    /// The app a credential is for: the one that is named, or the only one that takes this source.
+    pub(crate) fn stage(
+        &self,
+        source: &str,
+        app: Option<&str>,
+    ) -> Result<(&CredentialStage, tidings_model::AppName), Refusal> {
+        let mut taking: Vec<(&CredentialStage, &tidings_model::AppName)> = self
+            .config
+            .channels
+            .values()
+            .flat_map(|channel| channel.credentials.iter().map(move |stage| (stage, &channel.app)))
+            .filter(|(stage, _)| stage.name.as_str() == source)
+            .collect();
+        if taking.is_empty() {
+            let mut known: Vec<&str> = self
+                .config
+                .channels
+                .values()
+                .flat_map(|channel| channel.credentials.iter().map(|stage| stage.name.as_str()))
+                .collect();
+            known.sort_unstable();
+            known.dedup();
+            let detail =
+                format!("no channel takes credentials of `{}`; there are: {}", shown(source), known.join(", "));
+            return Err(Refusal::not_found("source-unknown", detail));
+        }
+        taking.sort_by_key(|(_, app)| *app);
+        taking.dedup_by_key(|(_, app)| *app);
+        match app {
+            Some(name) => taking
+                .iter()
+                .find(|(_, app)| app.as_str() == name)
+                .map(|(stage, app)| (*stage, (*app).clone()))
+                .ok_or_else(|| {
+                    Refusal::not_found("app-unknown", format!("no channel of app `{}` takes `{source}`", shown(name)))
+                }),
+            None if taking.len() == 1 => Ok((taking[0].0, taking[0].1.clone())),
+            None => {
+                let apps: Vec<&str> = taking.iter().map(|(_, app)| app.as_str()).collect();
+                let detail = format!("several apps take `{source}`: {}; name one with `?app=`", apps.join(", "));
+                Err(Refusal::invalid("app-ambiguous", detail))
+            }
+        }
+    }
+
+    /// The credential to take in, or why not.
+    pub(crate) fn credential(
+        &self,
+        stage: &CredentialStage,
+        app: &tidings_model::AppName,
+        intake: &Intake,
+        now: Timestamp,
+    ) -> Result<NewCredential, String> {
+        let permit = stage.source.admit(intake)?;
+        let kind = stage.source.kind();
+        let recipient = Recipient::new(permit.recipient).map_err(|error| error.to_string())?;
+        if permit.value.len() > CREDENTIAL_BYTES_MAX {
+            return Err(format!("the value is {} bytes; at most {CREDENTIAL_BYTES_MAX} are taken", permit.value.len()));
+        }
+        if kind.scoped && permit.scope.is_none() {
+            return Err("it names no template of the provider, and is good for one only".to_owned());
+        }
+        // A poster's clock may lie ahead; a credential does not live longer for it.
+        let made_at = permit.made_at.unwrap_or(now).min(now);
+        let expires_at = kind.life.map(|life| made_at.after(life));
+        if expires_at.is_some_and(|end| end <= now) {
+            return Err("it has expired".to_owned());
+        }
+        Ok(NewCredential {
+            app: app.clone(),
+            source: stage.name.clone(),
+            recipient,
+            scope: permit.scope,
+            value: permit.value,
+            identity: permit.identity,
+            uses: permit.uses.unwrap_or(kind.uses).clamp(1, kind.uses),
+            expires_at,
+        })
+    }
+}
+
+/// The request in one form, whatever order its members came in: what a repeat is compared by.
+fn canonical(submission: &Submission) -> String {
+    json!([
+        submission.template,
+        submission.to,
+        submission.data,
+        submission.send_at,
+        submission.expires_at,
+        submission.priority,
+    ])
+    .to_string()
+}
+
+/// An instant of a request: RFC 3339, or `+10m` from now.
+fn instant(name: &str, text: Option<&str>, now: Timestamp) -> Result<Option<Timestamp>, Refusal> {
+    let Some(text) = text else { return Ok(None) };
+    let relative = text.strip_prefix('+').and_then(|wait| duration(wait).ok()).map(|wait| now.after(wait));
+    let Some(at) = relative.or_else(|| Timestamp::from_rfc3339(text)) else {
+        let detail = format!("`{name}` is `{}`; write it as in `2026-01-31T09:00:00+08:00` or `+10m`", shown(text));
+        return Err(Refusal::invalid("time-invalid", detail));
+    };
+    if at > now.after(std::time::Duration::from_secs(AHEAD_MAX_DAYS * 86_400)) {
+        return Err(Refusal::invalid("time-invalid", format!("`{name}` is more than {AHEAD_MAX_DAYS} days ahead")));
+    }
+    Ok(Some(at))
+}
+
+/// What a caller sent, fit to be shown back.
+fn shown(text: &str) -> String {
+    text.chars().take(64).flat_map(char::escape_debug).collect()
+}

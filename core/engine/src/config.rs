@@ -1,0 +1,509 @@
+//! The config file: what it says, checked as far as it can be without sending anything.
+//!
+//! Reading is pure but for three things it has to ask for: environment variables, secret files, and the folder that
+//! relative paths start from. Every mistake is reported, not the first.
+
+mod apps;
+mod channels;
+mod read;
+mod schedules;
+mod templates;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use serde_json::{Map, Value};
+use tidings_model::cron::Cron;
+use tidings_model::rate::Rate;
+use tidings_model::{AppName, ChannelName, Policy, ScheduleName, SourceName, TemplateName};
+use tidings_sdk::{App, CredentialSource, HttpTransport, TokenProvider};
+
+pub use read::Problem;
+pub(crate) use read::duration;
+use read::{Section, Source};
+
+use crate::registry::Registry;
+use crate::render::Rendering;
+
+/// The default of `[store] url`.
+pub const STORE_URL: &str = "sqlite://tidings.db";
+
+/// Everything config defines, ready to run.
+#[derive(Debug)]
+pub struct Config {
+    /// Where relative paths start.
+    pub folder: PathBuf,
+    /// The store's address.
+    pub store_url: String,
+    /// Our own API.
+    pub api: ApiConfig,
+    /// How long a stop waits for messages on their way.
+    pub grace: Duration,
+    /// Accounts at providers.
+    pub apps: BTreeMap<AppName, AppConfig>,
+    /// Pipelines.
+    pub channels: BTreeMap<ChannelName, Arc<ChannelConfig>>,
+    /// What is said.
+    pub templates: BTreeMap<TemplateName, TemplateConfig>,
+    /// Cron lines.
+    pub schedules: BTreeMap<ScheduleName, ScheduleConfig>,
+    /// What is no mistake and still worth a sentence.
+    pub notes: Vec<String>,
+}
+
+/// Our own API.
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
+    /// The TCP address; `None` for the local socket alone.
+    pub listen: Option<SocketAddr>,
+    /// What callers over TCP must show.
+    pub key: Option<Secret>,
+    /// The local socket, for whoever may open the file.
+    pub socket: PathBuf,
+}
+
+/// A secret of ours: never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the secret.
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The secret itself, to be compared or sent, never printed.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// An account at a provider.
+#[derive(Debug)]
+pub struct AppConfig {
+    /// The plugin that knows the provider.
+    pub plugin: String,
+    /// What its stages are given.
+    pub app: App,
+    /// Changes with the settings: a halt is for the settings it happened with.
+    pub fingerprint: String,
+    /// How long before its end a token is renewed, at most.
+    pub token_margin: Duration,
+}
+
+/// One pipeline, stage by stage.
+pub struct ChannelConfig {
+    /// Its app.
+    pub app: AppName,
+    /// The token stage.
+    pub token: Option<Arc<dyn TokenProvider>>,
+    /// The credential stage: any of these sources.
+    pub credentials: Vec<CredentialStage>,
+    /// The transport's full name, for people.
+    pub transport_name: String,
+    /// The transport.
+    pub transport: Arc<dyn HttpTransport>,
+    /// At most so many in so long.
+    pub rate: Option<Rate>,
+    /// At most so many on their way at once.
+    pub in_flight: u32,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// How long after its time a message is still worth sending.
+    pub expires_after: Option<Duration>,
+    /// What follows from outcomes.
+    pub policy: Policy,
+}
+
+impl fmt::Debug for ChannelConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChannelConfig")
+            .field("app", &self.app)
+            .field("transport", &self.transport_name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A source that a channel takes credentials from.
+#[derive(Clone)]
+pub struct CredentialStage {
+    /// Its full name.
+    pub name: SourceName,
+    /// Its rules.
+    pub source: Arc<dyn CredentialSource>,
+    /// A credential is not bound within this long of its end.
+    pub margin: Duration,
+}
+
+impl fmt::Debug for CredentialStage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CredentialStage").field(&self.name).finish()
+    }
+}
+
+/// What is said.
+#[derive(Debug)]
+pub struct TemplateConfig {
+    /// Its channel.
+    pub channel: ChannelName,
+    /// Compiled.
+    pub rendering: Rendering,
+    /// What the provider calls it: the scope its credentials must fit.
+    pub scope: String,
+    /// Data to try it with.
+    pub sample: Option<Value>,
+}
+
+/// A cron line and its job.
+#[derive(Debug, Clone)]
+pub struct ScheduleConfig {
+    /// When.
+    pub cron: Cron,
+    /// On whose wall clock.
+    pub timezone: Tz,
+    /// What to do about times that passed while nobody was there.
+    pub missed: Missed,
+    /// What to do while the last run is still under way.
+    pub overlap: Overlap,
+    /// What to do.
+    pub job: Job,
+    /// All of this in a line: a change of it is noticed.
+    pub definition: String,
+}
+
+/// What to do about nominal times that passed while nobody was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missed {
+    /// Run once for all of them.
+    Once,
+    /// Run for none.
+    Skip,
+    /// Run for each, up to a bound.
+    All,
+}
+
+/// What to do while the last run is still under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overlap {
+    /// Leave this one out.
+    Skip,
+    /// Run it afterwards.
+    Queue,
+    /// Run both.
+    Allow,
+}
+
+/// What a schedule does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Job {
+    /// Fetch a token for the app.
+    RefreshToken(AppName),
+    /// Remove stale credentials.
+    PurgeCredentials,
+    /// Send a template to an audience.
+    Send {
+        /// What is said.
+        template: TemplateName,
+        /// To whom.
+        audience: Audience,
+        /// Data for everyone; a row's own data stands above it.
+        data: Map<String, Value>,
+    },
+}
+
+impl Job {
+    /// The job in a few words.
+    pub fn describe(&self) -> String {
+        match self {
+            Job::RefreshToken(app) => format!("refresh_token {app}"),
+            Job::PurgeCredentials => "purge_credentials".to_owned(),
+            Job::Send { template, audience: Audience::File(path), .. } => {
+                format!("send {template} to {}", path.display())
+            }
+            Job::Send { template, audience: Audience::Everyone, .. } => format!("send {template} to everyone"),
+        }
+    }
+}
+
+/// Who is told by a `send` job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audience {
+    /// The rows of a CSV or NDJSON file.
+    File(PathBuf),
+    /// Everyone with a usable credential for the template.
+    Everyone,
+}
+
+/// What config has to ask the world for.
+pub struct World<'a> {
+    /// An environment variable.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+    /// The text of a secret file.
+    pub read_file: &'a dyn Fn(&Path) -> std::io::Result<String>,
+    /// Makes a secret file with a fresh key, and gives the key.
+    pub create_key: &'a dyn Fn(&Path) -> std::io::Result<String>,
+}
+
+impl fmt::Debug for World<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("World")
+    }
+}
+
+impl World<'static> {
+    /// The process's own environment and files.
+    pub fn process() -> World<'static> {
+        World {
+            variable: &|name| std::env::var(name).ok(),
+            read_file: &|path| std::fs::read_to_string(path),
+            create_key: &create_key,
+        }
+    }
+
+    /// The same, but nothing is made: for a check.
+    pub fn looking_on() -> World<'static> {
+        World { create_key: &|_| Ok("to-be-made".to_owned()), ..World::process() }
+    }
+}
+
+/// Makes a key file that only its owner can read. 256 bits from the system, as hexadecimal digits.
+fn create_key(path: &Path) -> std::io::Result<String> {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut bytes = [0_u8; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{key}")?;
+    Ok(key)
+}
+
+/// Where the engine of a config file listens for callers on the same machine. It reads no secrets and checks nothing
+/// else, so that a caller need not be able to run the engine.
+pub fn local_socket(path: &Path) -> Result<PathBuf, String> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read `{shown}`: {error}"))?;
+    let document = toml::de::DeTable::parse(&text).map_err(|error| format!("`{shown}`: {}", error.message()))?;
+    let find = |table: &str, key: &str| {
+        document.get_ref().get(table)?.get_ref().as_table()?.get(key)?.get_ref().as_str().map(str::to_owned)
+    };
+    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    if let Some(socket) = find("api", "socket") {
+        return Ok(folder.join(socket));
+    }
+    let url = find("store", "url").unwrap_or_else(|| STORE_URL.to_owned());
+    let store = folder.join(url.trim_start_matches("sqlite://"));
+    Ok(PathBuf::from(format!("{}.sock", store.display())))
+}
+
+impl Config {
+    /// Reads a config file.
+    pub fn load(path: &Path, registry: &Registry, world: &World<'_>) -> Result<Config, Vec<Problem>> {
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let message = format!("cannot be read: {error}; name the config file with `-c FILE`");
+            vec![Problem { file: file.clone(), line: 1, column: 1, path: String::new(), message }]
+        })?;
+        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        Config::read(&file, &text, folder, registry, world)
+    }
+
+    /// Reads the text of a config file; `file` is what mistakes are reported under.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake there is, in the order of the file.
+    pub fn read(
+        file: &str,
+        text: &str,
+        folder: PathBuf,
+        registry: &Registry,
+        world: &World<'_>,
+    ) -> Result<Config, Vec<Problem>> {
+        let (document, errors) = toml::de::DeTable::parse_recoverable(text);
+        let source = Source::new(file, text);
+        for error in &errors {
+            source.report(&error.span().unwrap_or(0..0), "", error.message());
+        }
+        let root = Section::root(&source, &document);
+        let reading = Reading { registry, world, folder: &folder };
+        let config = reading.document(&root);
+        root.finish();
+        let problems = source.into_problems();
+        if problems.is_empty() { Ok(Config { folder: folder.clone(), ..config }) } else { Err(problems) }
+    }
+}
+
+/// What the readers of the sections share.
+struct Reading<'a> {
+    registry: &'a Registry,
+    world: &'a World<'a>,
+    folder: &'a Path,
+}
+
+impl Reading<'_> {
+    fn document(&self, root: &Section<'_>) -> Config {
+        match root.number("version", 1..=1) {
+            Some(_) => {}
+            None if root.find("version").is_none() => root.missing("version", "`version = 1` at the top"),
+            None => {}
+        }
+        let store_url = self.store(root);
+        let api = self.api(root, &store_url);
+        let grace = self.engine(root);
+        let mut notes = Vec::new();
+        let apps = self.apps(root, &mut notes);
+        let channels = self.channels(root, &apps);
+        let templates = self.templates(root, &channels, &mut notes);
+        let schedules = self.schedules(root, &apps, &templates);
+        Config {
+            folder: PathBuf::new(),
+            store_url,
+            api,
+            grace,
+            apps: apps.known,
+            channels: channels.known.into_iter().map(|(name, channel)| (name, Arc::new(channel))).collect(),
+            templates: templates.known,
+            schedules,
+            notes,
+        }
+    }
+
+    fn store(&self, root: &Section<'_>) -> String {
+        let Some(section) = root.section("store") else { return self.resolve_store(STORE_URL) };
+        let url = section.parsed("url", |value| {
+            let url = read::text(value)?;
+            if url.strip_prefix("sqlite://").is_some_and(|path| !path.is_empty()) {
+                Ok(url)
+            } else if url.starts_with("postgres") {
+                Err("PostgreSQL is not there yet; use `sqlite://FILE`".to_owned())
+            } else {
+                Err(format!("`{}` is no store; expected `sqlite://FILE`", without_password(&url)))
+            }
+        });
+        section.finish();
+        self.resolve_store(url.as_deref().unwrap_or(STORE_URL))
+    }
+
+    fn resolve_store(&self, url: &str) -> String {
+        let path = url.trim_start_matches("sqlite://");
+        format!("sqlite://{}", self.folder.join(path).display())
+    }
+
+    fn api(&self, root: &Section<'_>, store_url: &str) -> ApiConfig {
+        let socket = PathBuf::from(format!("{}.sock", store_url.trim_start_matches("sqlite://")));
+        let Some(section) = root.section("api") else { return ApiConfig { listen: None, key: None, socket } };
+        let listen = section.parsed("listen", |value| {
+            let text = read::text(value)?;
+            text.parse::<SocketAddr>().map_err(|_| format!("`{text}` is no address; write it as in `127.0.0.1:7380`"))
+        });
+        let key = section.find("key").and_then(|found| self.secret(&section, &found, MayCreate::Yes));
+        let named = section.text("socket").map(|path| self.folder.join(path));
+        if listen.is_some() && key.is_none() && section.find("key").is_none() {
+            section.missing("key", "`key = { env = \"…\" }` or `{ file = \"…\" }`, because `listen` opens a TCP port");
+        }
+        section.finish();
+        ApiConfig { listen, key, socket: named.unwrap_or(socket) }
+    }
+
+    fn engine(&self, root: &Section<'_>) -> Duration {
+        const GRACE: Duration = Duration::from_secs(20);
+        let Some(section) = root.section("engine") else { return GRACE };
+        let grace = section.duration("grace");
+        section.finish();
+        grace.unwrap_or(GRACE)
+    }
+
+    /// A secret: `{ env = "…" }` or `{ file = "…" }`. A secret in the file itself is refused.
+    fn secret<'c>(&self, section: &Section<'c>, found: &read::Found<'c>, may_create: MayCreate) -> Option<Secret> {
+        if found.value.is_str() {
+            let message = "a secret does not stand in the file; write `{ env = \"NAME\" }` or `{ file = \"PATH\" }`";
+            section.report(&found.span, &found.path, message);
+            return None;
+        }
+        let table = section.as_section(found)?;
+        if may_create == MayCreate::Yes {
+            table.flag("create");
+        }
+        let read = match (table.text("env"), table.text("file")) {
+            (Some(name), None) => match (self.world.variable)(&name) {
+                Some(value) if !value.is_empty() => Ok(value),
+                _ => Err(format!("the environment variable `{name}` is not set")),
+            },
+            (None, Some(path))
+                if may_create == MayCreate::Yes && table.flag("create") && !self.folder.join(&path).exists() =>
+            {
+                let made = (self.world.create_key)(&self.folder.join(&path));
+                made.map_err(|error| format!("the file `{path}` cannot be made: {error}"))
+            }
+            (None, Some(path)) => match (self.world.read_file)(&self.folder.join(&path)) {
+                Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
+                Ok(_) => Err(format!("the file `{path}` is empty")),
+                Err(error) => Err(format!("the file `{path}` cannot be read: {error}")),
+            },
+            _ => Err("expected one of `env` and `file`".to_owned()),
+        };
+        table.finish();
+        match read {
+            Ok(value) => Some(Secret::new(value)),
+            Err(message) => {
+                section.report(&found.span, &found.path, message);
+                None
+            }
+        }
+    }
+}
+
+/// Whether a secret file that is not there may be made: a key of our own may, a provider's secret may not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MayCreate {
+    Yes,
+    No,
+}
+
+/// Names that config has, whether or not what they name could be read: one mistake is not reported twice.
+struct Names<K, V> {
+    known: BTreeMap<K, V>,
+    seen: Vec<String>,
+}
+
+impl<K: Ord, V> Names<K, V> {
+    fn new() -> Names<K, V> {
+        Names { known: BTreeMap::new(), seen: Vec::new() }
+    }
+
+    /// Says what is wrong with a reference to `name`, if there is none of that name.
+    fn refers(&self, what: &str, name: &str) -> Result<(), String> {
+        if self.seen.iter().any(|seen| seen == name) {
+            return Ok(());
+        }
+        let seen: Vec<&str> = self.seen.iter().map(String::as_str).collect();
+        Err(match read::nearest(name, &seen) {
+            Some(right) => format!("there is no {what} `{name}`; did you mean `{right}`?"),
+            None if seen.is_empty() => format!("there is no {what} `{name}`, and none is defined"),
+            None => format!("there is no {what} `{name}`; there are: {}", seen.join(", ")),
+        })
+    }
+}
+
+/// An address without what stands before its `@`.
+fn without_password(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => format!("{}…{}", &url[..scheme + 3], &url[at..]),
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

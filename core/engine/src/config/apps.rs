@@ -1,0 +1,147 @@
+//! `[apps.NAME]`: accounts at providers, checked against what their plugin says of its settings.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tidings_model::AppName;
+use tidings_sdk::{App, Setting, SettingKind, Settings};
+use tidings_store::fingerprint;
+use toml::de::DeValue;
+
+use super::read::{Found, Section, nearest, one_of, text};
+use super::{AppConfig, MayCreate, Names, Reading};
+
+/// How long before its end a token is renewed when config does not say; never more than half its life.
+const TOKEN_MARGIN: Duration = Duration::from_secs(300);
+
+/// The secret that `tidings sandbox` knows: an app with `sandbox = "URL"` needs no other.
+const SANDBOX_SECRET: &str = "sandbox-secret";
+
+impl Reading<'_> {
+    pub(super) fn apps(&self, root: &Section<'_>, notes: &mut Vec<String>) -> Names<AppName, AppConfig> {
+        let mut names = Names::new();
+        for (name, span, section) in root.named("apps") {
+            names.seen.push(name.to_owned());
+            let app = self.app(name, &section, notes);
+            match (AppName::new(name), app) {
+                (Ok(name), Some(app)) => {
+                    names.known.insert(name, app);
+                }
+                (Err(error), _) => section.report(&span, section.path(), error.to_string()),
+                (Ok(_), None) => {}
+            }
+            section.finish();
+        }
+        names
+    }
+
+    fn app(&self, name: &str, section: &Section<'_>, notes: &mut Vec<String>) -> Option<AppConfig> {
+        let plugins = self.registry.plugin_names();
+        let plugin = section.parsed("plugin", |value| {
+            let plugin = text(value)?;
+            if plugins.contains(&plugin.as_str()) {
+                return Ok(plugin);
+            }
+            Err(match nearest(&plugin, &plugins) {
+                Some(right) => format!("there is no plugin `{plugin}`; did you mean `{right}`?"),
+                None => format!("there is no plugin `{plugin}`; there are: {}", plugins.join(", ")),
+            })
+        });
+        let margin = section.duration("token_margin").unwrap_or(TOKEN_MARGIN);
+        let sandbox = section.parsed("sandbox", |value| text(value).and_then(|url| checked_url(&url)));
+        let Some(plugin) = plugin else {
+            if section.find("plugin").is_none() {
+                section.missing("plugin", &format!("one of: {}", plugins.join(", ")));
+            }
+            // Without the plugin nobody knows the other keys: none of them is a mistake of its own.
+            drop(section.entries());
+            return None;
+        };
+        let settings = self.registry.app_settings(&plugin).unwrap_or_default();
+        let values = self.settings(section, settings, sandbox.as_deref())?;
+        if let Some(url) = &sandbox {
+            notes.push(format!("app `{name}` sends to the sandbox at {url}; remove `sandbox` to go live"));
+        }
+        let fingerprint = format!("{:016x}", fingerprint(Value::Object(values.clone()).to_string().as_bytes()));
+        let app = App { name: name.to_owned(), settings: Settings::new(values) };
+        Some(AppConfig { plugin, app, fingerprint, token_margin: margin })
+    }
+
+    /// The values of a plugin's settings. `None` if one of them is missing or wrong.
+    fn settings(
+        &self,
+        section: &Section<'_>,
+        settings: &'static [Setting],
+        sandbox: Option<&str>,
+    ) -> Option<Map<String, Value>> {
+        let (mut values, mut whole) = (Map::new(), true);
+        for setting in settings {
+            let found = section.find(setting.name);
+            let value = match (&found, sandbox) {
+                (_, Some(url)) if setting.name == "base_url" => Some(Value::from(url)),
+                (_, Some(_)) if setting.kind == SettingKind::Secret => Some(SANDBOX_SECRET.into()),
+                (Some(found), _) => {
+                    let value = self.setting(section, setting, found);
+                    whole &= value.is_some();
+                    value
+                }
+                (None, _) => setting.default.map(Value::from),
+            };
+            match value {
+                Some(value) => {
+                    values.insert(setting.name.to_owned(), value);
+                }
+                None if setting.required && found.is_none() => {
+                    section.missing(setting.name, setting.about);
+                    whole = false;
+                }
+                None => {}
+            }
+        }
+        whole.then_some(values)
+    }
+
+    fn setting<'c>(&self, section: &Section<'c>, setting: &Setting, found: &Found<'c>) -> Option<Value> {
+        if setting.kind == SettingKind::Secret {
+            return self.secret(section, found, MayCreate::No).map(|secret| secret.reveal().into());
+        }
+        match plain_setting(setting.kind, found.value) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                section.report(&found.span, &found.path, message);
+                None
+            }
+        }
+    }
+}
+
+/// The value of a setting that is neither secret nor filled in.
+pub(super) fn plain_setting(kind: SettingKind, value: &DeValue<'_>) -> Result<Value, String> {
+    match kind {
+        SettingKind::Choice(words) => {
+            let word = text(value)?;
+            if words.contains(&word.as_str()) { Ok(word.into()) } else { Err(one_of(&word, words)) }
+        }
+        SettingKind::Url => text(value).and_then(|url| checked_url(&url)).map(Value::from),
+        SettingKind::Number => value
+            .as_integer()
+            .and_then(|digits| u64::from_str_radix(digits.as_str(), digits.radix()).ok())
+            .map(Value::from)
+            .ok_or_else(|| "expected a whole number".to_owned()),
+        _ => match text(value)? {
+            empty if empty.is_empty() => Err("is empty".to_owned()),
+            text => Ok(text.into()),
+        },
+    }
+}
+
+fn checked_url(url: &str) -> Result<String, String> {
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
+    if host.is_empty() || host.starts_with('/') || host.contains(char::is_whitespace) {
+        return Err(format!(
+            "`{}` is no address; write it as in `https://api.example.com`",
+            super::without_password(url)
+        ));
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}

@@ -1,0 +1,198 @@
+//! `[channels.NAME]`: pipelines, stage by stage.
+
+use std::time::Duration;
+
+use tidings_model::limits::{ATTEMPTS_DEFAULT, IN_FLIGHT_DEFAULT};
+use tidings_model::rate::Rate;
+use tidings_model::retry::Backoff;
+use tidings_model::{AppName, ChannelName, OnUnknown, Policy, SourceName};
+
+use super::read::{Found, Section, duration, nearest, text};
+use super::{AppConfig, ChannelConfig, CredentialStage, Names, Reading};
+
+/// How close to its end a credential is still bound, when config does not say: a day, so that a message can be tried
+/// again with it.
+const CREDENTIAL_MARGIN: Duration = Duration::from_secs(86_400);
+
+/// How long one request may take when config does not say.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Messages a channel may have on their way at once.
+const IN_FLIGHT_MAX: u32 = 4096;
+
+impl Reading<'_> {
+    pub(super) fn channels(
+        &self,
+        root: &Section<'_>,
+        apps: &Names<AppName, AppConfig>,
+    ) -> Names<ChannelName, ChannelConfig> {
+        let mut names = Names::new();
+        for (name, span, section) in root.named("channels") {
+            names.seen.push(name.to_owned());
+            let channel = self.channel(&section, apps);
+            match (ChannelName::new(name), channel) {
+                (Ok(name), Some(channel)) => {
+                    names.known.insert(name, channel);
+                }
+                (Err(error), _) => section.report(&span, section.path(), error.to_string()),
+                (Ok(_), None) => {}
+            }
+            section.finish();
+        }
+        names
+    }
+
+    fn channel(&self, section: &Section<'_>, apps: &Names<AppName, AppConfig>) -> Option<ChannelConfig> {
+        let app = section.parsed("app", |value| {
+            let app = text(value)?;
+            apps.refers("app", &app)?;
+            AppName::new(app).map_err(|error| error.to_string())
+        });
+        let token = section.parsed("token", |value| {
+            let name = text(value)?;
+            let stages = self.registry.token_provider_names();
+            self.registry.token_provider(&name).ok_or_else(|| no_stage("token provider", &name, &stages))
+        });
+        let transport = section.parsed("transport", |value| {
+            let name = text(value)?;
+            let stages = self.registry.transport_names();
+            let transport = self.registry.transport(&name).ok_or_else(|| no_stage("transport", &name, &stages))?;
+            Ok((name, transport))
+        });
+        let margin = section.duration("credential_margin").unwrap_or(CREDENTIAL_MARGIN);
+        let credentials = self.credentials(section, margin);
+        if let (Some(credentials), Some((name, transport))) = (&credentials, &transport) {
+            check_credentials(section, credentials, name, transport.credentials());
+        }
+        section.choice("renderer", &["template"]);
+        let rate = section.parsed("rate", |value| text(value).and_then(|text| rate(&text)));
+        let in_flight = section.number("in_flight", 1..=IN_FLIGHT_MAX).unwrap_or(IN_FLIGHT_DEFAULT);
+        let timeout = section.duration("timeout").unwrap_or(TIMEOUT);
+        let expires_after = section.duration("expires_after");
+        let policy = policy(section);
+        for key in ["app", "transport"] {
+            if section.find(key).is_none() {
+                section.missing(key, "its name");
+            }
+        }
+        let (transport_name, transport) = transport?;
+        let credentials = credentials?;
+        Some(ChannelConfig {
+            app: app?,
+            token,
+            credentials,
+            transport_name,
+            transport,
+            rate,
+            in_flight,
+            timeout,
+            expires_after,
+            policy,
+        })
+    }
+
+    /// The credential stage: a name, or a list of them. `None` if one of them is wrong.
+    fn credentials(&self, section: &Section<'_>, margin: Duration) -> Option<Vec<CredentialStage>> {
+        let Some(found) = section.find("credential") else { return Some(Vec::new()) };
+        let items: Vec<Found<'_>> = match found.value.as_array() {
+            Some(items) => items
+                .iter()
+                .map(|item| Found { value: item.get_ref(), span: item.span(), path: found.path.clone() })
+                .collect(),
+            None => vec![found],
+        };
+        let mut stages = Some(Vec::new());
+        for item in items {
+            let stage = text(item.value).and_then(|name| {
+                let known = self.registry.credential_source_names();
+                let source = self
+                    .registry
+                    .credential_source(&name)
+                    .ok_or_else(|| no_stage("credential source", &name, &known))?;
+                let name = SourceName::new(name).map_err(|error| error.to_string())?;
+                Ok(CredentialStage { name, source, margin })
+            });
+            match (stage, &mut stages) {
+                (Ok(stage), Some(stages)) => stages.push(stage),
+                (Ok(_), None) => {}
+                (Err(message), _) => {
+                    section.report(&item.span, &item.path, message);
+                    stages = None;
+                }
+            }
+        }
+        stages
+    }
+}
+
+/// A transport says which credentials it can carry; a channel that gives it others, or none, would never send.
+fn check_credentials(section: &Section<'_>, given: &[CredentialStage], transport: &str, carried: &[&str]) {
+    let plugin = transport.split('.').next().unwrap_or_default();
+    let carried: Vec<String> = carried.iter().map(|stage| format!("{plugin}.{stage}")).collect();
+    let span = section.find("credential").map_or_else(|| section.span().clone(), |found| found.span);
+    let path = format!("{}.credential", section.path());
+    for stage in given {
+        if !carried.iter().any(|name| name == stage.name.as_str()) {
+            let takes = if carried.is_empty() { "none".to_owned() } else { carried.join(", ") };
+            section.report(&span, &path, format!("`{transport}` cannot send with `{}`; it takes {takes}", stage.name));
+        }
+    }
+    if given.is_empty() && !carried.is_empty() {
+        section.report(&span, &path, format!("`{transport}` needs a credential: any of {}", carried.join(", ")));
+    }
+}
+
+fn policy(section: &Section<'_>) -> Policy {
+    let mut backoff = Backoff::default();
+    let mut attempts_max = ATTEMPTS_DEFAULT;
+    if let Some(retry) = section.section("retry") {
+        attempts_max = retry.number("attempts", 1..=100).unwrap_or(attempts_max);
+        backoff.base = retry.duration("base").unwrap_or(backoff.base);
+        backoff.cap = retry.duration("cap").unwrap_or(backoff.cap);
+        if backoff.base.is_zero() || backoff.base > backoff.cap {
+            retry.report(retry.span(), retry.path(), "`base` must be over zero and not over `cap`");
+        }
+        retry.finish();
+    }
+    let on_unknown = match section.choice("on_unknown", &["stop", "retry"]) {
+        Some("retry") => OnUnknown::Retry,
+        _ => OnUnknown::Stop,
+    };
+    Policy { attempts_max, backoff, on_unknown }
+}
+
+fn no_stage(what: &str, name: &str, known: &[&str]) -> String {
+    match nearest(name, known) {
+        Some(right) => format!("there is no {what} `{name}`; did you mean `{right}`?"),
+        None => format!("there is no {what} `{name}`; there are: {}", known.join(", ")),
+    }
+}
+
+/// Reads `100/s`, `60/m`, `1000/h`, `100000/d`, `10/5s`.
+fn rate(text: &str) -> Result<Rate, String> {
+    let wrong = || format!("`{text}` is no rate; write it as in `100/s`, `600/m`, `1000/h`, `100000/d`, `10/5s`");
+    let (count, period) = text.split_once('/').ok_or_else(wrong)?;
+    let count: u32 = count.trim().parse().map_err(|_| wrong())?;
+    let period = period.trim();
+    let period =
+        if period.starts_with(|c: char| c.is_ascii_digit()) { period.to_owned() } else { format!("1{period}") };
+    let period = duration(&period).map_err(|_| wrong())?;
+    if count == 0 || period.is_zero() {
+        return Err(wrong());
+    }
+    Ok(Rate { count, period })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_read_and_nonsense_is_not() {
+        assert_eq!(rate("100/s"), Ok(Rate { count: 100, period: Duration::from_secs(1) }));
+        assert_eq!(rate("10/5s"), Ok(Rate { count: 10, period: Duration::from_secs(5) }));
+        for wrong in ["", "100", "0/s", "-1/s", "1/0s", "x/s", "1/x"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! `[templates.NAME]`: what is said, compiled and tried.
+
+use serde_json::Value;
+use tidings_model::{ChannelName, TemplateName};
+use tidings_sdk::{HttpTransport, Setting, SettingKind};
+
+use super::apps::plain_setting;
+use super::read::{Found, Section, json, text};
+use super::{ChannelConfig, Names, Reading, TemplateConfig};
+use crate::render::{Part, Rendering};
+
+impl Reading<'_> {
+    pub(super) fn templates(
+        &self,
+        root: &Section<'_>,
+        channels: &Names<ChannelName, ChannelConfig>,
+        notes: &mut Vec<String>,
+    ) -> Names<TemplateName, TemplateConfig> {
+        let mut names = Names::new();
+        for (name, span, section) in root.named("templates") {
+            names.seen.push(name.to_owned());
+            let template = template(&section, channels);
+            if let Some(template) = &template
+                && template.sample.is_none()
+                && !template.rendering.variables().is_empty()
+            {
+                notes.push(format!("template `{name}` has no `sample`; it was tried with the names of its variables"));
+            }
+            match (TemplateName::new(name), template) {
+                (Ok(name), Some(template)) => {
+                    names.known.insert(name, template);
+                }
+                (Err(error), _) => section.report(&span, section.path(), error.to_string()),
+                (Ok(_), None) => {}
+            }
+            section.finish();
+        }
+        names
+    }
+}
+
+fn template(section: &Section<'_>, channels: &Names<ChannelName, ChannelConfig>) -> Option<TemplateConfig> {
+    let channel = section.parsed("channel", |value| {
+        let channel = text(value)?;
+        channels.refers("channel", &channel)?;
+        ChannelName::new(channel).map_err(|error| error.to_string())
+    });
+    if section.find("channel").is_none() {
+        section.missing("channel", "the name of a channel");
+    }
+    let sample = section.find("sample").map(|found| json(found.value));
+    let Some(config) = channel.as_ref().and_then(|channel| channels.known.get(channel)) else {
+        // Without the channel nobody knows the other keys: none of them is a mistake of its own.
+        drop(section.entries());
+        return None;
+    };
+    let transport = config.transport.as_ref();
+    let parts = parts(section, transport.template_settings())?;
+    let rendering = match Rendering::compile(parts) {
+        Ok(rendering) => rendering,
+        Err(errors) => {
+            for error in errors {
+                let found = place(section, &error.field);
+                section.report(&found.span, &found.path, error.problem);
+            }
+            return None;
+        }
+    };
+    attempt(section, &rendering, sample.as_ref(), transport)?;
+    let fixed = rendering.fixed();
+    let scope = transport.scope(&fixed).unwrap_or_default().to_owned();
+    Some(TemplateConfig { channel: channel?, rendering, scope, sample })
+}
+
+/// Renders the template as a message would, with the sample or with placeholders. The rules of the provider are asked
+/// only with a sample: a placeholder is no phone number.
+fn attempt(
+    section: &Section<'_>,
+    rendering: &Rendering,
+    sample: Option<&Value>,
+    transport: &dyn HttpTransport,
+) -> Option<()> {
+    let placeholders;
+    let data = match sample {
+        Some(sample) => sample,
+        None => {
+            placeholders = rendering.placeholders();
+            &placeholders
+        }
+    };
+    match rendering.render(data) {
+        Ok(content) => {
+            let violations = if sample.is_some() { transport.check(&content) } else { Vec::new() };
+            for violation in &violations {
+                let found = place(section, &violation.field);
+                section.report(&found.span, &found.path, format!("with the sample: {}", violation.problem));
+            }
+            violations.is_empty().then_some(())
+        }
+        Err(error) => {
+            let found = place(section, &error.field);
+            let with = if sample.is_some() { "with the sample: " } else { "" };
+            section.report(&found.span, &found.path, format!("{with}{}", error.problem));
+            None
+        }
+    }
+}
+
+fn parts(section: &Section<'_>, settings: &'static [Setting]) -> Option<Vec<(String, Part)>> {
+    let (mut parts, mut whole) = (Vec::new(), true);
+    for setting in settings {
+        let Some(found) = section.find(setting.name) else {
+            if setting.required {
+                section.missing(setting.name, setting.about);
+                whole = false;
+            } else if let Some(default) = setting.default {
+                parts.push((setting.name.to_owned(), Part::Fixed(default.into())));
+            }
+            continue;
+        };
+        match part(section, setting.kind, &found) {
+            Some(part) => parts.push((setting.name.to_owned(), part)),
+            None => whole = false,
+        }
+    }
+    whole.then_some(parts)
+}
+
+fn part<'c>(section: &Section<'c>, kind: SettingKind, found: &Found<'c>) -> Option<Part> {
+    let read = match kind {
+        SettingKind::Template => text(found.value).map(Part::Text),
+        SettingKind::PageTemplate => text(found.value).map(Part::Page),
+        SettingKind::TemplateTable => {
+            let (mut rows, mut whole) = (Vec::new(), true);
+            for (key, value) in section.as_section(found)?.entries() {
+                match text(value.value) {
+                    Ok(text) => rows.push((key.to_owned(), text)),
+                    Err(message) => {
+                        section.report(&value.span, &value.path, message);
+                        whole = false;
+                    }
+                }
+            }
+            return whole.then_some(Part::Table(rows));
+        }
+        kind => plain_setting(kind, found.value).map(Part::Fixed),
+    };
+    match read {
+        Ok(part) => Some(part),
+        Err(message) => {
+            section.report(&found.span, &found.path, message);
+            None
+        }
+    }
+}
+
+/// Where the string `data.keyword1` stands in the file.
+fn place<'a>(section: &Section<'a>, field: &str) -> Found<'a> {
+    let mut steps = field.splitn(2, '.');
+    let key = steps.next().unwrap_or_default();
+    let entries = section.entries();
+    let whole = entries.into_iter().find(|(name, _)| *name == key).map(|(_, found)| found);
+    let Some(found) = whole else {
+        let empty: &'static toml::de::DeValue<'static> = &toml::de::DeValue::Boolean(false);
+        return Found { value: empty, span: section.span().clone(), path: section.path().to_owned() };
+    };
+    let inner = steps.next().and_then(|name| {
+        let table = section.as_section(&found)?;
+        table.entries().into_iter().find(|(key, _)| *key == name).map(|(_, found)| found)
+    });
+    inner.unwrap_or(found)
+}

@@ -1,0 +1,110 @@
+use super::*;
+
+const RIGHT: &str = include_str!("../../../../config.toml");
+
+fn read(text: &str) -> Result<Config, Vec<Problem>> {
+    let registry = Registry::new([tidings_wechat::plugin()]);
+    let world = World {
+        variable: &|name| (name == "SET").then(|| "CANARY".to_owned()),
+        read_file: &|_| Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
+        create_key: &|_| Ok("key".to_owned()),
+    };
+    Config::read("config.toml", text, PathBuf::from("/nowhere"), &registry, &world)
+}
+
+fn told(text: &str) -> Vec<String> {
+    read(text).unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_config_of_the_repository_is_right() {
+    let config = read(RIGHT).unwrap();
+    assert_eq!(config.channels.len(), 2);
+    assert_eq!(config.templates["order-paid"].scope, "AT0001-order-paid");
+    assert_eq!(config.notes.len(), 1, "{:?}", config.notes);
+    assert_eq!(config.store_url, "sqlite:///nowhere/tidings.db");
+}
+
+#[test]
+fn five_mistakes_are_five_errors_with_their_places_and_the_nearest_names() {
+    let wrong = RIGHT
+        .replace("transport         =", "trasnport         =")
+        .replace("rate              = \"100/s\"", "rate              = \"fast\"")
+        .replace("cron = \"0 4 * * *\"", "cron = \"0 24 * * *\"")
+        .replace("timezone = \"Asia/Shanghai\"", "timezone = \"Asia/Shangai\"")
+        .replace("channel     = \"subscriptions\"", "channel     = \"subscription\"");
+    assert_eq!(
+        told(&wrong),
+        [
+            "config.toml:39:1: channels.order-updates: unknown key `trasnport`; did you mean `transport`?",
+            "config.toml:40:21: channels.order-updates.rate: `fast` is no rate; write it as in `100/s`, `600/m`, \
+             `1000/h`, `100000/d`, `10/5s`",
+            "config.toml:64:15: templates.order-shipped.channel: there is no channel `subscription`; did you mean \
+             `subscriptions`?",
+            "config.toml:76:8: schedules.drop-stale-credentials.cron: `0 24 * * *`: hour: 24 is not in 0-23",
+            "config.toml:81:12: schedules.morning-digest.timezone: `Asia/Shangai` is no time zone; did you mean \
+             `Asia/Shanghai`?",
+        ]
+    );
+}
+
+#[test]
+fn a_secret_in_the_file_is_refused_and_not_shown() {
+    let problems =
+        told(&RIGHT.replace("{ env = \"SHOP_APPSECRET\" }", "\"CANARY\"").replace("sandbox =", "# sandbox ="));
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("a secret does not stand in the file") && !problems[0].contains("CANARY"));
+}
+
+#[test]
+fn a_secret_is_in_no_debug_output() {
+    let config = read(&RIGHT.replace("SHOP_APPSECRET", "SET").replace("sandbox =", "# sandbox =")).unwrap();
+    assert_eq!(config.apps["shop"].app.settings.text("secret"), "CANARY");
+    assert!(!format!("{config:?}").contains("CANARY"));
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_an_error_unless_the_app_sends_to_the_sandbox() {
+    let problems = told(&RIGHT.replace("sandbox =", "# sandbox ="));
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].ends_with("the environment variable `SHOP_APPSECRET` is not set"), "{problems:?}");
+}
+
+#[test]
+fn a_sample_that_breaks_the_providers_rules_is_an_error_at_its_string() {
+    let problems = told(&RIGHT.replace("您的订单已发货", "一二三四五六七八九十一二三四五六七八九十一"));
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("templates.order-shipped.data.thing2"), "{problems:?}");
+}
+
+#[test]
+fn a_sample_without_a_variable_names_it() {
+    let problems = told(&RIGHT.replace("title = \"已付款\", ", ""));
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("the data has no `title`"), "{problems:?}");
+}
+
+#[test]
+fn a_channel_that_could_never_send_is_an_error() {
+    let without = told(&RIGHT.replace("credential = \"wechat.subscription\"\n", ""));
+    assert!(without[0].contains("`wechat.subscribe` needs a credential"), "{without:?}");
+    let wrong = told(&RIGHT.replace("credential = \"wechat.subscription\"", "credential = \"wechat.form_id\""));
+    assert!(wrong[0].contains("cannot send with `wechat.form_id`"), "{wrong:?}");
+}
+
+#[test]
+fn broken_toml_is_reported_with_its_place() {
+    let problems = told("version = 1\n[store\nurl = 3\n");
+    assert!(problems.iter().any(|problem| problem.starts_with("config.toml:2:")), "{problems:?}");
+}
+
+#[test]
+fn an_open_port_without_a_key_is_an_error() {
+    let problems = told(&RIGHT.replace("key    = { file = \"tidings.key\", create = true }", ""));
+    assert!(problems[0].contains("`key` is missing"), "{problems:?}");
+}
+
+#[test]
+fn an_empty_file_says_what_it_needs() {
+    assert_eq!(told(""), ["config.toml:1:1: `version` is missing; expected `version = 1` at the top"]);
+}

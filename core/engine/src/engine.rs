@@ -1,0 +1,237 @@
+//! Starting and stopping: what is spawned in which order, and how it ends.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tidings_model::limits::TICK_CHANGES_MAX;
+use tidings_model::retry::Backoff;
+use tidings_model::settle::rescue;
+use tidings_model::{AppName, Attempt, Clock, OnUnknown, Policy, State};
+use tidings_store::{Batch, ChannelId, Orphan, Settle, StoreError, Writer};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::admit::Admission;
+use crate::clock::random;
+use crate::config::{ChannelConfig, Config};
+use crate::handle::{EngineHandle, Shared};
+use crate::http::Http;
+use crate::jobs::Jobs;
+use crate::lanes::Lanes;
+use crate::pipeline::Pipeline;
+use crate::scheduler::Scheduler;
+use crate::token::Keeper;
+use crate::writer::{Inbox, SharedLanes, WriterHandle, WriterTask, look};
+
+/// Why an engine does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The HTTP client cannot be made: no TLS roots, say.
+    #[error("make the HTTP client")]
+    Http(#[source] reqwest::Error),
+}
+
+/// A running engine. Drop it without [`Engine::stop`] and it stops as by a crash: nothing is lost, and the next start
+/// settles what was on its way.
+#[derive(Debug)]
+pub struct Engine {
+    handle: EngineHandle,
+    stop: watch::Sender<bool>,
+    stop_writer: watch::Sender<bool>,
+    in_flight: watch::Receiver<u32>,
+    lanes: SharedLanes,
+    writer: JoinHandle<Result<(), StoreError>>,
+    scheduler: JoinHandle<()>,
+}
+
+/// What a stop left for the next start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Left {
+    /// On their way when the grace period was over: the next start settles them.
+    pub sending: u32,
+    /// Due.
+    pub queued: i64,
+    /// Waiting for a credential.
+    pub waiting: i64,
+    /// For later.
+    pub scheduled: i64,
+}
+
+impl Engine {
+    /// Starts: opens the store, settles what a crash left, then begins to claim.
+    pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Engine, EngineError> {
+        let config = Arc::new(config);
+        let http = Http::new().map_err(EngineError::Http)?;
+        let (mut store, reader) = tidings_store::open(&config.store_url).await?;
+        let ids = store.define(config.channels.keys().cloned(), config.templates.keys().cloned()).await?;
+        let (states, halts, tokens) = (store.channel_states().await?, store.halts().await?, store.tokens().await?);
+
+        let (writer, inbox) = WriterHandle::new();
+        let channels = channels_by_id(&config, &ids.channels);
+        let keepers = keepers(&config, tokens, &http, &writer, &clock);
+        let lanes = Lanes::new(&config, &ids.channels, &ids.templates, &states, halts, &channels);
+        let lanes: SharedLanes = Arc::new(Mutex::new(lanes));
+        let pipeline = Arc::new(Pipeline {
+            config: Arc::clone(&config),
+            channels,
+            templates: ids.templates.iter().map(|(name, id)| (*id, name.clone())).collect(),
+            keepers: keepers.clone(),
+            http,
+            writer: writer.clone(),
+            clock: Arc::clone(&clock),
+            instance: store.instance().to_owned(),
+        });
+        settle_orphans(&mut store, &pipeline, &*clock).await?;
+
+        let names = ids.channels.iter().map(|(name, id)| (*id, name.clone())).collect();
+        let admission =
+            Arc::new(Admission { config: Arc::clone(&config), channels: ids.channels, templates: ids.templates });
+        let jobs = Arc::new(Jobs {
+            admission: Arc::clone(&admission),
+            keepers: keepers.clone(),
+            reader: reader.clone(),
+            writer: writer.clone(),
+            clock: Arc::clone(&clock),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let (stop_writer, writer_stopped) = watch::channel(false);
+        let (in_flight_sender, in_flight) = watch::channel(0);
+        let scheduler = Scheduler {
+            schedules: config.schedules.clone(),
+            stored: reader.schedules().await?,
+            unfinished: reader.unfinished_runs().await?,
+            jobs,
+            clock: Arc::clone(&clock),
+            stop: stopped,
+        };
+        let task = writer_task(store, inbox, &lanes, &config, pipeline, &clock, in_flight_sender, writer_stopped);
+        let writer_join = tokio::spawn(task.run());
+        let scheduler = tokio::spawn(scheduler.run());
+        let started_at = clock.now();
+        let shared =
+            Shared { config, admission, keepers, lanes: Arc::clone(&lanes), names, reader, writer, clock, started_at };
+        let handle = EngineHandle { shared: Arc::new(shared) };
+        Ok(Engine { handle, stop, stop_writer, in_flight, lanes, writer: writer_join, scheduler })
+    }
+
+    /// What others may ask of it.
+    pub fn handle(&self) -> EngineHandle {
+        self.handle.clone()
+    }
+
+    /// Stops: claims nothing more, waits for what is on its way at most `grace`, writes what it knows, and says what
+    /// it left.
+    pub async fn stop(self, grace: Duration) -> Result<Left, EngineError> {
+        look(&self.lanes).draining = true;
+        self.stop.send_replace(true);
+        let deadline = tokio::time::Instant::now() + grace;
+        let mut in_flight = self.in_flight;
+        // The writer may be asleep with outcomes still to come: its watch moves with each transaction.
+        let drained = in_flight.wait_for(|count| *count == 0);
+        if tokio::time::timeout_at(deadline, drained).await.is_err() {
+            tracing::warn!("the grace period is over with messages still on their way");
+        }
+        if tokio::time::timeout_at(deadline + Duration::from_secs(1), self.scheduler).await.is_err() {
+            tracing::warn!("a job did not stop in time; it goes on at the next start");
+        }
+        let counts = self.handle.counts().await.unwrap_or_default();
+        let sending = look(&self.lanes).in_flight();
+        self.stop_writer.send_replace(true);
+        match self.writer.await {
+            Ok(closed) => closed?,
+            Err(error) => tracing::error!("the writer ended badly: {error}"),
+        }
+        let sum = |state| counts.messages.iter().filter(|(_, of, _)| *of == state).map(|(_, _, count)| count).sum();
+        Ok(Left { sending, queued: sum(State::Queued), waiting: sum(State::Waiting), scheduled: sum(State::Scheduled) })
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "called in one place, each argument once")]
+fn writer_task(
+    store: Writer,
+    inbox: Inbox,
+    lanes: &SharedLanes,
+    config: &Arc<Config>,
+    pipeline: Arc<Pipeline>,
+    clock: &Arc<dyn Clock>,
+    in_flight: watch::Sender<u32>,
+    stop: watch::Receiver<bool>,
+) -> WriterTask {
+    let (lanes, config, clock) = (Arc::clone(lanes), Arc::clone(config), Arc::clone(clock));
+    WriterTask { store, inbox, lanes, config, pipeline, clock, in_flight, stop }
+}
+
+fn channels_by_id(
+    config: &Config,
+    ids: &HashMap<tidings_model::ChannelName, ChannelId>,
+) -> HashMap<ChannelId, Arc<ChannelConfig>> {
+    config.channels.iter().map(|(name, channel)| (ids[name], Arc::clone(channel))).collect()
+}
+
+fn keepers(
+    config: &Config,
+    mut tokens: HashMap<AppName, tidings_store::TokenRow>,
+    http: &Http,
+    writer: &WriterHandle,
+    clock: &Arc<dyn Clock>,
+) -> HashMap<AppName, Arc<Keeper>> {
+    let mut keepers = HashMap::new();
+    for channel in config.channels.values() {
+        let (Some(provider), Some(app)) = (&channel.token, config.apps.get(&channel.app)) else { continue };
+        keepers.entry(channel.app.clone()).or_insert_with(|| {
+            Arc::new(Keeper::new(
+                channel.app.clone(),
+                app.app.clone(),
+                Arc::clone(provider),
+                app.token_margin,
+                tokens.remove(&channel.app),
+                http.clone(),
+                writer.clone(),
+                Arc::clone(clock),
+            ))
+        });
+    }
+    keepers
+}
+
+/// Settles what a crash left in the middle of an attempt, before anything else is claimed.
+async fn settle_orphans(store: &mut Writer, pipeline: &Pipeline, clock: &dyn Clock) -> Result<(), StoreError> {
+    let orphans = store.orphans().await?;
+    if orphans.is_empty() {
+        return Ok(());
+    }
+    tracing::warn!(count = orphans.len(), "messages were on their way when the engine stopped; settling them");
+    for slice in orphans.chunks(TICK_CHANGES_MAX) {
+        let settles =
+            slice.iter().map(|orphan| pipeline.rescue(orphan).unwrap_or_else(|| forsake(orphan, clock))).collect();
+        store.commit(Batch { now: clock.now(), settles, ..Batch::default() }).await?;
+    }
+    Ok(())
+}
+
+/// An orphan whose channel config no longer has: nobody can send it again, and nobody can say whether it arrived.
+fn forsake(orphan: &Orphan, clock: &dyn Clock) -> Settle {
+    let policy = Policy { attempts_max: 1, backoff: Backoff::default(), on_unknown: OnUnknown::Stop };
+    let attempt = Attempt {
+        number: orphan.attempts.saturating_add(1),
+        rescues: orphan.rescues,
+        ambiguous: orphan.ambiguous,
+        credential: None,
+        dedupe_until: None,
+        expires_at: None,
+    };
+    let now = clock.now();
+    Settle {
+        message: orphan.message,
+        generation: orphan.generation,
+        started_at: orphan.claimed_at,
+        ended_at: now,
+        outcome: "crashed",
+        settlement: rescue(&attempt, &policy, now, random()),
+        rescued: true,
+    }
+}

@@ -1,0 +1,360 @@
+//! What others may ask of a running engine: the API, the command line, tests.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings_model::{AppName, ChannelName, Clock, Event, MessageId, ScheduleName, State, Timestamp};
+use tidings_sdk::Intake;
+use tidings_store::{
+    Accepted, AppHalt, ChannelId, Counts, CredentialIntake, NewMessage, Operated, Reader, RunRow, TokenRow,
+};
+
+use crate::admit::{Admission, Submission};
+use crate::config::{ChannelConfig, Config, ScheduleConfig};
+use crate::lanes::{Change, LaneState};
+use crate::refusal::{Class, Refusal};
+use crate::token::{Keeper, Trouble};
+use crate::writer::{SharedLanes, WriterHandle, look, operation};
+
+/// A running engine, for whoever asks of it. Cheap to clone.
+#[derive(Clone)]
+pub struct EngineHandle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) config: Arc<Config>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) keepers: HashMap<AppName, Arc<Keeper>>,
+    pub(crate) lanes: SharedLanes,
+    pub(crate) names: HashMap<ChannelId, ChannelName>,
+    pub(crate) reader: Reader,
+    pub(crate) writer: WriterHandle,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) started_at: Timestamp,
+}
+
+impl std::fmt::Debug for EngineHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EngineHandle").field("started_at", &self.shared.started_at).finish_non_exhaustive()
+    }
+}
+
+/// A message that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Submitted {
+    /// The message; `None` in a dry run.
+    pub message: Option<MessageId>,
+    /// Where it stands.
+    pub state: State,
+    /// Whether the same request had been accepted before.
+    pub replayed: bool,
+}
+
+/// A channel, for people.
+#[derive(Debug, Clone)]
+pub struct ChannelView {
+    /// Its name.
+    pub name: ChannelName,
+    /// Its definition.
+    pub config: Arc<ChannelConfig>,
+    /// Whether it claims.
+    pub state: LaneState,
+    /// Messages on their way.
+    pub in_flight: u32,
+}
+
+/// A token, for people, without the token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenView {
+    /// The app.
+    pub app: AppName,
+    /// `none`, `valid`, `expired`, `waiting`, `exhausted` or `halted`.
+    pub state: &'static str,
+    /// When it was fetched.
+    pub fetched_at: Option<Timestamp>,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+    /// Fetches on the provider's present day.
+    pub fetches_today: u32,
+    /// How many the day has.
+    pub fetches_max: Option<u32>,
+    /// What is wrong.
+    pub problem: Option<String>,
+}
+
+/// A schedule, for people.
+#[derive(Debug, Clone)]
+pub struct ScheduleView {
+    /// Its name.
+    pub name: ScheduleName,
+    /// Its definition.
+    pub config: ScheduleConfig,
+    /// The next nominal time.
+    pub next_at: Option<Timestamp>,
+    /// Its last run.
+    pub last_run: Option<RunRow>,
+}
+
+impl EngineHandle {
+    /// Accepts messages. The answer has one entry each, in order; when it is there, what it says is on disk.
+    pub async fn submit(&self, submissions: Vec<Submission>) -> Vec<Result<Submitted, Refusal>> {
+        let (mut answers, messages) = self.admit(submissions);
+        let places: Vec<usize> = messages.iter().map(|(place, _)| *place).collect();
+        let times: Vec<Option<Timestamp>> = messages.iter().map(|(_, message)| message.send_at).collect();
+        if places.is_empty() {
+            return answers;
+        }
+        let now = self.shared.clock.now();
+        match self.shared.writer.accept(messages.into_iter().map(|(_, message)| message).collect()).await {
+            Ok(accepted) => {
+                for ((place, one), send_at) in places.into_iter().zip(accepted).zip(times) {
+                    answers[place] = self.accepted(one, send_at, now).await;
+                }
+            }
+            Err(refusal) => {
+                for place in places {
+                    answers[place] = Err(refusal.clone());
+                }
+            }
+        }
+        answers
+    }
+
+    /// Checks messages as [`EngineHandle::submit`] would, and accepts none.
+    pub fn dry_run(&self, submissions: Vec<Submission>) -> Vec<Result<Submitted, Refusal>> {
+        self.admit(submissions).0
+    }
+
+    /// Answers with a no, or with what a yes would be; and the messages of the yeses by their place.
+    #[expect(clippy::type_complexity, reason = "two lists by place, used twice right here")]
+    fn admit(&self, submissions: Vec<Submission>) -> (Vec<Result<Submitted, Refusal>>, Vec<(usize, NewMessage)>) {
+        let now = self.shared.clock.now();
+        let mut messages = Vec::new();
+        let answers = submissions
+            .into_iter()
+            .enumerate()
+            .map(|(place, submission)| {
+                let message = self.shared.admission.message(submission, now)?;
+                let state = state_of(message.send_at, now);
+                messages.push((place, message));
+                Ok(Submitted { message: None, state, replayed: false })
+            })
+            .collect();
+        (answers, messages)
+    }
+
+    async fn accepted(&self, one: Accepted, send_at: Option<Timestamp>, now: Timestamp) -> Result<Submitted, Refusal> {
+        match one {
+            Accepted::New(message) => {
+                Ok(Submitted { message: Some(message), state: state_of(send_at, now), replayed: false })
+            }
+            Accepted::Repeat(message) => {
+                let row = self.shared.reader.message(message).await?;
+                let state = row.map_or(State::Queued, |(row, _)| row.state);
+                Ok(Submitted { message: Some(message), state, replayed: true })
+            }
+            Accepted::KeyTaken(message) => Err(Refusal::new(
+                Class::Conflict,
+                "key-taken",
+                format!("the idempotency key belongs to {message}, which another request made; use a new key"),
+            )),
+        }
+    }
+
+    /// Takes credentials of one source into the ledger. The answer has one entry each, in order.
+    pub async fn add_credentials(
+        &self,
+        source: &str,
+        app: Option<&str>,
+        intakes: Vec<Intake>,
+    ) -> Result<Vec<Result<CredentialIntake, String>>, Refusal> {
+        let (stage, app) = self.shared.admission.stage(source, app)?;
+        let now = self.shared.clock.now();
+        let mut news = Vec::new();
+        let mut answers: Vec<Result<CredentialIntake, String>> = intakes
+            .iter()
+            .map(|intake| {
+                news.push(self.shared.admission.credential(stage, &app, intake, now)?);
+                Ok(CredentialIntake::Repeated)
+            })
+            .collect();
+        if news.is_empty() {
+            return Ok(answers);
+        }
+        let mut taken = self.shared.writer.credentials(news).await?.into_iter();
+        for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
+            match taken.next() {
+                Some(CredentialIntake::Repeated) | None => *answer = Err("it was posted before".to_owned()),
+                Some(new) => *answer = Ok(new),
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Carries out an operator's act on a message: `Cancel`, `Retry`, `Hold` or `Release`.
+    pub async fn operate(&self, message: MessageId, event: Event, note: &str) -> Result<State, Refusal> {
+        let answers = self.shared.writer.operate(vec![operation(message, event, note)]).await?;
+        match answers.into_iter().next() {
+            Some(Operated::Moved(state)) => Ok(state),
+            Some(Operated::Refused(refused)) => {
+                let detail = format!("{message}: {refused}");
+                Err(Refusal::new(Class::Conflict, "state", detail))
+            }
+            Some(Operated::NoSuchMessage) | None => Err(message_unknown(message)),
+        }
+    }
+
+    /// Stops a channel from claiming, or lets it go on. What is on its way goes on.
+    pub async fn pause(&self, name: &str, note: Option<String>) -> Result<ChannelView, Refusal> {
+        let id = self.channel_id(name)?;
+        let paused = note.map(|note| (self.shared.clock.now(), note));
+        self.shared.writer.pause(id, paused).await?;
+        self.channels().into_iter().find(|view| view.name.as_str() == name).ok_or_else(|| channel_unknown(name))
+    }
+
+    fn channel_id(&self, name: &str) -> Result<ChannelId, Refusal> {
+        self.shared.admission.channels.get(name).copied().ok_or_else(|| channel_unknown(name))
+    }
+
+    /// The channels by name.
+    pub fn channels(&self) -> Vec<ChannelView> {
+        let now = self.shared.clock.now();
+        let lanes = look(&self.shared.lanes);
+        let mut views: Vec<ChannelView> = lanes
+            .lanes
+            .values()
+            .map(|lane| ChannelView {
+                name: lane.name.clone(),
+                config: Arc::clone(&lane.config),
+                state: lanes.state(lane, now),
+                in_flight: lane.in_flight,
+            })
+            .collect();
+        views.sort_by(|a, b| a.name.cmp(&b.name));
+        views
+    }
+
+    /// The messages that changed last, newest first, with their channels' names.
+    pub fn recent(&self) -> Vec<(Change, String)> {
+        let lanes = look(&self.shared.lanes);
+        let name = |id: ChannelId| self.shared.names.get(&id).map_or(String::new(), ToString::to_string);
+        lanes.recent.iter().rev().map(|change| (change.clone(), name(change.channel))).collect()
+    }
+
+    /// Whether the engine is stopping.
+    pub fn is_draining(&self) -> bool {
+        look(&self.shared.lanes).draining
+    }
+
+    /// How many messages of each channel are in each state.
+    pub async fn counts(&self) -> Result<Counts, Refusal> {
+        Ok(self.shared.reader.counts().await?)
+    }
+
+    /// The tokens by app.
+    pub fn tokens(&self) -> Vec<TokenView> {
+        let now = self.shared.clock.now();
+        let mut apps: Vec<&AppName> = self.shared.keepers.keys().collect();
+        apps.sort();
+        apps.into_iter().map(|app| self.token_view(app, now)).collect()
+    }
+
+    fn token_view(&self, app: &AppName, now: Timestamp) -> TokenView {
+        let keeper = &self.shared.keepers[app];
+        let (row, trouble) = keeper.look();
+        let halt = look(&self.shared.lanes).halts.get(app).and_then(|halt| halt.halted.clone());
+        let problem =
+            halt.map(|(_, reason)| reason).or_else(|| trouble.as_ref().map(|trouble| trouble.detail().to_owned()));
+        TokenView {
+            app: app.clone(),
+            state: token_state(&row, trouble.as_ref(), now),
+            fetched_at: row.fetched_at,
+            expires_at: row.expires_at,
+            fetches_today: keeper.fetches_today(),
+            fetches_max: keeper.fetches_max(),
+            problem,
+        }
+    }
+
+    /// Fetches a token now, and sets a halted app going again.
+    pub async fn refresh_token(&self, app: &str) -> Result<TokenView, Refusal> {
+        let Some((name, keeper)) = self.shared.keepers.get_key_value(app) else {
+            let known = self.shared.keepers.keys().map(AppName::as_str).collect::<Vec<_>>().join(", ");
+            return Err(Refusal::not_found("app-unknown", format!("no app `{app}` has tokens; there are: {known}")));
+        };
+        match keeper.refresh().await {
+            Ok(()) => {
+                let fingerprint = self.shared.config.apps[name].fingerprint.clone();
+                self.shared.writer.lift_halt(AppHalt { app: name.clone(), fingerprint, halted: None }).await?;
+                Ok(self.token_view(name, self.shared.clock.now()))
+            }
+            Err(trouble) => Err(Refusal::new(Class::Unavailable, "token", trouble.detail())),
+        }
+    }
+
+    /// The schedules of config by name, with what the store knows of them.
+    pub async fn schedules(&self) -> Result<Vec<ScheduleView>, Refusal> {
+        let stored = self.shared.reader.schedules().await?;
+        let views = self.shared.config.schedules.iter().map(|(name, config)| {
+            let row = stored.iter().find(|row| row.name == name.as_str());
+            ScheduleView {
+                name: name.clone(),
+                config: config.clone(),
+                next_at: row.and_then(|row| row.next_at),
+                last_run: row.and_then(|row| row.last_run.clone()),
+            }
+        });
+        Ok(views.collect())
+    }
+
+    /// Reads what is in the store.
+    pub fn reader(&self) -> &Reader {
+        &self.shared.reader
+    }
+
+    /// What the engine runs by.
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// The engine's clock.
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// Since when it runs.
+    pub fn started_at(&self) -> Timestamp {
+        self.shared.started_at
+    }
+
+    /// How long it has run.
+    pub fn uptime(&self) -> Duration {
+        self.now().since(self.shared.started_at)
+    }
+}
+
+fn state_of(send_at: Option<Timestamp>, now: Timestamp) -> State {
+    if send_at.is_some_and(|at| at > now) { State::Scheduled } else { State::Queued }
+}
+
+fn token_state(row: &TokenRow, trouble: Option<&Trouble>, now: Timestamp) -> &'static str {
+    let valid = row.value.is_some() && row.expires_at.is_some_and(|end| now < end);
+    match trouble {
+        Some(Trouble::Halt { .. }) => "halted",
+        Some(Trouble::Exhausted { until, .. }) if now < *until => "exhausted",
+        Some(Trouble::Wait { until, .. }) if now < *until => "waiting",
+        _ if valid => "valid",
+        _ if row.value.is_some() => "expired",
+        _ => "none",
+    }
+}
+
+fn message_unknown(message: MessageId) -> Refusal {
+    Refusal::not_found("message-unknown", format!("there is no message {message}"))
+}
+
+fn channel_unknown(name: &str) -> Refusal {
+    Refusal::not_found("channel-unknown", format!("there is no channel `{}`", name.escape_debug()))
+}

@@ -1,0 +1,90 @@
+//! The engine's one HTTP client: TLS verified, connections reused, every call with a deadline, every body bounded.
+
+use std::time::Duration;
+
+use tidings_model::limits::RESPONSE_BYTES_MAX;
+use tidings_sdk::{Method, Request};
+
+/// How long a connection may take to open.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Idle connections kept for each provider: as many as a busy channel has on their way.
+const IDLE_CONNECTIONS_MAX: usize = 512;
+
+/// Sends requests. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Http {
+    client: reqwest::Client,
+}
+
+/// What came of a request, as far as the message is concerned.
+#[derive(Debug)]
+pub(crate) enum Exchange {
+    /// An answer, whole.
+    Answered { status: u16, retry_after_seconds: Option<u32>, body: Vec<u8> },
+    /// Nothing went out: the provider cannot have acted.
+    NotSent(String),
+    /// It went out, and no whole answer came: the provider may have acted.
+    Lost(String),
+}
+
+impl Http {
+    pub(crate) fn new() -> Result<Http, reqwest::Error> {
+        // Another part of the program may have chosen the same provider before: that is as good.
+        let _already = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("tidings/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Http { client })
+    }
+
+    pub(crate) async fn send(&self, request: Request, timeout: Duration) -> Exchange {
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+        };
+        let mut builder = self.client.request(method, &request.url).timeout(timeout);
+        for (name, value) in request.headers {
+            builder = builder.header(name, value);
+        }
+        if !request.body.is_empty() {
+            builder = builder.body(request.body);
+        }
+        let mut response = match builder.send().await {
+            Ok(response) => response,
+            Err(error) if error.is_builder() || error.is_connect() => return Exchange::NotSent(told(error)),
+            Err(error) => return Exchange::Lost(told(error)),
+        };
+        let status = response.status().as_u16();
+        let retry_after_seconds = response
+            .headers()
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.trim().parse().ok());
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > RESPONSE_BYTES_MAX => {
+                    return Exchange::Lost(format!("HTTP {status} with more than {RESPONSE_BYTES_MAX} bytes"));
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Exchange::Answered { status, retry_after_seconds, body },
+                Err(error) => return Exchange::Lost(format!("HTTP {status}, then {}", told(error))),
+            }
+        }
+    }
+}
+
+/// The error and its causes, without the address: a token stands in its query.
+fn told(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,273 @@
+//! Jobs: what a schedule does. Each may run twice: a token is fetched again, what is purged is gone, and a broadcast
+//! gives every row a key of its run, so that a row which was accepted before a crash is not accepted again.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tidings_model::limits::PURGE_SLICE_MAX;
+use tidings_model::{AppName, Clock, RunId, TemplateName, Timestamp};
+use tidings_store::{Accepted, Reader, RunProgress, fingerprint};
+use tokio::sync::{mpsc, watch};
+
+use crate::admit::{Admission, Submission};
+use crate::audience::{self, Row, RowProblem};
+use crate::config::{Audience, Job};
+use crate::refusal::{Class, Refusal};
+use crate::token::Keeper;
+use crate::writer::WriterHandle;
+
+/// Rows of an audience accepted in one transaction.
+const ROWS_PER_STEP: usize = 500;
+/// Between tries when the store does not take a step.
+const STEP_WAIT: Duration = Duration::from_secs(1);
+/// Broken rows that a run's result names.
+const PROBLEMS_SHOWN: usize = 3;
+
+/// What jobs need.
+pub(crate) struct Jobs {
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) keepers: HashMap<AppName, Arc<Keeper>>,
+    pub(crate) reader: Reader,
+    pub(crate) writer: WriterHandle,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Why a job stopped before its end.
+enum Cut {
+    /// It failed.
+    Failed(String),
+    /// The engine stops: the run stays open and goes on at the next start.
+    Stopped,
+}
+
+impl From<Refusal> for Cut {
+    fn from(refusal: Refusal) -> Cut {
+        Cut::Failed(refusal.detail)
+    }
+}
+
+impl Jobs {
+    /// Carries a job out and writes what came of it.
+    pub(crate) async fn carry_out(&self, run: RunId, nominal: Timestamp, job: &Job, stop: watch::Receiver<bool>) {
+        let result = match job {
+            Job::RefreshToken(app) => self.refresh_token(app).await,
+            Job::PurgeCredentials => self.purge_credentials().await,
+            Job::Send { template, audience, data } => {
+                let broadcast = Broadcast { jobs: self, run, template, data, stop, count: Count::default() };
+                broadcast.send(audience, nominal).await
+            }
+        };
+        let (done, ended) = match result {
+            Ok((done, result)) => (done, Ok(result)),
+            Err(Cut::Failed(reason)) => (0, Err(reason)),
+            Err(Cut::Stopped) => return,
+        };
+        match &ended {
+            Ok(result) => tracing::info!(%run, "run done: {result}"),
+            Err(reason) => tracing::error!(%run, "run failed: {reason}"),
+        }
+        self.note(RunProgress { run, done, total: None, ended: Some(ended) }).await;
+    }
+
+    /// Tells a run as failed that nobody can go on with.
+    pub(crate) async fn abandon(&self, run: RunId) {
+        let ended = Some(Err("the engine stopped in the middle of it".to_owned()));
+        self.note(RunProgress { run, done: 0, total: None, ended }).await;
+    }
+
+    async fn note(&self, progress: RunProgress) {
+        let run = progress.run;
+        if let Err(refusal) = self.writer.run(progress).await {
+            tracing::warn!(%run, "note a run: {refusal}");
+        }
+    }
+
+    async fn refresh_token(&self, app: &AppName) -> Result<(u64, String), Cut> {
+        let keeper =
+            self.keepers.get(app).ok_or_else(|| Cut::Failed(format!("no channel of app `{app}` has a token stage")))?;
+        keeper.refresh().await.map_err(|trouble| Cut::Failed(trouble.detail().to_owned()))?;
+        Ok((1, "token fetched".to_owned()))
+    }
+
+    async fn purge_credentials(&self) -> Result<(u64, String), Cut> {
+        let (mut unused, mut used) = (0_u64, 0_u64);
+        loop {
+            let (gone_unused, gone_used) = self.writer.purge().await?;
+            unused += u64::from(gone_unused);
+            used += u64::from(gone_used);
+            if gone_unused + gone_used < PURGE_SLICE_MAX {
+                return Ok((unused + used, format!("{unused} unused and {used} used credentials removed")));
+            }
+        }
+    }
+}
+
+/// A template on its way to an audience.
+struct Broadcast<'a> {
+    jobs: &'a Jobs,
+    run: RunId,
+    template: &'a TemplateName,
+    data: &'a Map<String, Value>,
+    stop: watch::Receiver<bool>,
+    count: Count,
+}
+
+#[derive(Default)]
+struct Count {
+    accepted: u64,
+    before: u64,
+    refused: u64,
+    problems: Vec<String>,
+}
+
+impl Broadcast<'_> {
+    async fn send(mut self, audience: &Audience, nominal: Timestamp) -> Result<(u64, String), Cut> {
+        match audience {
+            Audience::File(path) => self.file(path).await?,
+            Audience::Everyone => self.everyone(nominal).await?,
+        }
+        let Count { accepted, before, refused, problems } = self.count;
+        let mut result = format!("{accepted} accepted, {refused} refused");
+        if before > 0 {
+            result.push_str(&format!(", {before} accepted before an interruption"));
+        }
+        for problem in &problems {
+            result.push_str(&format!("; {problem}"));
+        }
+        Ok((accepted + before, result))
+    }
+
+    async fn file(&mut self, path: &Path) -> Result<(), Cut> {
+        let mut steps = read_in_steps(path)?;
+        while let Some(step) = steps.recv().await {
+            let mut submissions = Vec::with_capacity(step.len());
+            for (line, row) in step {
+                match row {
+                    Ok(row) => submissions.push(self.submission(row, &format!("line-{line}"))),
+                    Err(problem) => self.refused(problem.to_string()),
+                }
+            }
+            self.step(submissions).await?;
+        }
+        Ok(())
+    }
+
+    async fn everyone(&mut self, nominal: Timestamp) -> Result<(), Cut> {
+        let admission = Arc::clone(&self.jobs.admission);
+        let template = admission
+            .config
+            .templates
+            .get(self.template)
+            .ok_or_else(|| Cut::Failed(format!("there is no template `{}`", self.template)))?;
+        let channel = &admission.config.channels[&template.channel];
+        if channel.credentials.is_empty() {
+            let reason = "everyone with a credential is nobody: the channel needs none; name a file";
+            return Err(Cut::Failed(reason.to_owned()));
+        }
+        let sources: Vec<(String, Duration)> =
+            channel.credentials.iter().map(|stage| (stage.name.to_string(), stage.margin)).collect();
+        tracing::debug!(run = %self.run, nominal = %nominal, "broadcast to everyone");
+        let mut after: Option<String> = None;
+        loop {
+            let now = self.jobs.clock.now();
+            let page = self
+                .jobs
+                .reader
+                .recipients_with_credential(&channel.app, &sources, &template.scope, now, after.as_deref())
+                .await
+                .map_err(Refusal::from)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
+            let submissions = page
+                .into_iter()
+                .map(|to| {
+                    let mark = format!("to-{:016x}-{}", fingerprint(to.as_bytes()), to.len());
+                    self.submission(Row { to, data: Map::new() }, &mark)
+                })
+                .collect();
+            self.step(submissions).await?;
+        }
+    }
+
+    fn submission(&self, row: Row, mark: &str) -> Submission {
+        let mut data = self.data.clone();
+        data.extend(row.data);
+        Submission {
+            template: self.template.to_string(),
+            to: row.to,
+            data,
+            key: Some(format!("{}/{mark}", self.run)),
+            run: Some(self.run),
+            ..Submission::default()
+        }
+    }
+
+    fn refused(&mut self, problem: String) {
+        self.count.refused += 1;
+        if self.count.problems.len() < PROBLEMS_SHOWN {
+            self.count.problems.push(problem);
+        }
+    }
+
+    /// Accepts one step, however long the store takes to come back.
+    async fn step(&mut self, submissions: Vec<Submission>) -> Result<(), Cut> {
+        let now = self.jobs.clock.now();
+        let mut messages = Vec::with_capacity(submissions.len());
+        for submission in submissions {
+            let to = submission.to.clone();
+            match self.jobs.admission.message(submission, now) {
+                Ok(message) => messages.push(message),
+                Err(refusal) => self.refused(format!("{to}: {refusal}")),
+            }
+        }
+        loop {
+            if *self.stop.borrow() {
+                return Err(Cut::Stopped);
+            }
+            match self.jobs.writer.accept(messages.clone()).await {
+                Ok(accepted) => {
+                    for one in accepted {
+                        match one {
+                            Accepted::New(_) => self.count.accepted += 1,
+                            Accepted::Repeat(_) | Accepted::KeyTaken(_) => self.count.before += 1,
+                        }
+                    }
+                    let done = self.count.accepted + self.count.before;
+                    self.jobs.note(RunProgress { run: self.run, done, total: None, ended: None }).await;
+                    return Ok(());
+                }
+                Err(refusal) if refusal.class == Class::Unavailable => {
+                    tokio::select! {
+                        () = tokio::time::sleep(STEP_WAIT) => {}
+                        _ = self.stop.changed() => {}
+                    }
+                }
+                Err(refusal) => return Err(refusal.into()),
+            }
+        }
+    }
+}
+
+type Step = Vec<(u64, Result<Row, RowProblem>)>;
+
+/// Reads a file off the runtime, a step ahead and no more: a million rows take the memory of two steps.
+fn read_in_steps(path: &Path) -> Result<mpsc::Receiver<Step>, Cut> {
+    let mut rows = audience::rows(path).map_err(|error| {
+        let cause = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
+        Cut::Failed(format!("{error}{cause}"))
+    })?;
+    let (sender, receiver) = mpsc::channel(1);
+    // It ends with the file, or when nobody takes the next step.
+    drop(tokio::task::spawn_blocking(move || {
+        loop {
+            let step: Step = rows.by_ref().take(ROWS_PER_STEP).collect();
+            if step.is_empty() || sender.blocking_send(step).is_err() {
+                return;
+            }
+        }
+    }));
+    Ok(receiver)
+}

@@ -1,0 +1,243 @@
+//! The channels as they run: who may claim, how much, and why not.
+//!
+//! Held by the writer and looked at by everybody else. What may not be sent is not claimed: there is no
+//! claim-and-give-back, and a closed channel costs nothing.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use tidings_model::limits::TICK_CLAIMS_MAX;
+use tidings_model::{AppName, ChannelName, LaneEffect, MessageId, State, Timestamp};
+use tidings_store::{AppHalt, ChannelId, ChannelState, ClaimRequest, LaneRow, Needs, SourceRule, TemplateId};
+
+use crate::config::{ChannelConfig, Config};
+
+/// Changes kept for whoever looks: a screenful, not a history.
+const RECENT_MAX: usize = 64;
+
+/// One channel at work.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) id: ChannelId,
+    pub(crate) name: ChannelName,
+    pub(crate) config: Arc<ChannelConfig>,
+    pub(crate) state: ChannelState,
+    pub(crate) in_flight: u32,
+    needs: Option<Needs>,
+}
+
+/// Whether a channel claims, and if not, why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaneState {
+    /// It claims.
+    Open,
+    /// An operator paused it.
+    Paused {
+        /// Who and why.
+        note: String,
+    },
+    /// The provider wants no more before `until`.
+    Cooling {
+        /// When it goes on.
+        until: Timestamp,
+        /// What the provider said.
+        reason: String,
+    },
+    /// Its app stopped until an operator acts.
+    Halted {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A message that changed its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// When.
+    pub at: Timestamp,
+    /// The message.
+    pub message: MessageId,
+    /// Its channel.
+    pub channel: ChannelId,
+    /// Who is told.
+    pub recipient: String,
+    /// Its new state.
+    pub state: State,
+    /// Why, in a word.
+    pub reason: Option<&'static str>,
+}
+
+/// All channels at work.
+#[derive(Debug, Default)]
+pub(crate) struct Lanes {
+    pub(crate) lanes: BTreeMap<ChannelId, Lane>,
+    pub(crate) halts: HashMap<AppName, AppHalt>,
+    pub(crate) recent: VecDeque<Change>,
+    /// Nothing is claimed any more: the engine is stopping.
+    pub(crate) draining: bool,
+    /// Outcomes that came too late to count.
+    pub(crate) stale_outcomes: u64,
+}
+
+impl Lanes {
+    /// The lanes of config, with what the store knows of them.
+    pub(crate) fn new(
+        config: &Config,
+        channels: &HashMap<ChannelName, ChannelId>,
+        templates: &HashMap<tidings_model::TemplateName, TemplateId>,
+        states: &HashMap<ChannelId, ChannelState>,
+        halts: HashMap<AppName, AppHalt>,
+        configs: &HashMap<ChannelId, Arc<ChannelConfig>>,
+    ) -> Lanes {
+        let lanes = config
+            .channels
+            .keys()
+            .filter_map(|name| {
+                let id = *channels.get(name)?;
+                let channel = Arc::clone(configs.get(&id)?);
+                let scopes = config
+                    .templates
+                    .iter()
+                    .filter(|(_, template)| template.channel == *name)
+                    .filter_map(|(template, config)| Some((*templates.get(template)?, config.scope.clone())))
+                    .collect();
+                let needs = needs(&channel, scopes);
+                let state = states.get(&id).cloned().unwrap_or_default();
+                Some((id, Lane { id, name: name.clone(), config: channel, state, in_flight: 0, needs }))
+            })
+            .collect();
+        // A halt is for the settings it happened with: other settings are an operator's act.
+        let halts = halts
+            .into_iter()
+            .filter(|(name, halt)| config.apps.get(name).is_some_and(|app| app.fingerprint == halt.fingerprint))
+            .collect();
+        Lanes { lanes, halts, ..Lanes::default() }
+    }
+
+    /// Whether that channel claims now.
+    pub(crate) fn state(&self, lane: &Lane, now: Timestamp) -> LaneState {
+        if let Some(halt) = self.halts.get(&lane.config.app)
+            && let Some((_, reason)) = &halt.halted
+        {
+            return LaneState::Halted { reason: reason.clone() };
+        }
+        if let Some((_, note)) = &lane.state.paused {
+            return LaneState::Paused { note: note.clone() };
+        }
+        match &lane.state.closed {
+            Some((until, reason)) if now < *until => LaneState::Cooling { until: *until, reason: reason.clone() },
+            _ => LaneState::Open,
+        }
+    }
+
+    /// Which channels have room now. `queued` says how many messages of a channel are due.
+    pub(crate) fn claims(&self, now: Timestamp, queued: impl Fn(ChannelId) -> i64) -> Vec<ClaimRequest> {
+        if self.draining {
+            return Vec::new();
+        }
+        self.lanes
+            .values()
+            .filter(|lane| queued(lane.id) > 0 && self.state(lane, now) == LaneState::Open)
+            .filter_map(|lane| lane.request(now))
+            .collect()
+    }
+
+    /// When a channel that cannot claim now, and has messages that are due, can claim again by itself.
+    pub(crate) fn next_opening(&self, now: Timestamp, queued: impl Fn(ChannelId) -> i64) -> Option<Timestamp> {
+        if self.draining {
+            return None;
+        }
+        self.lanes
+            .values()
+            .filter(|lane| queued(lane.id) > 0)
+            .filter_map(|lane| match self.state(lane, now) {
+                LaneState::Open => lane.config.rate.map(|rate| rate.next(lane.state.arrival)).filter(|at| *at > now),
+                LaneState::Cooling { until, .. } => Some(until),
+                LaneState::Paused { .. } | LaneState::Halted { .. } => None,
+            })
+            .min()
+    }
+
+    /// Applies what a settlement says of its channel; what changed is to be written.
+    pub(crate) fn apply(
+        &mut self,
+        channel: ChannelId,
+        effect: &LaneEffect,
+        config: &Config,
+        now: Timestamp,
+    ) -> Applied {
+        let Some(lane) = self.lanes.get_mut(&channel) else { return Applied::Nothing };
+        match effect {
+            LaneEffect::Cool { until, reason } => lane.close(*until, reason),
+            LaneEffect::Exhausted { until, reason } => {
+                let offset = lane.config.token.as_ref().map(|provider| provider.day_offset()).unwrap_or_default();
+                lane.close(until.unwrap_or_else(|| now.next_midnight(offset)), reason)
+            }
+            LaneEffect::Halt { reason } => {
+                let app = lane.config.app.clone();
+                if self.halts.contains_key(&app) {
+                    return Applied::Nothing;
+                }
+                tracing::error!(app = %app, "app halted: {reason}");
+                let fingerprint = config.apps.get(&app).map(|app| app.fingerprint.clone()).unwrap_or_default();
+                let halt = AppHalt { app: app.clone(), fingerprint, halted: Some((now, reason.clone())) };
+                self.halts.insert(app, halt.clone());
+                Applied::App(halt)
+            }
+        }
+    }
+
+    /// Remembers a change for whoever looks.
+    pub(crate) fn remember(&mut self, change: Change) {
+        if self.recent.len() == RECENT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(change);
+    }
+
+    /// Messages on their way, over all channels.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.lanes.values().map(|lane| lane.in_flight).sum()
+    }
+}
+
+/// What an effect changed.
+#[derive(Debug)]
+pub(crate) enum Applied {
+    Nothing,
+    Lane(LaneRow),
+    App(AppHalt),
+}
+
+impl Lane {
+    fn request(&self, now: Timestamp) -> Option<ClaimRequest> {
+        let limit = self.config.in_flight.saturating_sub(self.in_flight).min(TICK_CLAIMS_MAX);
+        let rate = self.config.rate.map(|rate| (rate, self.state.arrival));
+        if limit == 0 || rate.is_some_and(|(rate, arrival)| rate.allowed(arrival, now) == 0) {
+            return None;
+        }
+        Some(ClaimRequest { channel: self.id, limit, rate, needs: self.needs.clone() })
+    }
+
+    /// Closes until then, if that is later than before.
+    fn close(&mut self, until: Timestamp, reason: &str) -> Applied {
+        if self.state.closed.as_ref().is_some_and(|(before, _)| *before >= until) {
+            return Applied::Nothing;
+        }
+        tracing::warn!(channel = %self.name, until = %until, "channel waits: {reason}");
+        self.state.closed = Some((until, reason.to_owned()));
+        Applied::Lane(LaneRow { channel: self.id, state: self.state.clone() })
+    }
+}
+
+fn needs(channel: &ChannelConfig, scopes: Vec<(TemplateId, String)>) -> Option<Needs> {
+    if channel.credentials.is_empty() {
+        return None;
+    }
+    let sources = channel
+        .credentials
+        .iter()
+        .map(|stage| SourceRule { source: stage.name.clone(), margin: stage.margin })
+        .collect();
+    Some(Needs { app: channel.app.clone(), sources, scopes })
+}

@@ -1,0 +1,32 @@
+//! The engine: pipeline, scheduler, token keeper, limits, config, lifecycle.
+//!
+//! A message's way through: [`EngineHandle::submit`] admits it, the writer task commits it and claims it, the pipeline
+//! carries one attempt (token, render, request, HTTP, read), the writer settles it. Everything between two commits is
+//! in memory and may be lost to a crash at any line; everything that matters was written before.
+
+pub mod audience;
+pub mod config;
+pub mod refusal;
+pub mod registry;
+pub mod render;
+
+mod admit;
+mod clock;
+mod engine;
+mod handle;
+mod http;
+mod jobs;
+mod lanes;
+mod pipeline;
+mod scheduler;
+mod token;
+mod writer;
+
+pub use admit::Submission;
+pub use clock::SystemClock;
+pub use config::{Config, Problem};
+pub use engine::{Engine, EngineError, Left};
+pub use handle::{ChannelView, EngineHandle, ScheduleView, Submitted, TokenView};
+pub use lanes::{Change, LaneState};
+pub use refusal::{Class, Refusal};
+pub use registry::Registry;

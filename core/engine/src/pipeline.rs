@@ -1,0 +1,225 @@
+//! One attempt: token, render, request, HTTP, read. The stages decide; the effects are here, in their order.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use tidings_model::limits::DETAIL_BYTES_MAX;
+use tidings_model::settle::{rescue, settle};
+use tidings_model::{AppName, Attempt, Clock, CredentialFacts, Outcome, TemplateName, Timestamp};
+use tidings_sdk::{Credential, Delivery, Request, Response};
+use tidings_store::{ChannelId, Claimed, Orphan, Settle, TemplateId};
+
+use crate::clock::random;
+use crate::config::{ChannelConfig, Config, TemplateConfig};
+use crate::http::{Exchange, Http};
+use crate::token::{Keeper, Token, Trouble};
+use crate::writer::{Finished, WriterHandle};
+
+/// Everything an attempt needs. One for the engine's life.
+pub(crate) struct Pipeline {
+    pub(crate) config: Arc<Config>,
+    pub(crate) channels: HashMap<ChannelId, Arc<ChannelConfig>>,
+    pub(crate) templates: HashMap<TemplateId, TemplateName>,
+    pub(crate) keepers: HashMap<AppName, Arc<Keeper>>,
+    pub(crate) http: Http,
+    pub(crate) writer: WriterHandle,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// What tells this store's messages from another's in a provider's dedupe window.
+    pub(crate) instance: String,
+}
+
+/// A refusal on the way that is an outcome of its own.
+type Stopped = Outcome;
+
+impl Pipeline {
+    /// Makes the attempt and hands its outcome to the writer. Never panics, and always hands one over.
+    pub(crate) async fn attempt(self: Arc<Self>, claimed: Claimed) {
+        let started_at = self.clock.now();
+        let Some(channel) = self.channels.get(&claimed.channel).cloned() else {
+            tracing::error!(message = %claimed.message, "claimed from a channel that config does not have");
+            return;
+        };
+        let outcome = match self.deliver(&channel, &claimed).await {
+            Ok(outcome) | Err(outcome) => self.without_secrets(outcome, &channel, &claimed),
+        };
+        let ended_at = self.clock.now();
+        let attempt = Attempt {
+            number: claimed.attempts.saturating_add(1),
+            rescues: claimed.rescues,
+            ambiguous: claimed.ambiguous,
+            credential: facts(
+                &channel,
+                claimed.credential.as_ref().map(|bound| (bound.source.as_str(), bound.expires_at)),
+            ),
+            dedupe_until: dedupe_until(&channel, claimed.first_try_at),
+            expires_at: claimed.expires_at,
+        };
+        let settlement = settle(&outcome, &attempt, &channel.policy, ended_at, random());
+        tracing::debug!(message = %claimed.message, outcome = outcome.name(), to = %settlement.to, "attempt ended");
+        let (message, generation) = (claimed.message, claimed.generation);
+        let settle =
+            Settle { message, generation, started_at, ended_at, outcome: outcome.name(), settlement, rescued: false };
+        self.writer.settle(Finished { channel: claimed.channel, recipient: claimed.recipient, settle }).await;
+    }
+
+    /// Settles what a crash left in the middle of an attempt.
+    pub(crate) fn rescue(&self, orphan: &Orphan) -> Option<Settle> {
+        let channel = self.channels.get(&orphan.channel)?;
+        let now = self.clock.now();
+        let attempt = Attempt {
+            number: orphan.attempts.saturating_add(1),
+            rescues: orphan.rescues.saturating_add(1),
+            ambiguous: orphan.ambiguous,
+            credential: facts(channel, orphan.credential.as_ref().map(|(source, end)| (source.as_str(), *end))),
+            dedupe_until: dedupe_until(channel, orphan.first_try_at),
+            expires_at: orphan.expires_at,
+        };
+        let settlement = rescue(&attempt, &channel.policy, now, random());
+        Some(Settle {
+            message: orphan.message,
+            generation: orphan.generation,
+            started_at: orphan.claimed_at,
+            ended_at: now,
+            outcome: "crashed",
+            settlement,
+            rescued: true,
+        })
+    }
+
+    async fn deliver(&self, channel: &ChannelConfig, claimed: &Claimed) -> Result<Outcome, Stopped> {
+        let content = self.render(channel, claimed)?;
+        let keeper = channel.token.as_ref().and_then(|_| self.keepers.get(&channel.app));
+        let Some(keeper) = keeper else {
+            return self.exchange(channel, claimed, &content, "").await;
+        };
+        let token = keeper.get().await.map_err(without_token)?;
+        let outcome = self.exchange(channel, claimed, &content, &token.value).await?;
+        if !matches!(outcome, Outcome::TokenRejected { .. }) {
+            return Ok(outcome);
+        }
+        // Once more with a newer token, if there is one: a refused token does not count as an attempt.
+        match keeper.newer_than(&token).await.map_err(without_token)? {
+            Some(Token { value, .. }) => self.exchange(channel, claimed, &content, &value).await,
+            None => Ok(outcome),
+        }
+    }
+
+    fn render(&self, channel: &ChannelConfig, claimed: &Claimed) -> Result<Map<String, Value>, Stopped> {
+        let template = self.template(claimed.template).ok_or_else(|| Outcome::TemplateBroken {
+            detail: "config no longer has this template; put it back, or cancel the message".to_owned(),
+        })?;
+        let rejected = |reason: String| Outcome::Rejected { reason };
+        let data: Value =
+            serde_json::from_str(&claimed.data).map_err(|error| rejected(format!("its data is no JSON: {error}")))?;
+        let content = template.rendering.render(&data).map_err(|error| rejected(format!("render {error}")))?;
+        let violations = guarded(|| channel.transport.check(&content)).map_err(rejected)?;
+        match violations.first() {
+            None => Ok(content),
+            Some(violation) => Err(rejected(format!("`{}`: {}", violation.field, violation.problem))),
+        }
+    }
+
+    fn template(&self, id: TemplateId) -> Option<&TemplateConfig> {
+        self.config.templates.get(self.templates.get(&id)?)
+    }
+
+    async fn exchange(
+        &self,
+        channel: &ChannelConfig,
+        claimed: &Claimed,
+        content: &Map<String, Value>,
+        token: &str,
+    ) -> Result<Outcome, Stopped> {
+        let request = self.request(channel, claimed, content, token)?;
+        Ok(match self.http.send(request, channel.timeout).await {
+            Exchange::Answered { status, retry_after_seconds, body } => {
+                let response = Response { status, retry_after_seconds, body: &body };
+                // The provider has acted: a plugin that cannot read the answer leaves the message's fate open.
+                guarded(|| channel.transport.read(&response)).unwrap_or_else(|detail| Outcome::Unknown { detail })
+            }
+            Exchange::NotSent(detail) => Outcome::Retry { after: None, detail: format!("not sent: {detail}") },
+            Exchange::Lost(detail) => Outcome::Unknown { detail: format!("no whole answer: {detail}") },
+        })
+    }
+
+    fn request(
+        &self,
+        channel: &ChannelConfig,
+        claimed: &Claimed,
+        content: &Map<String, Value>,
+        token: &str,
+    ) -> Result<Request, Stopped> {
+        let app = self
+            .config
+            .apps
+            .get(&channel.app)
+            .ok_or_else(|| Outcome::Halt { reason: format!("config no longer has app `{}`", channel.app) })?;
+        let dedupe_id = format!("tidings-{}-{}", self.instance, claimed.message.0);
+        let credential = claimed.credential.as_ref().map(|bound| Credential {
+            source: bound.source.split_once('.').map_or("", |(_, stage)| stage),
+            value: &bound.value,
+        });
+        let delivery = Delivery {
+            app: &app.app,
+            token,
+            credential,
+            recipient: &claimed.recipient,
+            content,
+            dedupe_id: &dedupe_id,
+        };
+        guarded(|| channel.transport.request(&delivery))
+            .and_then(|request| request)
+            .map_err(|reason| Outcome::Rejected { reason })
+    }
+
+    /// A provider may echo what it was sent: whatever it says is kept without the token and the credential.
+    fn without_secrets(&self, outcome: Outcome, channel: &ChannelConfig, claimed: &Claimed) -> Outcome {
+        let token = self.keepers.get(&channel.app).and_then(|keeper| keeper.look().0.value);
+        let credential = claimed.credential.as_ref().map(|bound| bound.value.clone());
+        let secrets: Vec<String> =
+            [token, credential].into_iter().flatten().filter(|secret| secret.len() > 3).collect();
+        outcome.map_text(|text| {
+            let mut text = text;
+            for secret in &secrets {
+                if text.contains(secret.as_str()) {
+                    text = text.replace(secret.as_str(), "…");
+                }
+            }
+            cut(text)
+        })
+    }
+}
+
+/// No token is no fault of the message: its channel waits, or its app stops.
+fn without_token(trouble: Trouble) -> Stopped {
+    match trouble {
+        Trouble::Wait { until, detail } => Outcome::QuotaExhausted { until: Some(until), detail },
+        Trouble::Exhausted { until, detail } => Outcome::QuotaExhausted { until: Some(until), detail },
+        Trouble::Halt { reason } => Outcome::Halt { reason },
+    }
+}
+
+fn facts(channel: &ChannelConfig, bound: Option<(&str, Option<Timestamp>)>) -> Option<CredentialFacts> {
+    let (source, expires_at) = bound?;
+    let stage = channel.credentials.iter().find(|stage| stage.name.as_str() == source)?;
+    Some(CredentialFacts { kind: stage.source.kind(), expires_at })
+}
+
+fn dedupe_until(channel: &ChannelConfig, first_try_at: Timestamp) -> Option<Timestamp> {
+    channel.transport.dedupe_window().map(|window| first_try_at.after(window))
+}
+
+/// Calls into a plugin; a panic there is its own, and one message's.
+fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|_| "the plugin panicked; see the log, and tell its author".to_owned())
+}
+
+/// Cuts at the bound, on a character.
+fn cut(mut text: String) -> String {
+    if text.len() > DETAIL_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(DETAIL_BYTES_MAX));
+    }
+    text
+}

@@ -1,0 +1,296 @@
+//! The renderer `template`: strings of a template in config, filled in with minijinja, strictly.
+//!
+//! An unknown variable is an error, found when the config is checked and again when a message is accepted; by the time
+//! of the send there is nothing left to find. A template cannot loop for ever: it has fuel.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use minijinja::value::{Serde, Value as Filling};
+use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use serde_json::{Map, Value};
+
+/// Instructions one string of a template may take: a loop over a long order, not a loop for ever.
+const FUEL: u64 = 100_000;
+
+/// Bytes one rendered string may have.
+const RENDERED_BYTES_MAX: usize = 64 * 1024;
+
+/// Around each value put into a page, so that it can be encoded once it is known whether it stands in the query.
+/// Private-use characters: they mean nothing, and values are cleaned of them.
+const VALUE_START: char = '\u{f8f0}';
+const VALUE_END: char = '\u{f8f1}';
+
+/// What a template's key holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// As it stands.
+    Fixed(Value),
+    /// A string to fill in.
+    Text(String),
+    /// A page to fill in, its query values URL-encoded.
+    Page(String),
+    /// Strings to fill in, by name.
+    Table(Vec<(String, String)>),
+}
+
+/// A template, compiled.
+pub struct Rendering {
+    environment: Environment<'static>,
+    parts: Vec<(String, Part)>,
+}
+
+impl fmt::Debug for Rendering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.parts.iter().map(|(key, _)| key)).finish()
+    }
+}
+
+/// Why a template cannot be compiled or filled in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}`: {problem}")]
+pub struct RenderError {
+    /// Which string: `data.keyword1`.
+    pub field: String,
+    /// What is wrong, without the values.
+    pub problem: String,
+}
+
+impl Rendering {
+    /// Compiles every string, and reports every one that cannot be.
+    pub fn compile(parts: Vec<(String, Part)>) -> Result<Rendering, Vec<RenderError>> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_fuel(Some(FUEL));
+        environment.set_auto_escape_callback(|name| {
+            if name.starts_with("page:") { AutoEscape::Custom("url".into()) } else { AutoEscape::None }
+        });
+        environment.set_formatter(|out, state, value| {
+            let is_page = matches!(state.auto_escape(), AutoEscape::Custom(name) if name == "url");
+            if !is_page || value.is_safe() {
+                return minijinja::escape_formatter(out, state, value);
+            }
+            if value.is_undefined() {
+                return Err(minijinja::Error::from(minijinja::ErrorKind::UndefinedError));
+            }
+            let text: String = value.to_string().chars().filter(|c| !matches!(*c, VALUE_START | VALUE_END)).collect();
+            write!(out, "{VALUE_START}{text}{VALUE_END}").map_err(minijinja::Error::from)
+        });
+        let mut errors = Vec::new();
+        for (name, field, text) in strings(&parts) {
+            if let Err(error) = environment.add_template_owned(name, text.to_owned()) {
+                errors.push(RenderError { field, problem: told(&error) });
+            }
+        }
+        if errors.is_empty() { Ok(Rendering { environment, parts }) } else { Err(errors) }
+    }
+
+    /// Fills the template in.
+    pub fn render(&self, data: &Value) -> Result<Map<String, Value>, RenderError> {
+        let filling = Filling::from(Serde(data));
+        let mut content = Map::new();
+        for (key, part) in &self.parts {
+            let value = match part {
+                Part::Fixed(value) => value.clone(),
+                Part::Text(_) => self.fill(key, key, &filling)?.into(),
+                Part::Page(_) => encode_page(&self.fill(&format!("page:{key}"), key, &filling)?).into(),
+                Part::Table(rows) => {
+                    let mut table = Map::new();
+                    for (name, _) in rows {
+                        let field = format!("{key}.{name}");
+                        table.insert(name.clone(), self.fill(&field, &field, &filling)?.into());
+                    }
+                    table.into()
+                }
+            };
+            content.insert(key.clone(), value);
+        }
+        Ok(content)
+    }
+
+    /// What is not filled in: template ids and the like.
+    pub fn fixed(&self) -> Map<String, Value> {
+        let fixed = |part: &Part| match part {
+            Part::Fixed(value) => Some(value.clone()),
+            _ => None,
+        };
+        self.parts.iter().filter_map(|(key, part)| Some((key.clone(), fixed(part)?))).collect()
+    }
+
+    /// The variables the template asks for: `order.id`.
+    pub fn variables(&self) -> BTreeSet<String> {
+        self.environment.templates().flat_map(|(_, template)| template.undeclared_variables(true)).collect()
+    }
+
+    /// Data that gives every variable its own name, for a check without a sample.
+    pub fn placeholders(&self) -> Value {
+        let mut data = Value::Object(Map::new());
+        for variable in self.variables() {
+            let mut place = &mut data;
+            for step in variable.split('.') {
+                if !place.is_object() {
+                    *place = Value::Object(Map::new());
+                }
+                place = place.as_object_mut().expect("made an object just now").entry(step).or_insert(Value::Null);
+            }
+            if place.is_null() {
+                *place = variable.as_str().into();
+            }
+        }
+        data
+    }
+
+    fn fill(&self, name: &str, field: &str, filling: &Filling) -> Result<String, RenderError> {
+        let failed = |problem: String| RenderError { field: field.to_owned(), problem };
+        let template = self.environment.get_template(name).map_err(|error| failed(told(&error)))?;
+        let text = template.render(filling.clone()).map_err(|error| failed(self.explain(&error, name, filling)))?;
+        if text.len() > RENDERED_BYTES_MAX {
+            return Err(failed(format!("is {} bytes; at most {RENDERED_BYTES_MAX} are sent", text.len())));
+        }
+        Ok(text)
+    }
+
+    /// Names the variable that is missing, which minijinja does not.
+    fn explain(&self, error: &minijinja::Error, name: &str, filling: &Filling) -> String {
+        if error.kind() != minijinja::ErrorKind::UndefinedError {
+            return told(error);
+        }
+        let wanted =
+            self.environment.get_template(name).map(|template| template.undeclared_variables(true)).unwrap_or_default();
+        let missing: BTreeSet<String> = wanted.into_iter().filter(|path| !has(filling, path)).collect();
+        if missing.is_empty() {
+            return told(error);
+        }
+        let names: Vec<String> = missing.iter().map(|path| format!("`{path}`")).collect();
+        format!("the data has no {}", names.join(", "))
+    }
+}
+
+fn has(filling: &Filling, path: &str) -> bool {
+    path.split('.')
+        .try_fold(filling.clone(), |value, step| value.get_attr(step).ok().filter(|value| !value.is_undefined()))
+        .is_some()
+}
+
+fn strings(parts: &[(String, Part)]) -> impl Iterator<Item = (String, String, &str)> {
+    parts.iter().flat_map(|(key, part)| -> Vec<(String, String, &str)> {
+        match part {
+            Part::Fixed(_) => Vec::new(),
+            Part::Text(text) => vec![(key.clone(), key.clone(), text)],
+            Part::Page(text) => vec![(format!("page:{key}"), key.clone(), text)],
+            Part::Table(rows) => rows
+                .iter()
+                .map(|(name, text)| (format!("{key}.{name}"), format!("{key}.{name}"), text.as_str()))
+                .collect(),
+        }
+    })
+}
+
+/// What minijinja says, without the values and without its own name for the string.
+fn told(error: &minijinja::Error) -> String {
+    let kind = error.kind().to_string();
+    let line = error.line().filter(|line| *line > 1).map_or(String::new(), |line| format!(" in line {line}"));
+    match error.detail() {
+        Some(detail) => format!("{kind}: {detail}{line}"),
+        None => format!("{kind}{line}"),
+    }
+}
+
+/// Encodes the marked values that stand in the query; those in the path go as they are.
+fn encode_page(marked: &str) -> String {
+    let mut page = String::with_capacity(marked.len());
+    let (mut in_query, mut in_value) = (false, false);
+    for c in marked.chars() {
+        match c {
+            VALUE_START => in_value = true,
+            VALUE_END => in_value = false,
+            _ if in_value && in_query => encode(c, &mut page),
+            _ => {
+                in_query |= c == '?';
+                page.push(c);
+            }
+        }
+    }
+    page
+}
+
+/// Percent-encodes all but the unreserved characters (RFC 3986 §2.3).
+fn encode(c: char, out: &mut String) {
+    if c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~') {
+        out.push(c);
+        return;
+    }
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+        out.push('%');
+        out.push(char::from(HEX[usize::from(byte >> 4)]));
+        out.push(char::from(HEX[usize::from(byte & 15)]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn compile(parts: Vec<(&str, Part)>) -> Rendering {
+        Rendering::compile(parts.into_iter().map(|(key, part)| (key.to_owned(), part)).collect()).unwrap()
+    }
+
+    #[test]
+    fn strings_pages_and_tables_are_filled_in() {
+        let rendering = compile(vec![
+            ("template_id", Part::Fixed("{{ not touched }}".into())),
+            ("page", Part::Page("pages/{{ kind }}/show?id={{ order.id }}&q={{ q }}#{{ q }}".into())),
+            ("data", Part::Table(vec![("keyword1".into(), "订单 {{ order.id }}".into())])),
+        ]);
+        let content = rendering.render(&json!({"kind": "a/b", "order": {"id": 7}, "q": "a b&c=é?"})).unwrap();
+        assert_eq!(content["template_id"], "{{ not touched }}");
+        assert_eq!(content["page"], "pages/a/b/show?id=7&q=a%20b%26c%3D%C3%A9%3F#a%20b%26c%3D%C3%A9%3F");
+        assert_eq!(content["data"]["keyword1"], "订单 7");
+    }
+
+    #[test]
+    fn a_missing_variable_is_named() {
+        let rendering = compile(vec![("text", Part::Text("{{ order.total }} {{ title }}".into()))]);
+        let error = rendering.render(&json!({"title": "x", "order": {}})).unwrap_err();
+        assert_eq!(error.to_string(), "`text`: the data has no `order.total`");
+        let page = compile(vec![("page", Part::Page("a?b={{ id }}".into()))]);
+        assert_eq!(page.render(&json!({})).unwrap_err().problem, "the data has no `id`");
+    }
+
+    #[test]
+    fn every_string_that_does_not_parse_is_reported() {
+        let parts = vec![("a".to_owned(), Part::Text("{{ x".into())), ("b".to_owned(), Part::Page("{% if %}".into()))];
+        assert_eq!(Rendering::compile(parts).unwrap_err().len(), 2);
+    }
+
+    #[test]
+    fn an_unknown_filter_is_found_with_placeholders() {
+        let rendering = compile(vec![("a", Part::Text("{{ x|shout }}".into()))]);
+        assert!(rendering.render(&rendering.placeholders()).is_err());
+    }
+
+    #[test]
+    fn a_template_that_would_not_end_is_stopped() {
+        let rendering = compile(vec![(
+            "a",
+            Part::Text("{% for i in range(99999) %}{% for j in range(99999) %}x{% endfor %}{% endfor %}".into()),
+        )]);
+        assert!(rendering.render(&json!({})).is_err());
+    }
+
+    #[test]
+    fn placeholders_fill_every_variable() {
+        let rendering = compile(vec![("a", Part::Text("{{ order.id }} {{ order.total }} {{ title }}".into()))]);
+        assert_eq!(rendering.render(&rendering.placeholders()).unwrap()["a"], "order.id order.total title");
+    }
+
+    #[test]
+    fn values_cannot_smuggle_marks_into_a_page() {
+        let rendering = compile(vec![("page", Part::Page("p?x={{ x }}".into()))]);
+        let content = rendering.render(&json!({"x": "a\u{f8f1}&admin=1"})).unwrap();
+        assert_eq!(content["page"], "p?x=a%26admin%3D1");
+    }
+}

@@ -1,0 +1,279 @@
+//! Keeps each app's token: one fetch in flight however many messages wait, renewed before its end, counted by the day.
+//!
+//! A token that was refused is fetched anew only if it is still the current one: whoever comes late with an older one
+//! gets the newer (wechat.md §1.5, §1.6 say what happens otherwise). A fetch is counted in the store before it is
+//! made, so that a crash loop cannot spend the day's quota twice.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tidings_model::retry::{Backoff, delay};
+use tidings_model::{AppName, Clock, Timestamp};
+use tidings_sdk::{App, Fetched, Response, TokenProvider};
+use tidings_store::TokenRow;
+
+use crate::clock::random;
+use crate::http::{Exchange, Http};
+use crate::writer::WriterHandle;
+
+/// How long a fetch may take.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between fetches that failed.
+const FETCH_BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) };
+
+/// A token to send with.
+#[derive(Clone)]
+pub(crate) struct Token {
+    pub(crate) value: String,
+    pub(crate) generation: i64,
+}
+
+/// Why there is no token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// A fetch failed; the next is not before this.
+    Wait { until: Timestamp, detail: String },
+    /// The day's fetches are used up.
+    Exhausted { until: Timestamp, detail: String },
+    /// The provider refuses the app.
+    Halt { reason: String },
+}
+
+impl Trouble {
+    /// The same, for people.
+    pub(crate) fn detail(&self) -> &str {
+        match self {
+            Trouble::Wait { detail, .. } | Trouble::Exhausted { detail, .. } => detail,
+            Trouble::Halt { reason } => reason,
+        }
+    }
+}
+
+/// The keeper of one app's token.
+pub(crate) struct Keeper {
+    name: AppName,
+    app: App,
+    provider: Arc<dyn TokenProvider>,
+    margin: Duration,
+    http: Http,
+    writer: WriterHandle,
+    clock: Arc<dyn Clock>,
+    /// What is known, for quick looks.
+    shown: Mutex<Known>,
+    /// Held for the length of a fetch: the single flight.
+    fetching: tokio::sync::Mutex<u32>,
+}
+
+#[derive(Clone)]
+struct Known {
+    row: TokenRow,
+    trouble: Option<Trouble>,
+}
+
+impl Keeper {
+    #[expect(clippy::too_many_arguments, reason = "called in one place, each argument once")]
+    pub(crate) fn new(
+        name: AppName,
+        app: App,
+        provider: Arc<dyn TokenProvider>,
+        margin: Duration,
+        stored: Option<TokenRow>,
+        http: Http,
+        writer: WriterHandle,
+        clock: Arc<dyn Clock>,
+    ) -> Keeper {
+        let row = stored.unwrap_or(TokenRow {
+            app: name.clone(),
+            value: None,
+            generation: 0,
+            fetched_at: None,
+            expires_at: None,
+            day: 0,
+            fetches: 0,
+        });
+        let shown = Mutex::new(Known { row, trouble: None });
+        let fetching = tokio::sync::Mutex::new(0);
+        Keeper { name, app, provider, margin, http, writer, clock, shown, fetching }
+    }
+
+    /// The present row and what is wrong, for people.
+    pub(crate) fn look(&self) -> (TokenRow, Option<Trouble>) {
+        let known = self.known();
+        (known.row, known.trouble)
+    }
+
+    /// How many fetches the present day has.
+    pub(crate) fn fetches_max(&self) -> Option<u32> {
+        self.provider.fetches_per_day(&self.app)
+    }
+
+    /// Fetches on the present day.
+    pub(crate) fn fetches_today(&self) -> u32 {
+        let row = self.known().row;
+        if row.day == self.clock.now().day(self.provider.day_offset()) { row.fetches } else { 0 }
+    }
+
+    /// A token that is good now. Near its end, one caller renews it while the others go on with it.
+    pub(crate) async fn get(&self) -> Result<Token, Trouble> {
+        let now = self.clock.now();
+        let known = self.known();
+        if let Some(token) = usable(&known.row, now) {
+            if !self.is_due(&known.row, now) {
+                return Ok(token);
+            }
+            let Ok(failures) = self.fetching.try_lock() else { return Ok(token) };
+            // A renewal that fails is no trouble while the old one is good.
+            return Ok(self.renew(failures, known.row.generation).await.unwrap_or(token));
+        }
+        let failures = self.fetching.lock().await;
+        if let Some(token) = usable(&self.known().row, self.clock.now()) {
+            return Ok(token);
+        }
+        self.renew(failures, known.row.generation).await
+    }
+
+    /// A token newer than the one of `generation`, which the provider refused. `None` if the provider only gives the
+    /// same one again: then it is not the token that is wrong.
+    pub(crate) async fn newer_than(&self, refused: &Token) -> Result<Option<Token>, Trouble> {
+        let failures = self.fetching.lock().await;
+        let known = self.known();
+        if known.row.generation != refused.generation {
+            return Ok(usable(&known.row, self.clock.now()));
+        }
+        let token = self.renew(failures, refused.generation).await?;
+        Ok((token.value != refused.value).then_some(token))
+    }
+
+    /// Fetches now, whatever the age of the present token, and forgets earlier trouble.
+    pub(crate) async fn refresh(&self) -> Result<(), Trouble> {
+        let failures = self.fetching.lock().await;
+        self.know(|known| known.trouble = None);
+        let generation = self.known().row.generation;
+        self.renew(failures, generation).await.map(drop)
+    }
+
+    fn is_due(&self, row: &TokenRow, now: Timestamp) -> bool {
+        let (Some(fetched), Some(end)) = (row.fetched_at, row.expires_at) else { return true };
+        now >= end.before(margin(self.margin, end.since(fetched)))
+    }
+
+    async fn renew(&self, mut failures: tokio::sync::MutexGuard<'_, u32>, generation: i64) -> Result<Token, Trouble> {
+        let now = self.clock.now();
+        if let Some(trouble) = self.standing_trouble(now) {
+            return Err(trouble);
+        }
+        let counted = self.count_fetch(now).await?;
+        let fetched = self.fetch().await;
+        let end = self.clock.now();
+        let trouble = match fetched {
+            Fetched::Token { value, life } => {
+                *failures = 0;
+                let row = TokenRow {
+                    value: Some(value.clone()),
+                    generation: generation + 1,
+                    // From before the request: the provider's clock began no later than its answer.
+                    fetched_at: Some(now),
+                    expires_at: Some(now.after(life)),
+                    ..counted
+                };
+                if let Err(refusal) = self.writer.save_token(row.clone()).await {
+                    // A token that is not on disk is as good for this run; only a restart would fetch again.
+                    tracing::warn!(app = %self.name, "keep token: {refusal}");
+                }
+                tracing::info!(app = %self.name, life_s = life.as_secs(), fetches = row.fetches, "token fetched");
+                self.know(|known| *known = Known { row, trouble: None });
+                return Ok(Token { value, generation: generation + 1 });
+            }
+            Fetched::Retry { detail } => {
+                *failures += 1;
+                Trouble::Wait { until: end.after(delay(FETCH_BACKOFF, *failures, random())), detail }
+            }
+            Fetched::QuotaExhausted { detail } => {
+                Trouble::Exhausted { until: end.next_midnight(self.provider.day_offset()), detail }
+            }
+            Fetched::Halt { reason } => Trouble::Halt { reason },
+        };
+        tracing::warn!(app = %self.name, "fetch token: {}", trouble.detail());
+        self.know(|known| known.trouble = Some(trouble.clone()));
+        Err(trouble)
+    }
+
+    /// Trouble that still stands: nobody fetches before its time is over.
+    fn standing_trouble(&self, now: Timestamp) -> Option<Trouble> {
+        self.known().trouble.filter(|trouble| match trouble {
+            Trouble::Wait { until, .. } | Trouble::Exhausted { until, .. } => now < *until,
+            Trouble::Halt { .. } => true,
+        })
+    }
+
+    /// Counts a fetch in the store, or says that the day has none left.
+    async fn count_fetch(&self, now: Timestamp) -> Result<TokenRow, Trouble> {
+        let day = now.day(self.provider.day_offset());
+        let row = self.known().row;
+        let used = if row.day == day { row.fetches } else { 0 };
+        if let Some(max) = self.fetches_max()
+            && used >= max
+        {
+            let until = now.next_midnight(self.provider.day_offset());
+            let detail = format!(
+                "the token budget of {max} fetches a day is used up; the next day begins at {until}; \
+                 raise `apps.{}.fetches_per_day` if the provider allows more",
+                self.name
+            );
+            let trouble = Trouble::Exhausted { until, detail };
+            self.know(|known| known.trouble = Some(trouble.clone()));
+            return Err(trouble);
+        }
+        let counted = TokenRow { day, fetches: used + 1, ..row };
+        if let Err(refusal) = self.writer.save_token(counted.clone()).await {
+            let until = now.after(FETCH_BACKOFF.base);
+            return Err(Trouble::Wait { until, detail: format!("count a token fetch: {refusal}") });
+        }
+        self.know(|known| known.row = counted.clone());
+        Ok(counted)
+    }
+
+    async fn fetch(&self) -> Fetched {
+        let request = self.provider.request(&self.app);
+        match self.http.send(request, FETCH_TIMEOUT).await {
+            Exchange::Answered { status, retry_after_seconds, body } => {
+                self.provider.read(&Response { status, retry_after_seconds, body: &body })
+            }
+            Exchange::NotSent(detail) | Exchange::Lost(detail) => {
+                Fetched::Retry { detail: format!("no token: {detail}") }
+            }
+        }
+    }
+
+    fn known(&self) -> Known {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn know(&self, change: impl FnOnce(&mut Known)) {
+        change(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// How long before its end a token is renewed: never more than half its life, because a provider may hand out what is
+/// left of an older one, and a margin above that would fetch for ever (wechat.md §1.2).
+fn margin(configured: Duration, life: Duration) -> Duration {
+    configured.min(life / 2)
+}
+
+fn usable(row: &TokenRow, now: Timestamp) -> Option<Token> {
+    let value = row.value.clone()?;
+    (now < row.expires_at?).then_some(Token { value, generation: row.generation })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_margin_is_never_more_than_half_a_life() {
+        let seconds = Duration::from_secs;
+        assert_eq!(margin(seconds(300), seconds(7200)), seconds(300));
+        assert_eq!(margin(seconds(300), seconds(300)), seconds(150));
+        assert_eq!(margin(seconds(300), seconds(0)), seconds(0));
+    }
+}
