@@ -1,0 +1,230 @@
+//! The client: over the local socket of an engine, or over TCP with an API key.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::wire::{
+    ActReply, ActRequest, BulkLine, Channel, Credential, CredentialsReply, Message, Overview, Page, Problem, Run,
+    Schedule, SendReply, SendRequest, Token,
+};
+
+/// How long one call may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may take to open.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Where an engine is.
+#[derive(Debug, Clone)]
+pub enum Address {
+    /// Its local socket.
+    Socket(PathBuf),
+    /// A base URL, as in `http://127.0.0.1:7380`.
+    Url(String),
+}
+
+/// Why a call came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No engine answered.
+    #[error("no engine answers at {address}; start one with `tidings run`, or name another with `--url`")]
+    Unreachable {
+        /// Where it was looked for.
+        address: String,
+        /// Why not.
+        source: reqwest::Error,
+    },
+    /// The engine said no.
+    #[error("{}", .0.detail)]
+    Refused(Problem),
+    /// The answer was not one of ours.
+    #[error("the answer from {address} is not Tidings': {found}")]
+    Foreign {
+        /// Who answered.
+        address: String,
+        /// What came.
+        found: String,
+    },
+}
+
+/// Calls an engine's API. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    shown: String,
+    key: Option<String>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("address", &self.shown).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client of the engine there. The key is needed over TCP.
+    pub fn new(address: Address, key: Option<String>) -> Result<Client, ClientError> {
+        let builder = reqwest::Client::builder().timeout(CALL_TIMEOUT).connect_timeout(CONNECT_TIMEOUT).no_proxy();
+        let (builder, base, shown) = match address {
+            Address::Socket(path) => (builder.unix_socket(path.as_path()), "http://tidings".to_owned(), show(&path)),
+            Address::Url(url) => {
+                let url = url.trim_end_matches('/').to_owned();
+                (builder, url.clone(), url)
+            }
+        };
+        let http = builder.build().map_err(|source| ClientError::Unreachable { address: shown.clone(), source })?;
+        Ok(Client { http, base, shown, key })
+    }
+
+    /// Where the engine is, for people.
+    pub fn address(&self) -> &str {
+        &self.shown
+    }
+
+    /// Everything an operator looks at first.
+    pub async fn overview(&self) -> Result<Overview, ClientError> {
+        self.get("/v1/overview").await
+    }
+
+    /// Sends one message; with `dry_run` everything is checked and nothing accepted.
+    pub async fn send(&self, request: &SendRequest, dry_run: bool) -> Result<SendReply, ClientError> {
+        self.post(if dry_run { "/v1/messages?dry_run=true" } else { "/v1/messages" }, request).await
+    }
+
+    /// Sends many messages; the answer has a line for each.
+    pub async fn send_bulk(&self, requests: &[SendRequest]) -> Result<Vec<BulkLine>, ClientError> {
+        let lines: Vec<String> =
+            requests.iter().map(|request| serde_json::to_string(request).expect("a request is JSON")).collect();
+        let request = self.http.post(self.url("/v1/messages/bulk")).header("content-type", "application/x-ndjson");
+        let text = self.text(request.body(lines.join("\n"))).await?;
+        text.lines().map(|line| self.parse(line)).collect()
+    }
+
+    /// A page of messages. The query is that of `GET /v1/messages`: `state`, `channel`, `template`, `to`, `limit`, `cursor`.
+    pub async fn messages(&self, query: &[(&str, String)]) -> Result<Page<Message>, ClientError> {
+        self.get(&with_query("/v1/messages", query)).await
+    }
+
+    /// One message, with its data and attempts.
+    pub async fn message(&self, id: &str) -> Result<Message, ClientError> {
+        self.get(&format!("/v1/messages/{}", encode(id))).await
+    }
+
+    /// `retry`, `cancel`, `hold` or `release` of one message.
+    pub async fn act(&self, id: &str, act: &str, reason: Option<String>) -> Result<ActReply, ClientError> {
+        self.post(&format!("/v1/messages/{}/{act}", encode(id)), &ActRequest { reason }).await
+    }
+
+    /// Posts credentials as JSON objects, one or many.
+    pub async fn add_credentials(
+        &self,
+        source: &str,
+        app: Option<&str>,
+        items: &[Value],
+    ) -> Result<CredentialsReply, ClientError> {
+        let query: Vec<(&str, String)> = app.map(|app| ("app", app.to_owned())).into_iter().collect();
+        self.post(&with_query(&format!("/v1/credentials/{}", encode(source)), &query), &items).await
+    }
+
+    /// A page of credentials. The query is that of `GET /v1/credentials`: `source`, `recipient`, `usable`, `limit`, `cursor`.
+    pub async fn credentials(&self, query: &[(&str, String)]) -> Result<Page<Credential>, ClientError> {
+        self.get(&with_query("/v1/credentials", query)).await
+    }
+
+    /// The channels.
+    pub async fn channels(&self) -> Result<Vec<Channel>, ClientError> {
+        self.get("/v1/channels").await
+    }
+
+    /// `pause` or `resume` of a channel.
+    pub async fn act_on_channel(&self, name: &str, act: &str, reason: Option<String>) -> Result<Channel, ClientError> {
+        self.post(&format!("/v1/channels/{}/{act}", encode(name)), &ActRequest { reason }).await
+    }
+
+    /// The tokens.
+    pub async fn tokens(&self) -> Result<Vec<Token>, ClientError> {
+        self.get("/v1/tokens").await
+    }
+
+    /// Fetches a token for the app now, and lifts its halt.
+    pub async fn refresh_token(&self, app: &str) -> Result<Token, ClientError> {
+        self.post(&format!("/v1/tokens/{}/refresh", encode(app)), &ActRequest::default()).await
+    }
+
+    /// The schedules.
+    pub async fn schedules(&self) -> Result<Vec<Schedule>, ClientError> {
+        self.get("/v1/schedules").await
+    }
+
+    /// A page of runs. The query is that of `GET /v1/runs`: `schedule`, `limit`, `cursor`.
+    pub async fn runs(&self, query: &[(&str, String)]) -> Result<Page<Run>, ClientError> {
+        self.get(&with_query("/v1/runs", query)).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let text = self.text(self.http.get(self.url(path))).await?;
+        self.parse(&text)
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        let body = serde_json::to_string(body).expect("a request is JSON");
+        let request = self.http.post(self.url(path)).header("content-type", "application/json").body(body);
+        let text = self.text(request).await?;
+        self.parse(&text)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    async fn text(&self, mut request: reqwest::RequestBuilder) -> Result<String, ClientError> {
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key);
+        }
+        let unreachable = |source: reqwest::Error| ClientError::Unreachable {
+            address: self.shown.clone(),
+            source: source.without_url(),
+        };
+        let response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let text = response.text().await.map_err(unreachable)?;
+        if status.is_success() {
+            return Ok(text);
+        }
+        match serde_json::from_str::<Problem>(&text) {
+            Ok(problem) => Err(ClientError::Refused(problem)),
+            Err(_) => Err(self.foreign(&format!("HTTP {status}"))),
+        }
+    }
+
+    fn parse<T: DeserializeOwned>(&self, text: &str) -> Result<T, ClientError> {
+        serde_json::from_str(text).map_err(|error| self.foreign(&error.to_string()))
+    }
+
+    fn foreign(&self, found: &str) -> ClientError {
+        ClientError::Foreign { address: self.shown.clone(), found: found.to_owned() }
+    }
+}
+
+fn show(path: &Path) -> String {
+    format!("the socket {}", path.display())
+}
+
+fn with_query(path: &str, query: &[(&str, String)]) -> String {
+    let pairs: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+    if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
+}
+
+/// Percent-encodes one segment or value (RFC 3986 §2.3).
+fn encode(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}

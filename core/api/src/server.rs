@@ -1,0 +1,90 @@
+//! The server: routes over an engine handle, on the local socket and over TCP.
+//!
+//! Whoever may open the socket's file may do everything; over TCP every call but the health checks needs the API key.
+
+mod convert;
+mod intake;
+mod problem;
+mod routes;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use tidings_engine::EngineHandle;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+
+pub use problem::Refused;
+
+/// The routes for callers that need no key: the local socket's.
+pub fn router(engine: EngineHandle) -> Router {
+    routes::routes(engine)
+}
+
+/// The routes for callers that must show the key.
+pub fn keyed_router(engine: EngineHandle, key: &str) -> Router {
+    let key: Arc<str> = key.into();
+    routes::routes(engine).layer(middleware::from_fn_with_state(key, check_key))
+}
+
+/// Serves on the local socket until told to stop. A socket left by a crash is replaced; the store's lock has shown by
+/// then that no other engine is there.
+pub async fn serve_socket(path: &Path, router: Router, stop: watch::Receiver<bool>) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let listener = UnixListener::bind(path)?;
+    only_for_owner(path)?;
+    axum::serve(listener, router).with_graceful_shutdown(stopped(stop)).await
+}
+
+/// Serves over TCP until told to stop.
+pub async fn serve_tcp(listener: TcpListener, router: Router, stop: watch::Receiver<bool>) -> io::Result<()> {
+    axum::serve(listener, router).with_graceful_shutdown(stopped(stop)).await
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // An error means that whoever could say "stop" is gone, which says the same.
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+fn only_for_owner(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+}
+
+async fn check_key(State(key): State<Arc<str>>, request: Request, next: Next) -> Response {
+    let open = matches!(request.uri().path(), "/healthz" | "/readyz");
+    let shown = request
+        .headers()
+        .get("authorization")
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "));
+    if open || shown.is_some_and(|shown| same(shown.as_bytes(), key.as_bytes())) {
+        return next.run(request).await;
+    }
+    problem::unauthorised().into_response()
+}
+
+/// Compares in a time that does not tell how much is right.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differences, (a, b)| differences | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_the_same_only_as_a_whole() {
+        assert!(same(b"abc", b"abc"));
+        assert!(!same(b"abc", b"abd") && !same(b"abc", b"ab") && !same(b"", b"a"));
+    }
+}

@@ -1,0 +1,182 @@
+//! The engine's values as the wire shows them.
+
+use tidings_engine::{Change, ChannelView, LaneState, ScheduleView, Submission, Submitted, TokenView};
+use tidings_model::rate::Rate;
+use tidings_model::{State, Timestamp};
+use tidings_store::{AttemptRow, CredentialRow, MessageRow, RunRow};
+
+use crate::wire;
+
+fn instant(at: Option<Timestamp>) -> Option<String> {
+    at.map(Timestamp::to_rfc3339)
+}
+
+pub(super) fn submission(request: wire::SendRequest) -> Submission {
+    Submission {
+        template: request.template,
+        to: request.to,
+        data: request.data,
+        send_at: request.send_at,
+        expires_at: request.expires_at,
+        priority: request.priority.unwrap_or(0),
+        key: request.key,
+        run: None,
+    }
+}
+
+pub(super) fn submitted(submitted: Submitted) -> wire::SendReply {
+    wire::SendReply {
+        id: submitted.message.map(|id| id.to_string()).unwrap_or_default(),
+        state: submitted.state.to_string(),
+        replayed: submitted.replayed,
+    }
+}
+
+pub(super) fn message(row: MessageRow, attempts: Vec<AttemptRow>) -> wire::Message {
+    wire::Message {
+        id: row.id.to_string(),
+        channel: row.channel,
+        template: row.template,
+        to: row.recipient,
+        state: row.state.to_string(),
+        priority: row.priority,
+        due_at: row.due_at.to_rfc3339(),
+        attempts: row.attempts,
+        ambiguous: row.ambiguous,
+        created_at: row.created_at.to_rfc3339(),
+        expires_at: instant(row.expires_at),
+        finished_at: instant(row.finished_at),
+        reason: row.reason,
+        detail: row.detail,
+        provider_id: row.provider_id,
+        run: row.run.map(|run| run.to_string()),
+        data: row.data.and_then(|data| serde_json::from_str(&data).ok()),
+        tries: attempts
+            .into_iter()
+            .map(|attempt| wire::Attempt {
+                started_at: attempt.started_at.to_rfc3339(),
+                ended_at: attempt.ended_at.to_rfc3339(),
+                outcome: attempt.outcome,
+                detail: attempt.detail,
+            })
+            .collect(),
+    }
+}
+
+pub(super) fn credential(row: CredentialRow) -> wire::Credential {
+    wire::Credential {
+        id: row.id.to_string(),
+        app: row.app,
+        source: row.source,
+        recipient: row.recipient,
+        scope: row.scope,
+        uses_left: row.uses_left,
+        expires_at: instant(row.expires_at),
+        bound_to: row.bound_to.map(|id| id.to_string()),
+        created_at: row.created_at.to_rfc3339(),
+    }
+}
+
+pub(super) fn run(row: RunRow) -> wire::Run {
+    wire::Run {
+        id: row.id.to_string(),
+        schedule: row.schedule,
+        nominal_at: row.nominal_at.to_rfc3339(),
+        job: row.job,
+        state: row.state.to_owned(),
+        started_at: row.started_at.to_rfc3339(),
+        ended_at: instant(row.ended_at),
+        done: row.done,
+        total: row.total,
+        result: row.result,
+    }
+}
+
+pub(super) fn channel(view: ChannelView, counts: wire::Counts) -> wire::Channel {
+    let (state, reason, until) = match view.state {
+        LaneState::Open => ("open", None, None),
+        LaneState::Paused { note } => ("paused", Some(note), None),
+        LaneState::Cooling { until, reason } => ("cooling", Some(reason), Some(until)),
+        LaneState::Halted { reason } => ("halted", Some(reason), None),
+    };
+    wire::Channel {
+        name: view.name.to_string(),
+        app: view.config.app.to_string(),
+        transport: view.config.transport_name.clone(),
+        state: state.to_owned(),
+        reason,
+        until: instant(until),
+        counts,
+        in_flight_max: view.config.in_flight,
+        rate: view.config.rate.map(rate),
+    }
+}
+
+fn rate(rate: Rate) -> String {
+    match rate.period.as_secs() {
+        1 => format!("{}/s", rate.count),
+        60 => format!("{}/m", rate.count),
+        3600 => format!("{}/h", rate.count),
+        86_400 => format!("{}/d", rate.count),
+        _ => format!("{}/{}ms", rate.count, rate.period.as_millis()),
+    }
+}
+
+pub(super) fn schedule(view: ScheduleView) -> wire::Schedule {
+    wire::Schedule {
+        name: view.name.to_string(),
+        cron: view.config.cron.as_str().to_owned(),
+        timezone: view.config.timezone.name().to_owned(),
+        job: view.config.job.describe(),
+        next_at: instant(view.next_at),
+        last_run: view.last_run.map(run),
+    }
+}
+
+pub(super) fn token(view: TokenView) -> wire::Token {
+    wire::Token {
+        app: view.app.to_string(),
+        state: view.state.to_owned(),
+        fetched_at: instant(view.fetched_at),
+        expires_at: instant(view.expires_at),
+        fetches_today: view.fetches_today,
+        fetches_max: view.fetches_max,
+        problem: view.problem,
+    }
+}
+
+pub(super) fn change(change: Change, channel: String) -> wire::Change {
+    wire::Change {
+        at: change.at.to_rfc3339(),
+        id: change.message.to_string(),
+        channel,
+        to: change.recipient,
+        state: change.state.to_string(),
+        reason: change.reason.map(str::to_owned),
+    }
+}
+
+/// The counts of one channel, or of all of them.
+pub(super) fn counts(counts: &tidings_store::Counts, channel: Option<&str>) -> wire::Counts {
+    let sum = |state: State| {
+        counts
+            .messages
+            .iter()
+            .filter(|(name, of, _)| *of == state && channel.is_none_or(|channel| channel == name))
+            .map(|(_, _, count)| count)
+            .sum()
+    };
+    wire::Counts {
+        scheduled: sum(State::Scheduled),
+        queued: sum(State::Queued),
+        waiting: sum(State::Waiting),
+        sending: sum(State::Sending),
+        held: sum(State::Held),
+        sent: sum(State::Sent),
+        delivered: sum(State::Delivered),
+        failed: sum(State::Failed),
+        unknown: sum(State::Unknown),
+        expired: sum(State::Expired),
+        cancelled: sum(State::Cancelled),
+    }
+}

@@ -1,0 +1,359 @@
+//! The route table, readable as a list of what the API does, and what each route asks of the engine.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Query, State as Shared};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tidings_engine::EngineHandle;
+use tidings_model::limits::{BULK_ROWS_MAX, PAGE_ROWS_MAX, REQUEST_BYTES_MAX};
+use tidings_model::{Event, MessageId, State};
+use tidings_store::{CredentialFilter, CredentialIntake, MessageFilter};
+
+use super::convert;
+use super::problem::{Refused, no_route, problem, unreadable};
+use crate::wire;
+
+/// Rows of a list when the caller does not say.
+const PAGE_ROWS_DEFAULT: u32 = 50;
+
+pub(super) fn routes(engine: EngineHandle) -> Router {
+    Router::new()
+        .route("/v1/overview", get(overview))
+        .route("/v1/messages", get(list_messages).post(send_message))
+        .route("/v1/messages/bulk", post(send_bulk))
+        .route("/v1/messages/{id}", get(show_message))
+        .route("/v1/messages/{id}/{act}", post(act_on_message))
+        .route("/v1/credentials", get(list_credentials))
+        .route("/v1/credentials/{source}", post(add_credentials))
+        .route("/v1/channels", get(list_channels))
+        .route("/v1/channels/{name}/{act}", post(act_on_channel))
+        .route("/v1/tokens", get(list_tokens))
+        .route("/v1/tokens/{app}/refresh", post(refresh_token))
+        .route("/v1/schedules", get(list_schedules))
+        .route("/v1/runs", get(list_runs))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .fallback(missing)
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+        .with_state(engine)
+}
+
+type Answer<T> = Result<T, Refused>;
+type Asked = Query<HashMap<String, String>>;
+
+async fn missing(uri: Uri) -> Refused {
+    no_route(uri.path())
+}
+
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Ready while messages are taken and claimed; not while the engine stops.
+async fn readyz(Shared(engine): Shared<EngineHandle>) -> Response {
+    if engine.is_draining() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
+    }
+    match engine.counts().await {
+        Ok(_) => "ready\n".into_response(),
+        Err(refusal) => (StatusCode::SERVICE_UNAVAILABLE, format!("{refusal}\n")).into_response(),
+    }
+}
+
+async fn overview(Shared(engine): Shared<EngineHandle>) -> Answer<Response> {
+    let counts = engine.counts().await?;
+    let schedules = engine.schedules().await?.into_iter().map(convert::schedule).collect();
+    let overview = wire::Overview {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        now: engine.now().to_rfc3339(),
+        started_at: engine.started_at().to_rfc3339(),
+        draining: engine.is_draining(),
+        states: convert::counts(&counts, None),
+        channels: channels(&engine, &counts),
+        schedules,
+        tokens: engine.tokens().into_iter().map(convert::token).collect(),
+        recent: engine.recent().into_iter().map(|(change, channel)| convert::change(change, channel)).collect(),
+    };
+    Ok(json(StatusCode::OK, &overview))
+}
+
+fn channels(engine: &EngineHandle, counts: &tidings_store::Counts) -> Vec<wire::Channel> {
+    let channel = |view: tidings_engine::ChannelView| {
+        let counts = convert::counts(counts, Some(view.name.as_str()));
+        convert::channel(view, counts)
+    };
+    engine.channels().into_iter().map(channel).collect()
+}
+
+async fn send_message(
+    Shared(engine): Shared<EngineHandle>,
+    Query(query): Asked,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer<Response> {
+    let dry_run = flag(&query, "dry_run", &["dry_run"])?;
+    let mut request: wire::SendRequest = parse(&body)?;
+    if let Some(key) = headers.get("idempotency-key") {
+        let key = key.to_str().map_err(|_| unreadable("`Idempotency-Key` is not visible ASCII"))?;
+        request.key = Some(key.to_owned());
+    }
+    let submission = vec![convert::submission(request)];
+    let mut answers = if dry_run { engine.dry_run(submission) } else { engine.submit(submission).await };
+    let reply = convert::submitted(answers.pop().expect("one answer for one message")?);
+    let status = if dry_run { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut response = json(status, &reply);
+    if reply.replayed {
+        response.headers_mut().insert("idempotency-replayed", header::HeaderValue::from_static("true"));
+    }
+    if !dry_run && let Ok(location) = format!("/v1/messages/{}", reply.id).parse() {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// NDJSON in, a line out for each line in; a bad line never stops the rest.
+async fn send_bulk(Shared(engine): Shared<EngineHandle>, body: Bytes) -> Answer<Response> {
+    let text = std::str::from_utf8(&body).map_err(|_| unreadable("the body is not UTF-8"))?;
+    let lines: Vec<(u64, &str)> = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).collect();
+    if lines.len() > BULK_ROWS_MAX {
+        return Err(unreadable(format!("{} lines in one request; at most {BULK_ROWS_MAX}", lines.len())));
+    }
+    let mut submissions = Vec::with_capacity(lines.len());
+    let mut replies: Vec<wire::BulkLine> = Vec::with_capacity(lines.len());
+    for (line, text) in lines {
+        let problem = match parse::<wire::SendRequest>(text.as_bytes()) {
+            Ok(request) => {
+                submissions.push((replies.len(), convert::submission(request)));
+                None
+            }
+            Err(Refused(problem)) => Some(problem),
+        };
+        replies.push(wire::BulkLine { line, accepted: None, problem });
+    }
+    let (places, submissions): (Vec<usize>, Vec<_>) = submissions.into_iter().unzip();
+    for (place, answer) in places.into_iter().zip(engine.submit(submissions).await) {
+        match answer {
+            Ok(submitted) => replies[place].accepted = Some(convert::submitted(submitted)),
+            Err(refusal) => replies[place].problem = Some(problem(&refusal)),
+        }
+    }
+    let mut out = String::new();
+    for reply in &replies {
+        out.push_str(&serde_json::to_string(reply).expect("a reply is JSON"));
+        out.push('\n');
+    }
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], out).into_response())
+}
+
+async fn list_messages(Shared(engine): Shared<EngineHandle>, Query(query): Asked) -> Answer<Response> {
+    known(&query, &["state", "channel", "template", "to", "limit", "cursor"])?;
+    let state = query.get("state").map(|word| state_named(word)).transpose()?;
+    let filter = MessageFilter {
+        state,
+        channel: query.get("channel").cloned(),
+        template: query.get("template").cloned(),
+        recipient: query.get("to").cloned(),
+        before: cursor(&query)?,
+        limit: limit(&query)?,
+    };
+    let page = engine.reader().messages(&filter).await.map_err(tidings_engine::Refusal::from)?;
+    let items = page.rows.into_iter().map(|row| convert::message(row, Vec::new())).collect();
+    Ok(json(StatusCode::OK, &wire::Page { items, next: page.next.map(|next| next.to_string()) }))
+}
+
+async fn show_message(Shared(engine): Shared<EngineHandle>, Path(id): Path<String>) -> Answer<Response> {
+    let id = message_id(&id)?;
+    match engine.reader().message(id).await.map_err(tidings_engine::Refusal::from)? {
+        Some((row, attempts)) => Ok(json(StatusCode::OK, &convert::message(row, attempts))),
+        None => Err(no_route(&format!("/v1/messages/{id}"))),
+    }
+}
+
+async fn act_on_message(
+    Shared(engine): Shared<EngineHandle>,
+    Path((id, act)): Path<(String, String)>,
+    body: Bytes,
+) -> Answer<Response> {
+    let event = match act.as_str() {
+        "cancel" => Event::Cancel,
+        "retry" => Event::Retry,
+        "hold" => Event::Hold,
+        "release" => Event::Release,
+        _ => return Err(no_route(&format!("/v1/messages/{id}/{act}"))),
+    };
+    let note = reason(&body)?.unwrap_or_else(|| format!("{act} by an operator"));
+    let id = message_id(&id)?;
+    let state = engine.operate(id, event, &note).await?;
+    Ok(json(StatusCode::OK, &wire::ActReply { id: id.to_string(), state: state.to_string() }))
+}
+
+async fn list_credentials(Shared(engine): Shared<EngineHandle>, Query(query): Asked) -> Answer<Response> {
+    let usable = flag(&query, "usable", &["source", "recipient", "usable", "limit", "cursor"])?;
+    let filter = CredentialFilter {
+        source: query.get("source").cloned(),
+        recipient: query.get("recipient").cloned(),
+        usable,
+        before: cursor(&query)?,
+        limit: limit(&query)?,
+    };
+    let page = engine.reader().credentials(&filter).await.map_err(tidings_engine::Refusal::from)?;
+    let items = page.rows.into_iter().map(convert::credential).collect();
+    Ok(json(StatusCode::OK, &wire::Page { items, next: page.next.map(|next| next.to_string()) }))
+}
+
+/// As a mini-program sends it, a form post; or JSON, one object or an array of them.
+async fn add_credentials(
+    Shared(engine): Shared<EngineHandle>,
+    Path(source): Path<String>,
+    Query(query): Asked,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer<Response> {
+    known(&query, &["app"])?;
+    let form = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+    let intakes = if form { vec![super::intake::form(&body)?] } else { super::intake::json(&body)? };
+    if intakes.len() > BULK_ROWS_MAX {
+        return Err(unreadable(format!("{} credentials in one request; at most {BULK_ROWS_MAX}", intakes.len())));
+    }
+    let answers = engine.add_credentials(&source, query.get("app").map(String::as_str), intakes).await?;
+    let items: Vec<wire::CredentialResult> = answers
+        .into_iter()
+        .map(|answer| match answer {
+            Ok(CredentialIntake::New(id)) => wire::CredentialResult { id: Some(id.to_string()), refused: None },
+            Ok(CredentialIntake::Repeated) => {
+                wire::CredentialResult { id: None, refused: Some("it was posted before".to_owned()) }
+            }
+            Err(reason) => wire::CredentialResult { id: None, refused: Some(reason) },
+        })
+        .collect();
+    let accepted = items.iter().filter(|item| item.id.is_some()).count();
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let (accepted, refused) = (count(accepted), count(items.len() - accepted));
+    // One that is refused is a refused request; of many, each has its own line.
+    let status = if accepted == 0 && items.len() == 1 { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    if status != StatusCode::OK {
+        let reason = items.into_iter().next().and_then(|item| item.refused).unwrap_or_default();
+        return Err(tidings_engine::Refusal {
+            code: "credential-refused",
+            class: tidings_engine::Class::Invalid,
+            detail: format!("the credential was refused: {reason}"),
+        }
+        .into());
+    }
+    Ok(json(status, &wire::CredentialsReply { accepted, refused, items }))
+}
+
+async fn list_channels(Shared(engine): Shared<EngineHandle>) -> Answer<Response> {
+    let counts = engine.counts().await?;
+    Ok(json(StatusCode::OK, &channels(&engine, &counts)))
+}
+
+async fn act_on_channel(
+    Shared(engine): Shared<EngineHandle>,
+    Path((name, act)): Path<(String, String)>,
+    body: Bytes,
+) -> Answer<Response> {
+    let note = reason(&body)?;
+    let paused = match act.as_str() {
+        "pause" => Some(note.unwrap_or_else(|| "paused by an operator".to_owned())),
+        "resume" => None,
+        _ => return Err(no_route(&format!("/v1/channels/{name}/{act}"))),
+    };
+    let view = engine.pause(&name, paused).await?;
+    let counts = convert::counts(&engine.counts().await?, Some(view.name.as_str()));
+    Ok(json(StatusCode::OK, &convert::channel(view, counts)))
+}
+
+async fn list_tokens(Shared(engine): Shared<EngineHandle>) -> Response {
+    let tokens: Vec<wire::Token> = engine.tokens().into_iter().map(convert::token).collect();
+    json(StatusCode::OK, &tokens)
+}
+
+async fn refresh_token(Shared(engine): Shared<EngineHandle>, Path(app): Path<String>) -> Answer<Response> {
+    Ok(json(StatusCode::OK, &convert::token(engine.refresh_token(&app).await?)))
+}
+
+async fn list_schedules(Shared(engine): Shared<EngineHandle>) -> Answer<Response> {
+    let schedules: Vec<wire::Schedule> = engine.schedules().await?.into_iter().map(convert::schedule).collect();
+    Ok(json(StatusCode::OK, &schedules))
+}
+
+async fn list_runs(Shared(engine): Shared<EngineHandle>, Query(query): Asked) -> Answer<Response> {
+    known(&query, &["schedule", "limit", "cursor"])?;
+    let schedule = query.get("schedule").map(String::as_str);
+    let page =
+        engine.reader().runs(schedule, cursor(&query)?, limit(&query)?).await.map_err(tidings_engine::Refusal::from)?;
+    let items = page.rows.into_iter().map(convert::run).collect();
+    Ok(json(StatusCode::OK, &wire::Page { items, next: page.next.map(|next| next.to_string()) }))
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    let body = serde_json::to_string(value).expect("wire types are JSON");
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Answer<T> {
+    serde_json::from_slice(body).map_err(|error| unreadable(format!("the body is not what was expected: {error}")))
+}
+
+/// The reason in the body of an act; a body is not needed.
+fn reason(body: &[u8]) -> Answer<Option<String>> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(None);
+    }
+    let request: wire::ActRequest = parse(body)?;
+    Ok(request.reason.filter(|reason| !reason.is_empty()))
+}
+
+fn message_id(text: &str) -> Answer<MessageId> {
+    MessageId::from_str(text).map_err(|error| unreadable(error.to_string()))
+}
+
+fn state_named(word: &str) -> Answer<State> {
+    State::from_name(word).ok_or_else(|| {
+        let words: Vec<&str> = State::ALL.into_iter().map(State::as_str).collect();
+        unreadable(format!("`{}` is no state; there are: {}", word.escape_debug(), words.join(", ")))
+    })
+}
+
+/// A parameter that nobody reads is a mistake, not a silence.
+fn known(query: &HashMap<String, String>, names: &[&str]) -> Answer<()> {
+    match query.keys().find(|name| !names.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            Err(unreadable(format!("unknown parameter `{}`; known: {}", name.escape_debug(), names.join(", "))))
+        }
+    }
+}
+
+fn flag(query: &HashMap<String, String>, name: &str, names: &[&str]) -> Answer<bool> {
+    known(query, names)?;
+    match query.get(name).map(String::as_str) {
+        None | Some("false") => Ok(false),
+        Some("true" | "") => Ok(true),
+        Some(other) => Err(unreadable(format!("`{name}` is `{}`; expected true or false", other.escape_debug()))),
+    }
+}
+
+fn limit(query: &HashMap<String, String>) -> Answer<u32> {
+    let Some(text) = query.get("limit") else { return Ok(PAGE_ROWS_DEFAULT) };
+    match text.parse::<u32>() {
+        Ok(limit) if (1..=PAGE_ROWS_MAX).contains(&limit) => Ok(limit),
+        _ => Err(unreadable(format!("`limit` must be 1 to {PAGE_ROWS_MAX}"))),
+    }
+}
+
+fn cursor(query: &HashMap<String, String>) -> Answer<Option<i64>> {
+    let Some(text) = query.get("cursor") else { return Ok(None) };
+    text.parse::<i64>().map(Some).map_err(|_| unreadable("`cursor` is none of this list; begin without one"))
+}

@@ -1,0 +1,382 @@
+//! What crosses the wire: JSON, instants as RFC 3339 in UTC, ids with their prefix, states by their words.
+//!
+//! Unknown members of a request are errors; unknown members of an answer are ignored, so that an older client reads a
+//! newer engine.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A message to send.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SendRequest {
+    /// What is said: a template's name in config.
+    pub template: String,
+    /// Who is told.
+    pub to: String,
+    /// What the template is filled with.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub data: Map<String, Value>,
+    /// Not before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send_at: Option<String>,
+    /// Not after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// Higher goes first; 0 if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i8>,
+    /// The key under which the same request may come twice; over HTTP the header `Idempotency-Key` is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+/// What became of a message to send.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SendReply {
+    /// The message; empty in a dry run.
+    pub id: String,
+    /// `scheduled` or `queued`; the state it has by now when it is a repeat.
+    pub state: String,
+    /// Whether the same request had been accepted before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
+}
+
+/// One line of the answer to a bulk request, in the order of the lines that came.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BulkLine {
+    /// The line, from 1.
+    pub line: u64,
+    /// What became of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<SendReply>,
+    /// Or why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// An error, as RFC 9457 has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What kind of error: stable, `urn:tidings:problem:CODE`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in a few words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What was tried, expected and found, and what to do.
+    pub detail: String,
+}
+
+impl Problem {
+    /// The last part of the type: `template-unknown`.
+    pub fn code(&self) -> &str {
+        self.kind.rsplit(':').next().unwrap_or_default()
+    }
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// Its id: `msg_42`.
+    pub id: String,
+    /// Its channel.
+    pub channel: String,
+    /// Its template.
+    pub template: String,
+    /// Who is told.
+    pub to: String,
+    /// Where it stands.
+    pub state: String,
+    /// Higher goes first.
+    pub priority: i64,
+    /// When it is or was due.
+    pub due_at: String,
+    /// Attempts that counted.
+    pub attempts: i64,
+    /// Whether an attempt may have arrived.
+    pub ambiguous: bool,
+    /// When it was accepted.
+    pub created_at: String,
+    /// Not after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<String>,
+    /// Why it stands there, in a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// What the provider calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<String>,
+    /// The run that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// What its template is filled with; only when one message is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
+    /// Its attempts that say something, in order; only when one message is asked for. A success at the first try is
+    /// told by the message itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tries: Vec<Attempt>,
+}
+
+/// An attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// When it began.
+    pub started_at: String,
+    /// When its outcome was known.
+    pub ended_at: String,
+    /// The outcome in a word.
+    pub outcome: String,
+    /// The answer, for people.
+    pub detail: String,
+}
+
+/// A page of a list, newest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// The cursor of the rows after these; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// An act on a list of messages.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActRequest {
+    /// Why, for the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What became of an act.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActReply {
+    /// The message.
+    pub id: String,
+    /// Its new state.
+    pub state: String,
+}
+
+/// What became of posted credentials, in the order they came.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CredentialsReply {
+    /// How many entered the ledger.
+    pub accepted: u64,
+    /// How many did not.
+    pub refused: u64,
+    /// One entry for each.
+    pub items: Vec<CredentialResult>,
+}
+
+/// What became of one credential.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CredentialResult {
+    /// Its id in the ledger: `crd_7`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// A credential of the ledger, without its value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Credential {
+    /// Its id: `crd_7`.
+    pub id: String,
+    /// The app it is for.
+    pub app: String,
+    /// Its source.
+    pub source: String,
+    /// Whose.
+    pub recipient: String,
+    /// The provider's scope; absent for any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// Messages it still carries.
+    pub uses_left: i64,
+    /// When it ends; absent for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// The message it is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound_to: Option<String>,
+    /// When it was taken in.
+    pub created_at: String,
+}
+
+/// Everything an operator looks at first.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Overview {
+    /// The engine's version.
+    pub version: String,
+    /// The engine's clock.
+    pub now: String,
+    /// Since when it runs.
+    pub started_at: String,
+    /// Whether it is stopping: nothing new is claimed.
+    pub draining: bool,
+    /// Messages by state, over all channels.
+    pub states: Counts,
+    /// Channels by name.
+    pub channels: Vec<Channel>,
+    /// Schedules by name.
+    pub schedules: Vec<Schedule>,
+    /// Tokens by app.
+    pub tokens: Vec<Token>,
+    /// The messages that changed last, newest first: a few dozen.
+    pub recent: Vec<Change>,
+}
+
+/// Messages by state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// For later, or between two attempts.
+    pub scheduled: i64,
+    /// Due.
+    pub queued: i64,
+    /// Due, and without a credential.
+    pub waiting: i64,
+    /// On their way.
+    pub sending: i64,
+    /// Stopped.
+    pub held: i64,
+    /// Accepted by the provider.
+    pub sent: i64,
+    /// Receipt came.
+    pub delivered: i64,
+    /// Not sent.
+    pub failed: i64,
+    /// May have arrived.
+    pub unknown: i64,
+    /// Too late.
+    pub expired: i64,
+    /// Withdrawn.
+    pub cancelled: i64,
+}
+
+/// A channel.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Channel {
+    /// Its name.
+    pub name: String,
+    /// Its app.
+    pub app: String,
+    /// Its transport.
+    pub transport: String,
+    /// `open`, `paused` (by an operator), `cooling` (the provider asked), `halted` (its app stopped).
+    pub state: String,
+    /// Why it is not open, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it opens by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Its messages by state.
+    pub counts: Counts,
+    /// How many may be on their way at once.
+    pub in_flight_max: u32,
+    /// Its rate, as config has it; absent for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<String>,
+}
+
+/// A schedule.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// Its name.
+    pub name: String,
+    /// Its cron line.
+    pub cron: String,
+    /// Its time zone.
+    pub timezone: String,
+    /// What it does.
+    pub job: String,
+    /// When it fires next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<String>,
+    /// Its last run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_run: Option<Run>,
+}
+
+/// A firing of a schedule.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id: `run_3`.
+    pub id: String,
+    /// Its schedule.
+    pub schedule: String,
+    /// The time it was for.
+    pub nominal_at: String,
+    /// What it does.
+    pub job: String,
+    /// `running`, `done` or `failed`.
+    pub state: String,
+    /// When it began.
+    pub started_at: String,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// Parts done.
+    pub done: i64,
+    /// Parts in all, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<i64>,
+    /// What came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+}
+
+/// The token of an app, without the token.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Token {
+    /// The app.
+    pub app: String,
+    /// `none`, `valid`, `expired`, `waiting` (a fetch failed and is tried again), `exhausted` (the day's fetches are
+    /// used up) or `halted`.
+    pub state: String,
+    /// When it was fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched_at: Option<String>,
+    /// When it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// Fetches on the provider's present day.
+    pub fetches_today: u32,
+    /// How many the day has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetches_max: Option<u32>,
+    /// What is wrong, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// A message that changed its state.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// When.
+    pub at: String,
+    /// The message.
+    pub id: String,
+    /// Its channel.
+    pub channel: String,
+    /// Who is told.
+    pub to: String,
+    /// Its new state.
+    pub state: String,
+    /// Why, in a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
