@@ -157,6 +157,8 @@ pub fn settle(outcome: &Outcome, attempt: &Attempt, policy: &Policy, now: Timest
 /// but a message that was there at three crashes may be what crashes the engine, and is held.
 pub fn rescue(attempt: &Attempt, policy: &Policy, now: Timestamp, random: Random) -> Settlement {
     let detail = "the engine stopped in the middle of the attempt";
+    // Whatever was known before: this attempt may have arrived.
+    let attempt = &Attempt { ambiguous: true, ..*attempt };
     let decision = Decision { attempt, policy, now, random, detail };
     if attempt.rescues >= RESCUES_MAX {
         return decision.held("crash_loop");

@@ -43,6 +43,8 @@ pub struct Writer {
     tally: Tally,
     last_message: i64,
     last_credential: i64,
+    /// A commit failed in a way that leaves open whether it landed: what is remembered here must be read again.
+    in_doubt: bool,
     instance: String,
     /// Held as long as the writer lives: the file is ours.
     _lock: File,
@@ -67,6 +69,7 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
     let path = file_of(url)?;
     let lock = take_lock(&path)?;
     let shown = path.display().to_string();
+    make_private(&path)?;
     let options = SqliteConnectOptions::new()
         .filename(&path)
         .create_if_missing(true)
@@ -93,11 +96,22 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
         .connect_with(options.read_only(true).create_if_missing(false).pragma("cache_size", "-4096"))
         .await
         .map_err(StoreError::during("open store for reading"))?;
-    let writer = Writer { connection, tally, last_message, last_credential, instance, _lock: lock };
+    let writer = Writer { connection, tally, last_message, last_credential, in_doubt: false, instance, _lock: lock };
     Ok((writer, Reader::new(pool)))
 }
 
 impl Writer {
+    /// Reads again what was remembered, after a commit that may or may not have landed.
+    async fn resolve_doubt(&mut self) -> Result<(), StoreError> {
+        if self.in_doubt {
+            self.tally = Tally::load(&mut self.connection).await?;
+            self.last_message = sequence(&mut self.connection, "message").await?;
+            self.last_credential = sequence(&mut self.connection, "credential").await?;
+            self.in_doubt = false;
+        }
+        Ok(())
+    }
+
     /// What tells this store from every other: part of the ids that providers see.
     pub fn instance(&self) -> &str {
         &self.instance
@@ -191,6 +205,17 @@ fn take_lock(path: &Path) -> Result<File, StoreError> {
     file.seek(SeekFrom::Start(0)).map_err(file_error("write lock"))?;
     writeln!(file, "process {}", std::process::id()).map_err(file_error("write lock"))?;
     Ok(file)
+}
+
+/// Makes the file, if it is not there, for its owner alone: tokens and credentials stand in it. SQLite gives the files
+/// beside it the same rights.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(StoreError::File { action: "make store", path: path.display().to_string(), source }),
+    }
 }
 
 async fn check_version(connection: &mut SqliteConnection, path: &str) -> Result<(), StoreError> {

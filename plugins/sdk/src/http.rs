@@ -69,10 +69,8 @@ impl<'a> Response<'a> {
         if let Ok(value) = serde_json::from_slice(self.body) {
             return Some(value);
         }
-        let text: String = String::from_utf8_lossy(self.body)
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+        let text: String =
+            String::from_utf8_lossy(self.body).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         serde_json::from_str(&text).ok()
     }
 }

@@ -160,6 +160,8 @@ fn the_third_crash_in_the_middle_of_a_message_holds_it() {
     crashed.rescues = 3;
     let third = rescue(&crashed, &policy(OnUnknown::Stop), NOW, Random(0));
     assert_eq!((third.to, third.reason), (State::Held, Some("crash_loop")));
+    // The credential may have been used by the attempt that crashed: it stays with its message.
+    assert_eq!((third.credential, third.ambiguous), (CredentialFate::Keep, true));
 }
 
 #[test]

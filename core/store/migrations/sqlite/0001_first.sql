@@ -113,7 +113,6 @@ CREATE TABLE credential (
     uses_left        INTEGER NOT NULL,
     expires_at       INTEGER,
     bound_to         INTEGER,
-    bound_generation INTEGER,
     created_at       INTEGER NOT NULL,
     UNIQUE (app, source, identity)
 ) STRICT;

@@ -1,6 +1,6 @@
 -- A message that ends outside an attempt and still has a credential had it kept after an ambiguous try: it may have
 -- been used, so it is never given to another. ?1: [message id, …]
 UPDATE credential
-SET uses_left = uses_left - 1, bound_to = NULL, bound_generation = NULL
+SET uses_left = uses_left - 1, bound_to = NULL
 WHERE bound_to IN (SELECT value FROM json_each(?1))
 RETURNING recipient, uses_left

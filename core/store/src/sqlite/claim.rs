@@ -16,7 +16,6 @@ use crate::error::StoreError;
 /// A message at the head of the queue, with the credential it kept.
 struct Head {
     id: i64,
-    generation: i64,
     template: TemplateId,
     recipient: String,
     kept: Option<Bound>,
@@ -94,10 +93,10 @@ impl Step<'_> {
         }
         let full = head.len() == usize::try_from(limit).unwrap_or(usize::MAX);
         let mut ready: HashMap<i64, Bound> = HashMap::new();
-        let mut bindings: Vec<(i64, i64, i64)> = Vec::new();
+        let mut bindings: Vec<(i64, i64)> = Vec::new();
         for message in &mut head {
             if let Some(kept) = message.kept.take() {
-                bindings.push((kept.credential.0, message.id, message.generation + 1));
+                bindings.push((kept.credential.0, message.id));
                 ready.insert(message.id, kept);
             }
         }
@@ -109,7 +108,7 @@ impl Step<'_> {
             match choice {
                 Some(index) => {
                     let bound = free[index].bound.clone();
-                    bindings.push((bound.credential.0, message.id, message.generation + 1));
+                    bindings.push((bound.credential.0, message.id));
                     ready.insert(message.id, bound);
                 }
                 None => waiting.push(message.id),
@@ -156,20 +155,19 @@ impl Step<'_> {
             .await
             .map_err(StoreError::during("look at the head of a queue"))?;
         let kept = |row: &SqliteRow| {
-            row.get::<Option<i64>, _>(4).map(|id| Bound {
+            row.get::<Option<i64>, _>(3).map(|id| Bound {
                 credential: CredentialId(id),
-                source: row.get(5),
-                value: row.get(6),
-                expires_at: row.get::<Option<i64>, _>(7).map(Timestamp),
+                source: row.get(4),
+                value: row.get(5),
+                expires_at: row.get::<Option<i64>, _>(6).map(Timestamp),
             })
         };
         Ok(rows
             .iter()
             .map(|row| Head {
                 id: row.get(0),
-                generation: row.get(1),
-                template: TemplateId(row.get(2)),
-                recipient: row.get(3),
+                template: TemplateId(row.get(1)),
+                recipient: row.get(2),
                 kept: kept(row),
             })
             .collect())

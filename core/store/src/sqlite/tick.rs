@@ -34,6 +34,7 @@ impl Writer {
     pub async fn commit(&mut self, batch: Batch) -> Result<Committed, StoreError> {
         let now = batch.now;
         let mut committed = Committed::default();
+        self.resolve_doubt().await?;
         let mut transaction =
             self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::during("begin"))?;
         let mut step = Step { connection: &mut transaction, moves: Moves::default(), now };
@@ -63,7 +64,10 @@ impl Writer {
         committed.next_due = step.next_due().await?;
         let moves = step.save_tally().await?;
 
-        transaction.commit().await.map_err(StoreError::during("commit"))?;
+        if let Err(error) = transaction.commit().await {
+            self.in_doubt = true;
+            return Err(StoreError::during("commit")(error));
+        }
         self.tally.apply(moves);
         self.last_message += length(batch.messages.len());
         self.last_credential += length(batch.credentials.len());

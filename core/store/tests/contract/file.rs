@@ -38,6 +38,20 @@ async fn a_holder_that_died_leaves_no_lock() {
 }
 
 #[tokio::test]
+async fn only_its_owner_may_read_the_file_or_those_beside_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = Home::sqlite();
+    let file = home.file();
+    let mut store = Store::new(home).await;
+    store.accept_one(FREE, "ann").await;
+    for end in ["", "-wal", "-shm"] {
+        let path = format!("{}{end}", file.display());
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_file_of_a_newer_program_is_refused_and_left_alone() {
     let home = Home::sqlite();
     let mut store = Store::new(home).await;
