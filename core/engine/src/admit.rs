@@ -9,7 +9,7 @@ use tidings_model::{ChannelName, IdempotencyKey, Recipient, RunId, TemplateName,
 use tidings_sdk::Intake;
 use tidings_store::{ChannelId, NewCredential, NewMessage, TemplateId, fingerprint};
 
-use crate::config::{Config, CredentialStage, duration};
+use crate::config::{Config, CredentialStage, duration, no_such};
 use crate::refusal::Refusal;
 
 /// How far ahead a message may be scheduled.
@@ -48,8 +48,8 @@ impl Admission {
     /// The message to accept, or why not.
     pub(crate) fn message(&self, submission: Submission, now: Timestamp) -> Result<NewMessage, Refusal> {
         let (name, template) = self.config.templates.get_key_value(submission.template.as_str()).ok_or_else(|| {
-            let known = self.config.templates.keys().map(TemplateName::as_str).collect::<Vec<_>>().join(", ");
-            let detail = format!("there is no template `{}`; there are: {known}", shown(&submission.template));
+            let known: Vec<&str> = self.config.templates.keys().map(TemplateName::as_str).collect();
+            let detail = no_such("template", &shown(&submission.template), &known);
             Refusal::not_found("template-unknown", detail)
         })?;
         let recipient = Recipient::new(submission.to.as_str())

@@ -24,8 +24,8 @@ use tidings_model::{AppName, ChannelName, Policy, ScheduleName, SourceName, Temp
 use tidings_sdk::{App, CredentialSource, HttpTransport, TokenProvider};
 
 pub use read::Problem;
-pub(crate) use read::duration;
 use read::{Section, Source};
+pub(crate) use read::{duration, no_such};
 
 use crate::registry::Registry;
 use crate::render::Rendering;
@@ -489,11 +489,7 @@ impl<K: Ord, V> Names<K, V> {
             return Ok(());
         }
         let seen: Vec<&str> = self.seen.iter().map(String::as_str).collect();
-        Err(match read::nearest(name, &seen) {
-            Some(right) => format!("there is no {what} `{name}`; did you mean `{right}`?"),
-            None if seen.is_empty() => format!("there is no {what} `{name}`, and none is defined"),
-            None => format!("there is no {what} `{name}`; there are: {}", seen.join(", ")),
-        })
+        Err(read::no_such(what, name, &seen))
     }
 }
 

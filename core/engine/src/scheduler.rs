@@ -199,7 +199,8 @@ impl Scheduler {
             let Some(plan) =
                 plan(&schedule.config, schedule.cursor, now, schedule.running > 0, schedule.paused.is_some())
             else {
-                if let Some(next) = schedule.next() {
+                // One that is due and waits for the last run to end is woken by that end.
+                if let Some(next) = schedule.next().filter(|next| *next > now) {
                     wait = wait.min(next.since(now) + Duration::from_micros(500));
                 }
                 continue;

@@ -8,7 +8,7 @@ use tidings_sdk::{App, Setting, SettingKind, Settings};
 use tidings_store::fingerprint;
 use toml::de::DeValue;
 
-use super::read::{Found, Section, nearest, one_of, text};
+use super::read::{Found, Section, no_such, one_of, text};
 use super::{AppConfig, MayCreate, Names, Reading};
 
 /// How long before its end a token is renewed when config does not say; never more than half its life.
@@ -42,10 +42,7 @@ impl Reading<'_> {
             if plugins.contains(&plugin.as_str()) {
                 return Ok(plugin);
             }
-            Err(match nearest(&plugin, &plugins) {
-                Some(right) => format!("there is no plugin `{plugin}`; did you mean `{right}`?"),
-                None => format!("there is no plugin `{plugin}`; there are: {}", plugins.join(", ")),
-            })
+            Err(no_such("plugin", &plugin, &plugins))
         });
         let margin = section.duration("token_margin").unwrap_or(TOKEN_MARGIN);
         let sandbox = section.parsed("sandbox", |value| text(value).and_then(|url| checked_url(&url)));

@@ -7,7 +7,7 @@ use tidings_model::rate::Rate;
 use tidings_model::retry::Backoff;
 use tidings_model::{AppName, ChannelName, OnUnknown, Policy, SourceName};
 
-use super::read::{Found, Section, duration, nearest, text};
+use super::read::{Found, Section, duration, no_such, text};
 use super::{AppConfig, ChannelConfig, CredentialStage, Names, Reading};
 
 /// How close to its end a credential is still bound, when config does not say: a day, so that a message can be tried
@@ -51,12 +51,12 @@ impl Reading<'_> {
         let token = section.parsed("token", |value| {
             let name = text(value)?;
             let stages = self.registry.token_provider_names();
-            self.registry.token_provider(&name).ok_or_else(|| no_stage("token provider", &name, &stages))
+            self.registry.token_provider(&name).ok_or_else(|| no_such("token provider", &name, &stages))
         });
         let transport = section.parsed("transport", |value| {
             let name = text(value)?;
             let stages = self.registry.transport_names();
-            let transport = self.registry.transport(&name).ok_or_else(|| no_stage("transport", &name, &stages))?;
+            let transport = self.registry.transport(&name).ok_or_else(|| no_such("transport", &name, &stages))?;
             Ok((name, transport))
         });
         let margin = section.duration("credential_margin").unwrap_or(CREDENTIAL_MARGIN);
@@ -108,7 +108,7 @@ impl Reading<'_> {
                 let source = self
                     .registry
                     .credential_source(&name)
-                    .ok_or_else(|| no_stage("credential source", &name, &known))?;
+                    .ok_or_else(|| no_such("credential source", &name, &known))?;
                 let name = SourceName::new(name).map_err(|error| error.to_string())?;
                 Ok(CredentialStage { name, source, margin })
             });
@@ -159,13 +159,6 @@ fn policy(section: &Section<'_>) -> Policy {
         _ => OnUnknown::Stop,
     };
     Policy { attempts_max, backoff, on_unknown }
-}
-
-fn no_stage(what: &str, name: &str, known: &[&str]) -> String {
-    match nearest(name, known) {
-        Some(right) => format!("there is no {what} `{name}`; did you mean `{right}`?"),
-        None => format!("there is no {what} `{name}`; there are: {}", known.join(", ")),
-    }
 }
 
 /// Reads `100/s`, `60/m`, `1000/h`, `100000/d`, `10/5s`.

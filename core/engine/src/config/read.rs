@@ -295,6 +295,15 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(wrong)
 }
 
+/// "there is no …", with the nearest name if one is near and all of them if none is.
+pub(crate) fn no_such(what: &str, found: &str, known: &[&str]) -> String {
+    match nearest(found, known) {
+        Some(right) => format!("there is no {what} `{found}`; did you mean `{right}`?"),
+        None if known.is_empty() => format!("there is no {what} `{found}`, and none is defined"),
+        None => format!("there is no {what} `{found}`; there are: {}", known.join(", ")),
+    }
+}
+
 /// "expected one of …", with the nearest first if one is near.
 pub(crate) fn one_of(found: &str, words: &[&str]) -> String {
     match nearest(found, words) {
