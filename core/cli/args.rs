@@ -1,0 +1,307 @@
+//! Commands and their flags.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+use crate::connect::Reach;
+
+/// A self-hosted notification engine: one binary, one file of data, WeChat built in.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100, propagate_version = true)]
+pub(crate) struct Args {
+    /// The config file.
+    #[arg(short, long, global = true, default_value = "config.toml", value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// An engine elsewhere, as in http://127.0.0.1:7380; its key is read from TIDINGS_API_KEY.
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+impl Args {
+    /// Where the engine is that a command asks.
+    pub(crate) fn reach(&self) -> Reach {
+        Reach { config: self.config.clone(), url: self.url.clone() }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The whole thing on one machine in a temporary folder: sandbox, engine, sample traffic, screen.
+    Demo(DemoArgs),
+    /// The engine, by its config file.
+    Run(RunArgs),
+    /// What is wrong with the config: syntax, meaning, every template tried, next run of every schedule.
+    Check(CheckArgs),
+    /// One message, or a file of them.
+    Send(SendArgs),
+    /// The ledger of permits to send.
+    #[command(subcommand)]
+    Credentials(CredentialsCommand),
+    /// Messages: look and act.
+    #[command(subcommand)]
+    Messages(MessagesCommand),
+    /// Channels: look, pause, resume.
+    #[command(subcommand)]
+    Channels(ChannelsCommand),
+    /// Tokens: look, refresh. A refresh also sets a halted app going.
+    #[command(subcommand)]
+    Tokens(TokensCommand),
+    /// Schedules: when they run next, and how they ran last.
+    #[command(subcommand)]
+    Schedules(ListCommand),
+    /// Runs of schedules.
+    #[command(subcommand)]
+    Runs(RunsCommand),
+    /// The screen: what a running engine does, live.
+    Tui,
+    /// WeChat's server, simulated, for tests and demos.
+    Sandbox(SandboxArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DemoArgs {
+    /// How many messages to send.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) messages: u32,
+    /// No screen: progress, then a summary.
+    #[arg(long)]
+    pub(crate) headless: bool,
+    /// The last line is one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RunArgs {
+    /// Open the screen too; the log then goes to a file beside the store.
+    #[arg(long)]
+    pub(crate) tui: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CheckArgs {
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SendArgs {
+    /// What is said: a template of the config.
+    pub(crate) template: String,
+    /// Who is told.
+    #[arg(long, value_name = "RECIPIENT", required_unless_present = "file", conflicts_with = "file")]
+    pub(crate) to: Option<String>,
+    /// What the template is filled with; a dot makes a table: order.id=7.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) data: Vec<String>,
+    /// A CSV (with a column `to`) or NDJSON file, a message for each row.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Not before: RFC 3339, or +10m from now.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<String>,
+    /// Not after: RFC 3339, or +2h from now.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires: Option<String>,
+    /// The same key twice sends once. For a file each row's key is this and its line; without it, a file that is sent
+    /// again unchanged goes on where it was.
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// Check everything, send nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// For scripts: an object for each message.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CredentialsCommand {
+    /// Take one into the ledger, or a file of them.
+    Add(CredentialsAddArgs),
+    /// What the ledger holds, newest first. Values are never shown.
+    List(CredentialsListArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CredentialsAddArgs {
+    /// Their source, as in wechat.form_id.
+    pub(crate) source: String,
+    /// The fields, as the mini-program posts them: form_id=… openId=…
+    #[arg(value_name = "FIELD=VALUE", required_unless_present = "file")]
+    pub(crate) fields: Vec<String>,
+    /// The app they are for, if several take this source.
+    #[arg(long)]
+    pub(crate) app: Option<String>,
+    /// An NDJSON file, an object for each credential.
+    #[arg(long, value_name = "FILE", conflicts_with = "fields")]
+    pub(crate) file: Option<PathBuf>,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CredentialsListArgs {
+    /// Of this source.
+    #[arg(long)]
+    pub(crate) source: Option<String>,
+    /// Of this recipient.
+    #[arg(long)]
+    pub(crate) recipient: Option<String>,
+    /// Only those that could be used.
+    #[arg(long)]
+    pub(crate) usable: bool,
+    #[command(flatten)]
+    pub(crate) page: PageArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PageArgs {
+    /// At most so many rows.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=250))]
+    pub(crate) limit: u32,
+    /// Go on from there: what the last page said.
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MessagesCommand {
+    /// Messages, newest first.
+    List(MessagesListArgs),
+    /// One message, with its data and attempts.
+    Show(MessageArgs),
+    /// Send failed, unknown, expired, cancelled or held ones again.
+    Retry(MessagesActArgs),
+    /// Withdraw ones that are not on their way yet.
+    Cancel(MessagesActArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct MessagesListArgs {
+    /// In this state: scheduled, queued, waiting, sending, held, sent, delivered, failed, unknown, expired, cancelled.
+    #[arg(long)]
+    pub(crate) state: Option<String>,
+    /// Of this channel.
+    #[arg(long)]
+    pub(crate) channel: Option<String>,
+    /// Of this template.
+    #[arg(long)]
+    pub(crate) template: Option<String>,
+    /// For this recipient.
+    #[arg(long, value_name = "RECIPIENT")]
+    pub(crate) to: Option<String>,
+    #[command(flatten)]
+    pub(crate) page: PageArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct MessageArgs {
+    /// The message, as in msg_42.
+    pub(crate) id: String,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct MessagesActArgs {
+    /// The messages, as in msg_42.
+    #[arg(required = true)]
+    pub(crate) ids: Vec<String>,
+    /// Why, for the record.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ChannelsCommand {
+    /// The channels with their counts.
+    List(JsonArgs),
+    /// Claim nothing more; what is on its way goes on.
+    Pause(ChannelActArgs),
+    /// Go on, now.
+    Resume(ChannelActArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ChannelActArgs {
+    /// The channel.
+    pub(crate) name: String,
+    /// Why, for the record.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokensCommand {
+    /// Tokens by app: how long they last, fetches today. The tokens themselves are never shown.
+    List(JsonArgs),
+    /// Fetch one now.
+    Refresh(TokenRefreshArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TokenRefreshArgs {
+    /// The app.
+    pub(crate) app: String,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ListCommand {
+    /// All of them.
+    List(JsonArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// Newest first.
+    List(RunsListArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RunsListArgs {
+    /// Of this schedule.
+    #[arg(long)]
+    pub(crate) schedule: Option<String>,
+    #[command(flatten)]
+    pub(crate) page: PageArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct JsonArgs {
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SandboxArgs {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:7390", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// A TOML file of faults: see the sandbox's README.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) faults: Option<PathBuf>,
+    /// For repeating a run: faults strike the same calls again.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}

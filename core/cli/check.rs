@@ -1,0 +1,88 @@
+//! `tidings check`: everything that can be found without sending.
+
+use std::path::Path;
+
+use serde_json::json;
+use tidings_engine::config::World;
+use tidings_engine::{Config, SystemClock};
+use tidings_model::{Clock as _, Timestamp};
+
+use crate::args::CheckArgs;
+use crate::{Failure, Outcome, output, run};
+
+pub(crate) fn check(path: &Path, args: &CheckArgs) -> Outcome {
+    let config = match Config::load(path, &run::registry(), &World::looking_on()) {
+        Ok(config) => config,
+        Err(problems) => {
+            for problem in &problems {
+                if args.json {
+                    output::json(&json!({
+                        "file": problem.file, "line": problem.line, "column": problem.column,
+                        "path": problem.path, "message": problem.message,
+                    }))?;
+                } else {
+                    eprintln!("{problem}");
+                }
+            }
+            if !args.json {
+                let count = problems.len();
+                eprintln!("{count} {} in {}", if count == 1 { "mistake" } else { "mistakes" }, path.display());
+            }
+            return Err(Failure::Usage(String::new()));
+        }
+    };
+    let now = SystemClock.now();
+    if args.json { summary_json(&config, now) } else { summary(&config, now, path) }
+}
+
+fn next(config: &Config, name: &str, now: Timestamp) -> Option<Timestamp> {
+    let schedule = config.schedules.get(name)?;
+    schedule.cron.next_after(schedule.timezone, now.0).map(Timestamp)
+}
+
+fn summary_json(config: &Config, now: Timestamp) -> Outcome {
+    let schedules: Vec<_> = config
+        .schedules
+        .keys()
+        .map(|name| json!({"name": name.as_str(), "next_at": next(config, name.as_str(), now).map(|at| at.to_rfc3339())}))
+        .collect();
+    let names = |keys: Vec<&str>| json!(keys);
+    output::json(&json!({
+        "apps": names(config.apps.keys().map(|name| name.as_str()).collect()),
+        "channels": names(config.channels.keys().map(|name| name.as_str()).collect()),
+        "templates": names(config.templates.keys().map(|name| name.as_str()).collect()),
+        "schedules": schedules,
+        "notes": config.notes,
+    }))
+}
+
+fn summary(config: &Config, now: Timestamp, path: &Path) -> Outcome {
+    for note in &config.notes {
+        eprintln!("note: {note}");
+    }
+    let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let defined = [
+        count(config.apps.len(), "app"),
+        count(config.channels.len(), "channel"),
+        count(config.templates.len(), "template"),
+        count(config.schedules.len(), "schedule"),
+    ];
+    output::line(&format!("{} is right: {}", path.display(), defined.join(", ")))?;
+    let rows: Vec<Vec<String>> = config
+        .schedules
+        .iter()
+        .map(|(name, schedule)| {
+            vec![
+                name.to_string(),
+                schedule.cron.as_str().to_owned(),
+                schedule.timezone.name().to_owned(),
+                output::or_dash(next(config, name.as_str(), now).map(|at| at.to_rfc3339())),
+                schedule.job.describe(),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    output::table(&["SCHEDULE", "CRON", "ZONE", "NEXT (UTC)", "JOB"], &rows)
+}

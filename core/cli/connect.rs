@@ -1,0 +1,35 @@
+//! Finding the engine that a command asks: by its URL, or by the socket of the config file.
+
+use std::path::PathBuf;
+
+use tidings_api::client::{Address, Client};
+use tidings_engine::config::local_socket;
+
+use crate::Failure;
+
+/// Where the engine is.
+#[derive(Debug)]
+pub(crate) struct Reach {
+    pub(crate) config: PathBuf,
+    pub(crate) url: Option<String>,
+}
+
+impl Reach {
+    /// A client of that engine.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        match &self.url {
+            Some(url) => {
+                let key = std::env::var("TIDINGS_API_KEY").ok().filter(|key| !key.is_empty());
+                Ok(Client::new(Address::Url(url.clone()), key)?)
+            }
+            None => {
+                let socket = local_socket(&self.config).map_err(|error| {
+                    Failure::Usage(format!(
+                        "{error}\nhint: name the config file with `-c FILE`, or an engine with `--url URL`"
+                    ))
+                })?;
+                Ok(Client::new(Address::Socket(socket), None)?)
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `tidings messages`: look and act.
+
+use tidings_api::client::Client;
+use tidings_api::wire::Message;
+
+use crate::args::{MessageArgs, MessagesActArgs, MessagesCommand, MessagesListArgs};
+use crate::connect::Reach;
+use crate::{Failure, Outcome, output};
+
+pub(crate) async fn messages(reach: &Reach, command: MessagesCommand) -> Outcome {
+    let client = reach.client()?;
+    match command {
+        MessagesCommand::List(args) => list(&client, args).await,
+        MessagesCommand::Show(args) => show(&client, &args).await,
+        MessagesCommand::Retry(args) => act(&client, "retry", &args).await,
+        MessagesCommand::Cancel(args) => act(&client, "cancel", &args).await,
+    }
+}
+
+async fn list(client: &Client, args: MessagesListArgs) -> Outcome {
+    let mut query = vec![("limit", args.page.limit.to_string())];
+    let filters = [("state", args.state), ("channel", args.channel), ("template", args.template), ("to", args.to)];
+    query.extend(filters.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))));
+    query.extend(args.page.cursor.map(|cursor| ("cursor", cursor)));
+    let page = client.messages(&query).await?;
+    if args.page.json {
+        return output::json(&page);
+    }
+    let rows: Vec<Vec<String>> = page
+        .items
+        .into_iter()
+        .map(|message| {
+            vec![
+                message.id,
+                message.state,
+                output::or_dash(message.reason),
+                message.channel,
+                message.template,
+                message.to,
+                message.attempts.to_string(),
+                message.created_at,
+            ]
+        })
+        .collect();
+    output::table(&["ID", "STATE", "REASON", "CHANNEL", "TEMPLATE", "TO", "ATTEMPTS", "CREATED"], &rows)?;
+    output::more(page.next.as_deref());
+    Ok(())
+}
+
+async fn show(client: &Client, args: &MessageArgs) -> Outcome {
+    let message = client.message(&args.id).await?;
+    if args.json {
+        return output::json(&message);
+    }
+    for (name, value) in facts(&message) {
+        output::line(&format!("{name:<12}{}", output::clean(&value)))?;
+    }
+    for attempt in &message.tries {
+        let detail = output::clean(&attempt.detail);
+        output::line(&format!("  {}  {}  {detail}", attempt.started_at, attempt.outcome))?;
+    }
+    Ok(())
+}
+
+fn facts(message: &Message) -> Vec<(&'static str, String)> {
+    let mut facts = vec![
+        ("id", message.id.clone()),
+        ("state", message.state.clone()),
+        ("channel", message.channel.clone()),
+        ("template", message.template.clone()),
+        ("to", message.to.clone()),
+        ("created", message.created_at.clone()),
+        ("due", message.due_at.clone()),
+        ("attempts", message.attempts.to_string()),
+    ];
+    let optional = [
+        ("reason", message.reason.clone()),
+        ("detail", message.detail.clone()),
+        ("finished", message.finished_at.clone()),
+        ("expires", message.expires_at.clone()),
+        ("provider id", message.provider_id.clone()),
+        ("run", message.run.clone()),
+        ("data", message.data.as_ref().map(ToString::to_string)),
+    ];
+    facts.extend(optional.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))));
+    if message.ambiguous {
+        facts.push(("ambiguous", "an earlier attempt may have arrived".to_owned()));
+    }
+    facts
+}
+
+/// Each on its own: one that is refused does not keep the others from it.
+async fn act(client: &Client, act: &str, args: &MessagesActArgs) -> Outcome {
+    let mut refused = 0;
+    for id in &args.ids {
+        match client.act(id, act, args.reason.clone()).await {
+            Ok(reply) if args.json => output::json(&reply)?,
+            Ok(reply) => output::line(&format!("{} {}", reply.id, reply.state))?,
+            Err(error) => {
+                refused += 1;
+                eprintln!("{id}: {error}");
+            }
+        }
+    }
+    match refused {
+        0 => Ok(()),
+        n => Err(Failure::Failed(format!("{n} of {} refused", args.ids.len()))),
+    }
+}

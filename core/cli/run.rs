@@ -1,0 +1,171 @@
+//! `tidings run`: the engine, its API, and how both stop.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings_api::client::{Address, Client};
+use tidings_api::server;
+use tidings_engine::config::World;
+use tidings_engine::{Config, Engine, Left, Problem, Registry, SystemClock};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::args::RunArgs;
+use crate::{Failure, Outcome, logging, screen};
+
+/// Every plugin that is built in.
+pub(crate) fn registry() -> Registry {
+    Registry::new([tidings_wechat::plugin()])
+}
+
+/// Reads the config, or says on standard error what is wrong with it.
+pub(crate) fn load(path: &Path, world: &World<'_>) -> Result<Config, Failure> {
+    Config::load(path, &registry(), world).map_err(|problems| tell(&problems))
+}
+
+/// Reads the text of a config whose relative paths start at `folder`.
+pub(crate) fn load_text(name: &str, text: &str, folder: &Path, world: &World<'_>) -> Result<Config, Failure> {
+    Config::read(name, text, folder.to_path_buf(), &registry(), world).map_err(|problems| tell(&problems))
+}
+
+/// Says every mistake on standard error.
+fn tell(problems: &[Problem]) -> Failure {
+    for problem in problems {
+        eprintln!("{problem}");
+    }
+    Failure::Usage(String::new())
+}
+
+pub(crate) async fn run(path: &Path, args: RunArgs) -> Outcome {
+    let config = load(path, &World::process())?;
+    for note in &config.notes {
+        eprintln!("note: {note}");
+    }
+    if args.tui {
+        let log = PathBuf::from(format!("{}.log", config.store_url.trim_start_matches("sqlite://")));
+        logging::to_file(&log, LevelFilter::INFO)?;
+    } else {
+        logging::to_stderr(LevelFilter::INFO)?;
+    }
+    let grace = config.grace;
+    let running = Running::start(config).await?;
+    tracing::info!(socket = %running.socket.display(), tcp = ?running.tcp, "tidings runs");
+    if args.tui {
+        let client = Client::new(Address::Socket(running.socket.clone()), None)?;
+        let screen = screen::show(client).await;
+        let left = running.stop(grace).await?;
+        eprintln!("{}", told(left));
+        return screen;
+    }
+    wait_for_stop().await?;
+    tracing::info!(grace_s = grace.as_secs(), "stopping; a second signal ends at once");
+    let left = tokio::select! {
+        left = running.stop(grace) => left?,
+        second = wait_for_stop() => {
+            second?;
+            return Err(Failure::Failed("ended by a second signal; the next start settles what was on its way".to_owned()));
+        }
+    };
+    eprintln!("{}", told(left));
+    Ok(())
+}
+
+/// What a stop left, for people.
+pub(crate) fn told(left: Left) -> String {
+    let Left { sending, queued, waiting, scheduled } = left;
+    let interrupted = match sending {
+        0 => "nothing was interrupted".to_owned(),
+        n => format!("{n} were still on their way and are settled at the next start"),
+    };
+    format!(
+        "stopped: {interrupted}; left for the next start: {queued} queued, {waiting} waiting, {scheduled} scheduled"
+    )
+}
+
+/// An engine with its API.
+pub(crate) struct Running {
+    engine: Engine,
+    pub(crate) socket: PathBuf,
+    pub(crate) tcp: Option<std::net::SocketAddr>,
+    stop: watch::Sender<bool>,
+    servers: Vec<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Running {
+    /// Starts both. The addresses are taken first: a port that is in use is known before anything is claimed.
+    pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
+        let api = config.api.clone();
+        let tcp = match (api.listen, &api.key) {
+            (Some(address), Some(key)) => {
+                let listener = TcpListener::bind(address).await.map_err(|error| {
+                    Failure::Failed(format!("listen on {address}: {error}; change `[api] listen`, or stop who has it"))
+                })?;
+                Some((listener, key.clone()))
+            }
+            _ => None,
+        };
+        if let Some(address) = api.listen.filter(|address| !address.ip().is_loopback()) {
+            tracing::warn!(%address, "the API is open to the network without TLS; put a TLS proxy before it");
+        }
+        let engine = Engine::start(config, Arc::new(SystemClock)).await?;
+        let (stop, stopped) = watch::channel(false);
+        let mut servers = Vec::new();
+        let router = server::router(engine.handle());
+        let (socket, told) = (api.socket.clone(), stopped.clone());
+        servers.push(tokio::spawn(async move { server::serve_socket(&socket, router, told).await }));
+        let mut address = None;
+        if let Some((listener, key)) = tcp {
+            address = listener.local_addr().ok();
+            let router = server::keyed_router(engine.handle(), key.reveal());
+            servers.push(tokio::spawn(server::serve_tcp(listener, router, stopped)));
+        }
+        let running = Running { engine, socket: api.socket, tcp: address, stop, servers };
+        running.wait_for_socket().await?;
+        Ok(running)
+    }
+
+    /// The socket is there once its server runs; a server that ended instead says why.
+    async fn wait_for_socket(&self) -> Result<(), Failure> {
+        const TRIES_MAX: u32 = 200;
+        for _ in 0..TRIES_MAX {
+            if tokio::net::UnixStream::connect(&self.socket).await.is_ok() {
+                return Ok(());
+            }
+            if self.servers[0].is_finished() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Err(Failure::Failed(format!(
+            "listen on the socket {}: is its folder there and writable, and its path under 108 bytes?",
+            self.socket.display()
+        )))
+    }
+
+    /// Stops both: the engine first, so that whoever asks meanwhile is told that it stops.
+    pub(crate) async fn stop(self, grace: Duration) -> Result<Left, Failure> {
+        let left = self.engine.stop(grace).await?;
+        self.stop.send_replace(true);
+        for server in self.servers {
+            // A connection that is kept open idle does not hold the end up.
+            drop(tokio::time::timeout(Duration::from_secs(1), server).await);
+        }
+        drop(std::fs::remove_file(&self.socket));
+        Ok(left)
+    }
+}
+
+/// Until somebody asks the program to stop.
+async fn wait_for_stop() -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

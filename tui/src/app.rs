@@ -1,0 +1,228 @@
+//! The loop: wait, take in all that happened, draw at most once.
+//!
+//! It runs on a thread of its own, with a small runtime of its own: a terminal that takes its time (a slow line, a
+//! stopped multiplexer) holds up this thread and nobody else, least of all an engine in the same process.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossterm::event::{Event, EventStream};
+use futures_core::Stream;
+use tidings_api::client::Client;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::time::{Interval, MissedTickBehavior};
+
+use crate::connection::{self, Connection};
+use crate::error::TuiError;
+use crate::message::{Effect, Message};
+use crate::state::State;
+use crate::terminal::{self, Screen};
+use crate::update::update;
+use crate::view;
+use crate::words::Language;
+
+/// How often ages and clocks move.
+const TICK_INTERVAL: Duration = Duration::from_secs(1);
+/// How much is taken in before a frame is drawn at the latest.
+const MESSAGES_PER_FRAME_MAX: usize = 256;
+
+/// How the screen looks.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Its language.
+    pub language: Language,
+    /// Whether it uses colours. Nothing is told by colour alone.
+    pub colour: bool,
+}
+
+impl Options {
+    /// What the environment asks for: the language by the locale, no colours if `NO_COLOR` is set.
+    pub fn from_environment() -> Options {
+        let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Options { language: Language::from_environment(), colour }
+    }
+}
+
+/// Shows the screen until somebody leaves it: by key, by signal (SIGINT, SIGTERM, SIGHUP), or by dropping this future.
+/// The terminal is then as it was before. Fails at once where there is no terminal.
+pub async fn run(client: Client, options: Options) -> Result<(), TuiError> {
+    Screen::check()?;
+    let state = State::new(client.address(), options.language, options.colour);
+    let (connection, calls) = connection::start(client);
+    let (stop, stopped) = oneshot::channel();
+    let _leaver = Leaver { _stop: stop };
+    let (end, ended) = oneshot::channel();
+    let screen = thread::Builder::new()
+        .name("screen".to_owned())
+        .spawn(move || {
+            let result = on_own_runtime(state, connection, stopped);
+            // Nobody waits where the future was dropped.
+            end.send(result).ok();
+        })
+        .map_err(TuiError::terminal("start the screen's thread"))?;
+    let Ok(result) = ended.await else {
+        let panic = screen.join().expect_err("the thread tells its result unless it panics");
+        std::panic::resume_unwind(panic)
+    };
+    // The screen held the other end; the task has nobody left to tell and ends.
+    if let Err(error) = calls.await
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+    result
+}
+
+/// Gives the terminal back when nobody waits for the screen any more: at once, as the process may be about to end, and
+/// without waiting for the screen's thread, which is told to end.
+struct Leaver {
+    _stop: oneshot::Sender<()>,
+}
+
+impl Drop for Leaver {
+    fn drop(&mut self) {
+        terminal::leave();
+    }
+}
+
+fn on_own_runtime(state: State, connection: Connection, stopped: oneshot::Receiver<()>) -> Result<(), TuiError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(TuiError::terminal("start the screen's runtime"))?
+        .block_on(show(state, connection, stopped))
+}
+
+async fn show(mut state: State, connection: Connection, stopped: oneshot::Receiver<()>) -> Result<(), TuiError> {
+    let began = Instant::now();
+    // Before the terminal is entered: from here on no signal ends the process with the terminal in our hands.
+    let signals = Signals::listen().map_err(TuiError::terminal("listen for signals"))?;
+    let mut screen = Screen::enter()?;
+    let (columns, rows) = screen.size()?;
+    update(&mut state, began.elapsed(), Message::Resize { columns, rows });
+    let mut happenings = Happenings::new(connection, signals, stopped);
+    loop {
+        if std::mem::take(&mut state.dirty) {
+            screen.draw(|frame| view::draw(&state, frame))?;
+        }
+        let mut happening = Some(happenings.next().await?);
+        for _ in 0..MESSAGES_PER_FRAME_MAX {
+            let message = match happening {
+                None => break,
+                Some(Happening::Leave) => return Ok(()),
+                Some(Happening::Nothing) => None,
+                Some(Happening::Message(message)) => Some(message),
+            };
+            match message.and_then(|message| update(&mut state, began.elapsed(), message)) {
+                None => {}
+                Some(Effect::Quit) => return Ok(()),
+                Some(Effect::Refresh) => happenings.connection.refresh.notify_one(),
+                Some(Effect::Redraw) => screen.forget()?,
+            }
+            happening = happenings.next_if_ready().await?;
+        }
+    }
+}
+
+/// What the loop is woken by.
+enum Happening {
+    Message(Message),
+    /// An event that says nothing to us.
+    Nothing,
+    Leave,
+}
+
+/// All that can wake the loop.
+struct Happenings {
+    connection: Connection,
+    signals: Signals,
+    stopped: oneshot::Receiver<()>,
+    events: EventStream,
+    tick: Interval,
+}
+
+impl Happenings {
+    fn new(connection: Connection, signals: Signals, stopped: oneshot::Receiver<()>) -> Happenings {
+        let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + TICK_INTERVAL, TICK_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        Happenings { connection, signals, stopped, events: EventStream::new(), tick }
+    }
+
+    /// Waits for the next thing to happen. May be dropped at any time without losing anything.
+    async fn next(&mut self) -> Result<Happening, TuiError> {
+        let Happenings { connection, signals, stopped, events, tick } = self;
+        let happening = tokio::select! {
+            // To leave comes first, and keys before news: no flood of anything makes the screen deaf.
+            biased;
+            () = signals.any() => Happening::Leave,
+            _ = stopped => Happening::Leave,
+            event = next_event(events) => match event {
+                Some(event) => of_event(event.map_err(TuiError::terminal("read the terminal's keys"))?),
+                None => Happening::Leave,
+            },
+            changed = connection.answers.changed() => {
+                let answer = connection.answers.borrow_and_update().clone();
+                match (changed, answer) {
+                    (Ok(()), Some(answer)) => Happening::Message(Message::Answered(answer)),
+                    (Ok(()), None) => Happening::Nothing,
+                    // The task that calls is gone; `run` tells why.
+                    (Err(_), _) => Happening::Leave,
+                }
+            }
+            _ = tick.tick() => Happening::Message(Message::Tick),
+        };
+        Ok(happening)
+    }
+
+    /// What has happened already, if anything.
+    async fn next_if_ready(&mut self) -> Result<Option<Happening>, TuiError> {
+        let mut next = pin!(self.next());
+        poll_fn(|context| match next.as_mut().poll(context) {
+            Poll::Ready(happening) => Poll::Ready(happening.map(Some)),
+            Poll::Pending => Poll::Ready(Ok(None)),
+        })
+        .await
+    }
+}
+
+async fn next_event(events: &mut EventStream) -> Option<io::Result<Event>> {
+    poll_fn(|context| Pin::new(&mut *events).poll_next(context)).await
+}
+
+fn of_event(event: Event) -> Happening {
+    match event {
+        Event::Key(event) => Happening::Message(Message::Key(event)),
+        Event::Resize(columns, rows) => Happening::Message(Message::Resize { columns, rows }),
+        Event::FocusGained | Event::FocusLost | Event::Mouse(_) | Event::Paste(_) => Happening::Nothing,
+    }
+}
+
+/// The signals that ask us to leave.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The terminal: entered as late as possible, and left as it was found whatever happens.
+//!
+//! Several ways lead out and all end in [`leave`]: the guard is dropped (the end, an error, a signal), nobody waits for
+//! the screen any more, its thread panics, the process is about to abort. Only the first of them does anything.
+
+use std::cell::Cell;
+use std::io::{self, IsTerminal, Stdout, Write};
+use std::panic::{self, PanicHookInfo};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
+
+use crossterm::cursor::{Hide, Show};
+use crossterm::style::ResetColor;
+use crossterm::terminal::{self, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen};
+use crossterm::{execute, queue};
+use ratatui::backend::CrosstermBackend;
+use ratatui::{Frame, Terminal};
+
+use crate::error::TuiError;
+
+/// Panics of other threads that are kept until the screen is gone.
+const HELD_BACK_MAX: usize = 16;
+
+/// Around each frame: the terminal shows all of it or nothing.
+const FRAME_BEGIN: &[u8] = b"\x1b[?2026h";
+const FRAME_END: &[u8] = b"\x1b[?2026l";
+
+/// Whether the terminal is ours to draw on.
+static ENTERED: AtomicBool = AtomicBool::new(false);
+/// What other threads panicked with meanwhile; printed at once it would run through the picture.
+static HELD_BACK: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+thread_local! {
+    /// Whether this thread is the one that draws.
+    static DRAWS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The terminal while it is ours. Dropping it gives it back.
+pub(crate) struct Screen {
+    terminal: Terminal<CrosstermBackend<FrameWriter>>,
+}
+
+impl Screen {
+    /// Whether there is a terminal to enter.
+    pub(crate) fn check() -> Result<(), TuiError> {
+        let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
+        if dumb || !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+            Err(TuiError::NoTerminal)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Takes the terminal: every key comes to us, and what stood there comes back afterwards.
+    pub(crate) fn enter() -> Result<Screen, TuiError> {
+        hook_panics();
+        DRAWS.set(true);
+        terminal::enable_raw_mode().map_err(TuiError::terminal("take the terminal's keys"))?;
+        ENTERED.store(true, Ordering::SeqCst);
+        let entered = execute!(io::stdout(), EnterAlternateScreen, Hide)
+            .and_then(|()| Terminal::new(CrosstermBackend::new(FrameWriter::new())))
+            .map_err(TuiError::terminal("prepare the terminal"));
+        match entered {
+            Ok(terminal) => Ok(Screen { terminal }),
+            Err(error) => {
+                leave();
+                Err(error)
+            }
+        }
+    }
+
+    /// Columns and rows.
+    pub(crate) fn size(&self) -> Result<(u16, u16), TuiError> {
+        let size = self.terminal.size().map_err(TuiError::terminal("ask the terminal for its size"))?;
+        Ok((size.width, size.height))
+    }
+
+    /// Draws one frame; only what differs from the last is written.
+    pub(crate) fn draw(&mut self, view: impl FnOnce(&mut Frame<'_>)) -> Result<(), TuiError> {
+        self.terminal.draw(view).map(|_| ()).map_err(TuiError::terminal("draw on the terminal"))
+    }
+
+    /// Forgets what is on the terminal, so that the next frame is written in full.
+    pub(crate) fn forget(&mut self) -> Result<(), TuiError> {
+        self.terminal.clear().map_err(TuiError::terminal("clear the terminal"))
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        leave();
+    }
+}
+
+/// Gathers a frame and writes it in one piece. Once the terminal is left nothing reaches it any more, not even what a
+/// frame that broke off had gathered.
+struct FrameWriter {
+    stdout: Stdout,
+    bytes: Vec<u8>,
+}
+
+impl FrameWriter {
+    fn new() -> FrameWriter {
+        FrameWriter { stdout: io::stdout(), bytes: FRAME_BEGIN.to_vec() }
+    }
+}
+
+impl Write for FrameWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // Locked before it is asked: who leaves meanwhile writes after this frame, not into it.
+        let mut stdout = self.stdout.lock();
+        let written = if self.bytes.len() > FRAME_BEGIN.len() && ENTERED.load(Ordering::SeqCst) {
+            self.bytes.extend_from_slice(FRAME_END);
+            stdout.write_all(&self.bytes).and_then(|()| stdout.flush())
+        } else {
+            Ok(())
+        };
+        self.bytes.truncate(FRAME_BEGIN.len());
+        written
+    }
+}
+
+/// Gives the terminal back, once. Each step is tried whether or not the one before it worked.
+pub(crate) fn leave() {
+    if !ENTERED.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    let mut stdout = io::stdout();
+    queue!(stdout, EndSynchronizedUpdate, ResetColor, LeaveAlternateScreen, Show).ok();
+    stdout.flush().ok();
+    terminal::disable_raw_mode().ok();
+    for text in std::mem::take(&mut *HELD_BACK.lock().unwrap_or_else(PoisonError::into_inner)) {
+        writeln!(io::stderr(), "{text}").ok();
+    }
+}
+
+/// From now on a panic is printed on a terminal that can be read.
+fn hook_panics() {
+    static HOOKED: Once = Once::new();
+    HOOKED.call_once(|| {
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            // A panic elsewhere may well be caught (a plugin's is): the screen goes on, and so may the program.
+            let ours = DRAWS.get() || cfg!(panic = "abort");
+            if ours {
+                leave();
+            }
+            if ENTERED.load(Ordering::SeqCst) { hold_back(info) } else { previous(info) }
+        }));
+    });
+}
+
+fn hold_back(info: &PanicHookInfo<'_>) {
+    let mut held_back = HELD_BACK.lock().unwrap_or_else(PoisonError::into_inner);
+    if held_back.len() < HELD_BACK_MAX {
+        let thread = std::thread::current();
+        held_back.push(format!("thread `{}` {info}", thread.name().unwrap_or("unnamed")));
+    }
+}

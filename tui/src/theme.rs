@@ -1,0 +1,70 @@
+//! What a style means. State is always a word as well: a colour only repeats it, and without colours nothing is lost.
+
+use ratatui::style::{Color, Modifier, Style};
+
+/// What something on the screen is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Content.
+    #[default]
+    Plain,
+    /// Frames, column titles, what is there for completeness.
+    Dim,
+    /// As it should be.
+    Good,
+    /// Wants a look.
+    Warn,
+    /// Wants a person.
+    Bad,
+    /// The title of a list.
+    Title,
+    /// The title of the list that the keys move.
+    Focus,
+}
+
+/// The style of each role, in the terminal's own sixteen colours.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Theme {
+    /// Whether colours may be used at all.
+    pub(crate) colour: bool,
+}
+
+impl Theme {
+    /// The style of a role.
+    pub(crate) fn style(self, role: Role) -> Style {
+        let (colour, modifier) = match role {
+            Role::Plain => (None, Modifier::empty()),
+            Role::Dim => (None, Modifier::DIM),
+            Role::Good => (Some(Color::Green), Modifier::empty()),
+            Role::Warn => (Some(Color::Yellow), Modifier::empty()),
+            Role::Bad => (Some(Color::Red), Modifier::BOLD),
+            Role::Title => (Some(Color::Cyan), Modifier::BOLD),
+            Role::Focus => (Some(Color::Cyan), Modifier::BOLD.union(Modifier::REVERSED)),
+        };
+        let style = Style::new().add_modifier(modifier);
+        match colour {
+            Some(colour) if self.colour => style.fg(colour),
+            _ => style,
+        }
+    }
+}
+
+/// How a message's state is to be taken.
+pub(crate) fn message_role(state: &str) -> Role {
+    match state {
+        "sent" | "delivered" => Role::Good,
+        "failed" => Role::Bad,
+        "waiting" | "held" | "unknown" | "expired" => Role::Warn,
+        _ => Role::Plain,
+    }
+}
+
+/// How the state of a channel, a token or a run is to be taken.
+pub(crate) fn state_role(state: &str) -> Role {
+    match state {
+        "open" | "valid" | "done" => Role::Good,
+        "halted" | "exhausted" | "failed" => Role::Bad,
+        "paused" | "cooling" | "expired" | "waiting" => Role::Warn,
+        _ => Role::Plain,
+    }
+}

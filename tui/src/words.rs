@@ -1,0 +1,295 @@
+//! Every word of the screen, in each language. Names, reasons and answers come from the engine and stay as they are.
+
+use std::borrow::Cow;
+
+/// The language of the screen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Language {
+    /// English.
+    #[default]
+    En,
+    /// Chinese, in simplified characters.
+    Zh,
+}
+
+impl Language {
+    /// What the environment asks for: the first of `LC_ALL`, `LC_MESSAGES` and `LANG` that is set.
+    pub fn from_environment() -> Language {
+        Language::of_locales(["LC_ALL", "LC_MESSAGES", "LANG"].map(|name| std::env::var(name).ok()))
+    }
+
+    fn of_locales(locales: impl IntoIterator<Item = Option<String>>) -> Language {
+        let locale = locales.into_iter().flatten().find(|locale| !locale.is_empty()).unwrap_or_default();
+        if locale.to_ascii_lowercase().starts_with("zh") { Language::Zh } else { Language::En }
+    }
+}
+
+macro_rules! words {
+    ($($name:ident: $en:literal, $zh:literal;)*) => {
+        /// A word or a sentence of the screen. `{}` is where something is put in.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Word { $($name),* }
+
+        impl Word {
+            #[cfg(test)]
+            const ALL: &[Word] = &[$(Word::$name),*];
+
+            /// The word in a language.
+            pub(crate) fn text(self, language: Language) -> &'static str {
+                match (self, language) {
+                    $((Word::$name, Language::En) => $en, (Word::$name, Language::Zh) => $zh,)*
+                }
+            }
+        }
+    };
+}
+
+words! {
+    // The header.
+    Tidings: "Tidings", "Tidings";
+    Live: "LIVE", "实时";
+    Stale: "STALE {}", "已过时 {}";
+    NoEngine: "NO ENGINE YET", "尚无引擎";
+    Connecting: "CONNECTING", "连接中";
+    Draining: "stopping", "正在停止";
+    Engine: "engine {}", "引擎 {}";
+    Up: "up {}", "已运行 {}";
+    Utc: "{} UTC", "{} UTC";
+
+    // What is wrong between us and the engine.
+    Unreachable: "No engine answers at {}. Start one with `tidings run`, or name another with `--url`.",
+        "{} 没有引擎应答。请用 `tidings run` 启动，或用 `--url` 指定其他地址。";
+    Refused: "The engine refuses: {}", "引擎拒绝：{}";
+    Foreign: "The answer is not of Tidings: {}", "应答不是来自 Tidings：{}";
+    Slow: "No answer within {}.", "{} 内没有应答。";
+    TryingAgain: "Trying again by itself; `{}` tries at once, `{}` leaves.", "正在自动重试；按 `{}` 立即重试，按 `{}` 退出。";
+    TooSmall: "{}: needs {}  {} {}", "{}：至少 {}  {} {}";
+
+    // Titles.
+    Channels: "Channels", "通道";
+    WaitingForCredential: "Waiting for a credential", "等待凭证";
+    Tokens: "Tokens", "令牌";
+    Schedules: "Schedules", "定时任务";
+    Messages: "Messages, newest first", "消息，最新在前";
+    Help: "Keys", "按键";
+    Part: "{} of {}", "第 {} 项，共 {} 项";
+    None: "none", "无";
+    NoMessages: "no message has changed yet", "尚无消息变化";
+
+    // Columns.
+    Name: "NAME", "名称";
+    State: "STATE", "状态";
+    Queued: "QUEUED", "排队";
+    Sending: "SENDING", "发送中";
+    Waiting: "WAITING", "待凭证";
+    Later: "LATER", "稍后";
+    Held: "HELD", "暂扣";
+    Sent: "SENT", "已发送";
+    Failed: "FAILED", "失败";
+    Unknown: "UNKNOWN", "未知";
+    Note: "NOTE", "备注";
+    App: "APP", "应用";
+    Expires: "EXPIRES", "到期";
+    Fetches: "FETCHES TODAY", "今日获取";
+    Problem: "PROBLEM", "问题";
+    Next: "NEXT", "下次";
+    Clock: "CLOCK", "时刻";
+    Zone: "ZONE", "时区";
+    LastRun: "LAST RUN", "上次运行";
+    When: "WHEN", "时间";
+    Done: "DONE", "进度";
+    Job: "JOB", "作业";
+    Result: "RESULT", "结果";
+
+    // States of messages.
+    StateScheduled: "scheduled", "已排期";
+    StateQueued: "queued", "排队";
+    StateWaiting: "waiting", "待凭证";
+    StateSending: "sending", "发送中";
+    StateHeld: "held", "暂扣";
+    StateSent: "sent", "已发送";
+    StateDelivered: "delivered", "已送达";
+    StateFailed: "failed", "失败";
+    StateUnknown: "unknown", "未知";
+    StateExpired: "expired", "已过期";
+    StateCancelled: "cancelled", "已取消";
+
+    // States of channels.
+    ChannelOpen: "open", "开放";
+    ChannelPaused: "paused", "已暂停";
+    ChannelCooling: "cooling", "冷却中";
+    ChannelHalted: "halted", "已停止";
+
+    // States of tokens.
+    TokenNone: "none", "无";
+    TokenValid: "valid", "有效";
+    TokenExpired: "expired", "已过期";
+    TokenWaiting: "retrying", "重试中";
+    TokenExhausted: "exhausted", "已用尽";
+    TokenHalted: "halted", "已停止";
+
+    // States of runs.
+    RunRunning: "running", "运行中";
+    RunDone: "done", "完成";
+    RunFailed: "failed", "失败";
+    RunNever: "never", "从未";
+
+    // Times and amounts.
+    In: "in {}", "{} 后";
+    Ago: "{} ago", "{} 前";
+    Now: "now", "现在";
+    Of: "{} of {}", "{} / {}";
+    PerSecond: "{}/s", "{}/s";
+
+    // What keys do.
+    KeyHelp: "help", "帮助";
+    KeyQuit: "quit", "退出";
+    KeyRefresh: "refresh now", "立即刷新";
+    KeyNextList: "next list", "下一列表";
+    KeyPreviousList: "previous list", "上一列表";
+    KeyDown: "down", "向下";
+    KeyUp: "up", "向上";
+    KeyPageDown: "a page down", "下一页";
+    KeyPageUp: "a page up", "上一页";
+    KeyFirst: "to the top", "到顶部";
+    KeyLast: "to the end", "到末尾";
+    KeyClose: "close help", "关闭帮助";
+    KeyRedraw: "draw afresh", "重新绘制";
+}
+
+impl Word {
+    /// The sentence with something in each `{}`, in order. What is put in is never read for `{}` itself.
+    pub(crate) fn with(self, language: Language, values: &[&str]) -> String {
+        let mut parts = self.text(language).split("{}");
+        let mut sentence = parts.next().unwrap_or_default().to_owned();
+        for (part, value) in parts.zip(values) {
+            sentence.push_str(value);
+            sentence.push_str(part);
+        }
+        sentence
+    }
+}
+
+/// A state of messages in words; one that this version does not know is shown as it came.
+pub(crate) fn message_state(state: &str, language: Language) -> Cow<'_, str> {
+    let word = match state {
+        "scheduled" => Word::StateScheduled,
+        "queued" => Word::StateQueued,
+        "waiting" => Word::StateWaiting,
+        "sending" => Word::StateSending,
+        "held" => Word::StateHeld,
+        "sent" => Word::StateSent,
+        "delivered" => Word::StateDelivered,
+        "failed" => Word::StateFailed,
+        "unknown" => Word::StateUnknown,
+        "expired" => Word::StateExpired,
+        "cancelled" => Word::StateCancelled,
+        other => return Cow::Borrowed(other),
+    };
+    Cow::Borrowed(word.text(language))
+}
+
+/// A state of channels in words.
+pub(crate) fn channel_state(state: &str, language: Language) -> &str {
+    match state {
+        "open" => Word::ChannelOpen.text(language),
+        "paused" => Word::ChannelPaused.text(language),
+        "cooling" => Word::ChannelCooling.text(language),
+        "halted" => Word::ChannelHalted.text(language),
+        other => other,
+    }
+}
+
+/// A state of tokens in words.
+pub(crate) fn token_state(state: &str, language: Language) -> &str {
+    match state {
+        "none" => Word::TokenNone.text(language),
+        "valid" => Word::TokenValid.text(language),
+        "expired" => Word::TokenExpired.text(language),
+        "waiting" => Word::TokenWaiting.text(language),
+        "exhausted" => Word::TokenExhausted.text(language),
+        "halted" => Word::TokenHalted.text(language),
+        other => other,
+    }
+}
+
+/// A state of runs in words.
+pub(crate) fn run_state(state: &str, language: Language) -> &str {
+    match state {
+        "running" => Word::RunRunning.text(language),
+        "done" => Word::RunDone.text(language),
+        "failed" => Word::RunFailed.text(language),
+        other => other,
+    }
+}
+
+/// A number with its thousands apart: `18,204`.
+pub(crate) fn count(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3 + 1);
+    if number < 0 {
+        grouped.push('-');
+    }
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::Clean;
+
+    #[test]
+    fn the_first_locale_that_is_set_decides() {
+        let of = |locales: [&str; 3]| Language::of_locales(locales.map(|locale| Some(locale.to_owned())));
+        assert_eq!(of(["", "", "zh_CN.UTF-8"]), Language::Zh);
+        assert_eq!(of(["C", "zh_CN.UTF-8", "zh_CN.UTF-8"]), Language::En);
+        assert_eq!(of(["", "zh_TW", "en_US.UTF-8"]), Language::Zh);
+        assert_eq!(of(["", "", ""]), Language::En);
+        assert_eq!(Language::of_locales([None, None, None]), Language::En);
+    }
+
+    #[test]
+    fn both_languages_have_every_word_with_the_same_holes() {
+        for word in Word::ALL {
+            let holes = |language| word.text(language).matches("{}").count();
+            assert!(!word.text(Language::Zh).is_empty());
+            assert_eq!(holes(Language::En), holes(Language::Zh), "{word:?}");
+        }
+    }
+
+    #[test]
+    fn words_take_the_same_columns_in_every_terminal() {
+        for word in Word::ALL {
+            for language in [Language::En, Language::Zh] {
+                let text = word.text(language);
+                assert_eq!(Clean::new(text).as_str(), text);
+                // ASCII, ideographs, full-width forms, the ideographic full stop: nothing of ambiguous width.
+                let safe = |c: char| {
+                    c.is_ascii() || matches!(c, '\u{3002}' | '\u{4e00}'..='\u{9fff}' | '\u{ff01}'..='\u{ff5e}')
+                };
+                assert!(text.chars().all(safe), "{word:?}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_put_in_is_not_read_again() {
+        assert_eq!(Word::Of.with(Language::En, &["{}", "7"]), "{} of 7");
+        assert_eq!(Word::Of.with(Language::En, &["only one"]), "only one of ");
+    }
+
+    #[test]
+    fn thousands_stand_apart() {
+        for (number, text) in [(0, "0"), (999, "999"), (18_204, "18,204"), (-1_000, "-1,000"), (2_114_870, "2,114,870")]
+        {
+            assert_eq!(count(number), text);
+        }
+        assert_eq!(count(i64::MIN), "-9,223,372,036,854,775,808");
+    }
+}

@@ -1,0 +1,232 @@
+//! The screen in a real terminal, which is tmux: what is drawn, and that the terminal is given back whatever happens.
+//!
+//! Each test starts this very test program again inside a private tmux server, as the child that has the screen.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use ratatui::text::Line;
+use tidings_api::client::{Address, Client};
+
+use crate::terminal::Screen;
+use crate::{Language, Options, run};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The child's part. The variable says which.
+#[tokio::test]
+#[ignore = "runs inside tmux, started by the tests of this file"]
+#[expect(clippy::exit, reason = "one part is a process that ends while the screen is shown")]
+async fn child() {
+    // What the program does before it makes a client.
+    rustls::crypto::ring::default_provider().install_default().unwrap();
+    let act = std::env::var("TIDINGS_TUI_TEST").expect("the tests of this file set it");
+    match act.split_once(' ').unwrap_or((&act, "")) {
+        ("run", url) => {
+            let client = Client::new(Address::Url(url.to_owned()), None).unwrap();
+            run(client, Options { language: Language::Zh, colour: true }).await.unwrap();
+        }
+        ("drop", url) => {
+            let client = Client::new(Address::Url(url.to_owned()), None).unwrap();
+            let screen = run(client, Options { language: Language::Zh, colour: true });
+            assert!(tokio::time::timeout(Duration::from_secs(2), screen).await.is_err());
+            // At once: the screen's thread has no time to put anything right.
+            std::process::exit(0);
+        }
+        ("panic", _) => {
+            let mut screen = Screen::enter().unwrap();
+            screen.draw(|_| panic!("the view broke")).unwrap();
+        }
+        ("panic-elsewhere", _) => {
+            let mut screen = Screen::enter().unwrap();
+            std::thread::spawn(|| panic!("a plugin broke")).join().unwrap_err();
+            screen.draw(|frame| frame.render_widget(Line::raw("still drawing"), frame.area())).unwrap();
+            crossterm::event::read().unwrap();
+        }
+        other => panic!("no such part: {other:?}"),
+    }
+}
+
+/// A private tmux server with one terminal, in which the child runs between two lines of a shell script.
+struct Tmux {
+    folder: PathBuf,
+}
+
+impl Tmux {
+    fn start(name: &str, act: &str) -> Tmux {
+        let folder = std::env::temp_dir().join(format!("tidings-tui-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let script = format!(
+            "export RUST_BACKTRACE=0 TIDINGS_TUI_TEST='{act}'\n\
+             before=$(stty -g)\n\
+             sh -c \"echo \\$\\$ > '{folder}/pid'; exec '{program}' terminal_tests::child --exact --ignored --nocapture\"\n\
+             echo \"left with $?\"\n\
+             [ \"$before\" = \"$(stty -g)\" ] && echo 'keys as before'\n\
+             exec cat\n",
+            program = std::env::current_exe().unwrap().display(),
+            folder = folder.display(),
+        );
+        std::fs::write(folder.join("script"), script).unwrap();
+        let tmux = Tmux { folder };
+        let script = tmux.folder.join("script");
+        let start = format!("-f /dev/null -u new-session -d -x 90 -y 24 sh {}", script.display());
+        tmux.tmux(&start.split(' ').collect::<Vec<_>>());
+        tmux
+    }
+
+    fn tmux(&self, arguments: &[&str]) -> String {
+        let output =
+            Command::new("tmux").arg("-S").arg(self.folder.join("socket")).args(arguments).env_remove("TMUX").output();
+        let output =
+            output.expect("this test draws in tmux, and `tmux` does not start: install it (`apt-get install tmux`)");
+        assert!(output.status.success(), "tmux {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn screen(&self) -> String {
+        self.tmux(&["capture-pane", "-p"])
+    }
+
+    async fn wait(&self, what: &str, met: impl Fn(&str) -> bool) {
+        let end = Instant::now() + DEADLINE;
+        while !met(&self.screen()) {
+            assert!(Instant::now() < end, "no {what} in time:\n{}", self.screen());
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    async fn shows(&self, text: &str) {
+        self.wait(text, |screen| screen.contains(text)).await;
+    }
+
+    fn press(&self, key: &str) {
+        self.tmux(&["send-keys", key]);
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = std::fs::read_to_string(self.folder.join("pid")).unwrap();
+        assert!(Command::new("kill").args(["-s", signal, pid.trim()]).status().unwrap().success());
+    }
+
+    /// The child is gone and the terminal is as it was: no alternate screen, the cursor visible, keys as before.
+    async fn is_given_back(&self) {
+        self.shows("keys as before").await;
+        let modes = self.tmux(&["display-message", "-p", "#{alternate_on} #{cursor_flag} #{mouse_any_flag}"]);
+        assert_eq!(modes.trim(), "0 1 0");
+    }
+}
+
+impl Drop for Tmux {
+    fn drop(&mut self) {
+        Command::new("tmux").arg("-S").arg(self.folder.join("socket")).arg("kill-server").output().ok();
+        std::fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+/// An address where nobody answers.
+fn nowhere() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+/// A very small engine: it answers everything with the same overview.
+fn engine() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut request = Vec::new();
+            let mut byte = [0];
+            while !request.ends_with(b"\r\n\r\n") && connection.read(&mut byte).unwrap_or(0) == 1 {
+                request.push(byte[0]);
+            }
+            let counts = r#"{"scheduled":0,"queued":0,"waiting":0,"sending":0,"held":0,"sent":7,"delivered":0,"failed":0,"unknown":0,"expired":0,"cancelled":0}"#;
+            let change =
+                r#"{"at":"2026-03-01T12:00:00Z","id":"msg_7","channel":"订单","to":"\u001b[2Jx\u202e","state":"sent"}"#;
+            let body = format!(
+                r#"{{"version":"0.1.0","now":"2026-03-01T12:00:00Z","started_at":"2026-03-01T00:00:00Z","draining":false,"states":{counts},"channels":[],"schedules":[],"tokens":[],"recent":[{change}]}}"#
+            );
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            connection.write_all((head + &body).as_bytes()).ok();
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn it_shows_a_first_frame_without_an_engine_and_leaves_by_key() {
+    let tmux = Tmux::start("nowhere", &format!("run {}", nowhere()));
+    tmux.shows("尚无引擎").await;
+    tmux.press("q");
+    tmux.is_given_back().await;
+    tmux.shows("left with 0").await;
+}
+
+#[tokio::test]
+async fn it_shows_the_engine_follows_the_size_and_leaves_by_control_c() {
+    let tmux = Tmux::start("engine", &format!("run {}", engine()));
+    tmux.shows("实时").await;
+    tmux.shows(r"msg_7  订单  \x1b[2Jx\u{202e}  已发送").await;
+    tmux.tmux(&["resize-window", "-x", "30", "-y", "5"]);
+    tmux.shows("30x5").await;
+    tmux.tmux(&["resize-window", "-x", "60", "-y", "16"]);
+    tmux.shows("msg_7").await;
+    tmux.press("?");
+    tmux.shows("立即刷新").await;
+    tmux.press("C-c");
+    tmux.is_given_back().await;
+}
+
+#[tokio::test]
+async fn signals_give_the_terminal_back() {
+    for signal in ["TERM", "INT", "HUP"] {
+        let tmux = Tmux::start(signal, &format!("run {}", nowhere()));
+        tmux.shows("尚无引擎").await;
+        tmux.signal(signal);
+        tmux.is_given_back().await;
+        tmux.shows("left with 0").await;
+    }
+}
+
+#[tokio::test]
+async fn a_screen_that_nobody_waits_for_any_more_is_gone_at_once() {
+    let tmux = Tmux::start("drop", &format!("drop {}", nowhere()));
+    tmux.shows("尚无引擎").await;
+    tmux.is_given_back().await;
+    tmux.shows("left with 0").await;
+}
+
+#[tokio::test]
+async fn a_panic_of_the_screen_is_printed_on_a_terminal_that_was_given_back() {
+    let tmux = Tmux::start("panic", "panic");
+    tmux.is_given_back().await;
+    tmux.shows("the view broke").await;
+}
+
+#[tokio::test]
+async fn a_panic_elsewhere_waits_until_the_screen_is_gone() {
+    let tmux = Tmux::start("elsewhere", "panic-elsewhere");
+    tmux.shows("still drawing").await;
+    assert!(!tmux.screen().contains("a plugin broke"));
+    tmux.press("q");
+    tmux.is_given_back().await;
+    tmux.shows("a plugin broke").await;
+}
+
+#[tokio::test]
+async fn without_a_terminal_it_says_what_to_use_instead() {
+    // Under tests, standard output may or may not be a terminal: a child with neither makes it sure.
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["terminal_tests::child", "--exact", "--ignored", "--nocapture"])
+        .env("TIDINGS_TUI_TEST", format!("run {}", nowhere()))
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("NoTerminal"));
+    assert!(crate::TuiError::NoTerminal.to_string().contains("`tidings channels list`"));
+}
