@@ -52,7 +52,7 @@ pub(crate) async fn run(path: &Path, args: RunArgs) -> Outcome {
         logging::to_stderr(LevelFilter::INFO)?;
     }
     let grace = config.grace;
-    let running = Running::start(config).await?;
+    let mut running = Running::start(config).await?;
     tracing::info!(socket = %running.socket.display(), tcp = ?running.tcp, "tidings runs");
     if args.tui {
         let client = Client::new(Address::Socket(running.socket.clone()), None)?;
@@ -61,7 +61,10 @@ pub(crate) async fn run(path: &Path, args: RunArgs) -> Outcome {
         eprintln!("{}", told(left));
         return screen;
     }
-    wait_for_stop().await?;
+    tokio::select! {
+        asked = wait_for_stop() => asked?,
+        error = running.engine.broken() => return Err(error.into()),
+    }
     tracing::info!(grace_s = grace.as_secs(), "stopping; a second signal ends at once");
     let left = tokio::select! {
         left = running.stop(grace) => left?,

@@ -66,7 +66,8 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client of the engine there. The key is needed over TCP.
+    /// A client of the engine there. The key is needed over TCP. The program must have installed a default provider of
+    /// `rustls` before.
     pub fn new(address: Address, key: Option<String>) -> Result<Client, ClientError> {
         let builder = reqwest::Client::builder().timeout(CALL_TIMEOUT).connect_timeout(CONNECT_TIMEOUT).no_proxy();
         let (builder, base, shown) = match address {
@@ -211,7 +212,7 @@ impl Client {
 }
 
 fn show(path: &Path) -> String {
-    format!("the socket {}", path.display())
+    path.display().to_string()
 }
 
 fn with_query(path: &str, query: &[(&str, String)]) -> String {

@@ -33,6 +33,9 @@ pub enum EngineError {
     /// The HTTP client cannot be made: no TLS roots, say.
     #[error("make the HTTP client")]
     Http(#[source] reqwest::Error),
+    /// The task that writes is gone, and with it the engine: a broken invariant, told in the log.
+    #[error("the engine broke down: its writer ended by itself; the next start settles what was on its way")]
+    Broken,
 }
 
 /// A running engine. Drop it without [`Engine::stop`] and it stops as by a crash: nothing is lost, and the next start
@@ -121,6 +124,15 @@ impl Engine {
     /// What others may ask of it.
     pub fn handle(&self) -> EngineHandle {
         self.handle.clone()
+    }
+
+    /// Waits until the engine breaks down. It never should: whoever runs one ends with it, so that what watches over the
+    /// program starts it again instead of keeping an API that nothing stands behind.
+    pub async fn broken(&mut self) -> EngineError {
+        match (&mut self.writer).await {
+            Ok(Err(error)) => error.into(),
+            Ok(Ok(())) | Err(_) => EngineError::Broken,
+        }
     }
 
     /// Stops: claims nothing more, waits for what is on its way at most `grace`, writes what it knows, and says what

@@ -288,6 +288,7 @@ impl WriterTask {
                 *memory = Memory { more: committed.more, next_due: committed.next_due, ..Memory::default() };
                 self.settled(&finished, &committed, now);
                 self.echo(&echoes, &committed, now);
+                self.waiting(&committed, now);
                 replies.answer(&committed);
                 self.dispatch(committed);
             }
@@ -334,6 +335,20 @@ impl WriterTask {
                 let (channel, recipient) = (*channel, recipient.clone());
                 lanes.remember(Change { at: now, message: *message, channel, recipient, state, reason: None });
             }
+        }
+    }
+
+    fn waiting(&self, committed: &Committed, now: Timestamp) {
+        let mut lanes = look(&self.lanes);
+        for (message, channel, recipient) in &committed.waiting {
+            lanes.remember(Change {
+                at: now,
+                message: *message,
+                channel: *channel,
+                recipient: recipient.clone(),
+                state: State::Waiting,
+                reason: Some("no_credential"),
+            });
         }
     }
 

@@ -60,6 +60,8 @@ pub struct Committed {
     pub fired: Vec<Fired>,
     /// What was claimed: by channel as they were asked for, and in the order of each queue.
     pub claimed: Vec<Claimed>,
+    /// What was to be claimed and found no credential: message, channel, recipient.
+    pub waiting: Vec<(MessageId, ChannelId, String)>,
     /// The new rate state of each channel that claimed.
     pub arrivals: Vec<(ChannelId, Arrival)>,
     /// Stale credentials that were removed unused, and others; full slices mean that there are more.

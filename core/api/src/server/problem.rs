@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tidings_engine::{Class, Refusal};
+use tidings_model::limits::REQUEST_BYTES_MAX;
 
 use crate::wire::Problem;
 
@@ -56,6 +57,20 @@ pub(super) fn unreadable(detail: impl Into<String>) -> Refused {
 pub(super) fn no_route(path: &str) -> Refused {
     let detail = format!("there is no `{}`", path.escape_debug());
     Refused(make("no-route", StatusCode::NOT_FOUND, "there is no such thing", detail))
+}
+
+/// What the framework refused by itself (a body that is too large, a method that is not there), in our form.
+pub(super) fn from_framework(status: StatusCode) -> Refused {
+    let (code, detail) = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            ("too-large", format!("the body is over {REQUEST_BYTES_MAX} bytes; send it in parts"))
+        }
+        StatusCode::METHOD_NOT_ALLOWED => {
+            ("method", "this path takes another method; the header `Allow` says which".to_owned())
+        }
+        _ => ("unreadable", format!("the request cannot be read ({status})")),
+    };
+    Refused(make(code, status, "the request cannot be read", detail))
 }
 
 /// The key is missing or wrong.

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State as Shared};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
@@ -17,7 +18,7 @@ use tidings_model::{Event, MessageId, State};
 use tidings_store::{CredentialFilter, CredentialIntake, MessageFilter};
 
 use super::convert;
-use super::problem::{Refused, no_route, problem, unreadable};
+use super::problem::{Refused, from_framework, no_route, problem, unreadable};
 use crate::wire;
 
 /// Rows of a list when the caller does not say.
@@ -42,7 +43,24 @@ pub(super) fn routes(engine: EngineHandle) -> Router {
         .route("/readyz", get(readyz))
         .fallback(missing)
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+        .layer(middleware::map_response(in_our_form))
         .with_state(engine)
+}
+
+/// Every error is a problem, whoever found it: the framework's own refusals too.
+async fn in_our_form(response: Response) -> Response {
+    let status = response.status();
+    let ours = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
+    let plain = status == StatusCode::SERVICE_UNAVAILABLE;
+    if ours || plain || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let allow = response.headers().get(header::ALLOW).cloned();
+    let mut problem = from_framework(status).into_response();
+    if let Some(allow) = allow {
+        problem.headers_mut().insert(header::ALLOW, allow);
+    }
+    problem
 }
 
 type Answer<T> = Result<T, Refused>;

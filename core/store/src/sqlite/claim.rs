@@ -111,7 +111,10 @@ impl Step<'_> {
                     bindings.push((bound.credential.0, message.id));
                     ready.insert(message.id, bound);
                 }
-                None => waiting.push(message.id),
+                None => {
+                    waiting.push(message.id);
+                    committed.waiting.push((MessageId(message.id), channel, message.recipient.clone()));
+                }
             }
         }
         if !bindings.is_empty() {
