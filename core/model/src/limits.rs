@@ -39,6 +39,8 @@ pub const RESCUES_MAX: u32 = 3;
 pub const TEMPLATE_TRIES_MAX: u32 = 3;
 /// How long a channel cools when the provider does not say.
 pub const THROTTLE_DEFAULT: Duration = Duration::from_secs(5);
+/// How long a channel cools at most, whatever the provider says.
+pub const THROTTLE_MAX: Duration = Duration::from_secs(3600);
 
 /// Rows of a list in one answer.
 pub const PAGE_ROWS_MAX: u32 = 250;

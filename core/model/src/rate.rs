@@ -37,7 +37,7 @@ impl Rate {
     pub fn allowed(self, arrival: Arrival, now: Timestamp) -> u32 {
         let now = now.0.saturating_mul(1000);
         let latest = now.saturating_add(self.interval().saturating_mul(i64::from(self.burst()) - 1));
-        let room = latest.saturating_sub(arrival.0.max(now));
+        let room = latest.saturating_sub(self.sane(arrival, now).max(now));
         if room < 0 {
             return 0;
         }
@@ -46,14 +46,22 @@ impl Rate {
 
     /// The state after `count` messages went.
     pub fn after(self, arrival: Arrival, count: u32, now: Timestamp) -> Arrival {
-        let start = arrival.0.max(now.0.saturating_mul(1000));
+        let now = now.0.saturating_mul(1000);
+        let start = self.sane(arrival, now).max(now);
         Arrival(start.saturating_add(self.interval().saturating_mul(i64::from(count))))
     }
 
     /// When at least one may go.
-    pub fn next(self, arrival: Arrival) -> Timestamp {
+    pub fn next(self, arrival: Arrival, now: Timestamp) -> Timestamp {
         let slack = self.interval().saturating_mul(i64::from(self.burst()) - 1);
-        Timestamp(arrival.0.saturating_sub(slack).div_euclid(1000) + 1)
+        let arrival = self.sane(arrival, now.0.saturating_mul(1000));
+        Timestamp(arrival.saturating_sub(slack).div_euclid(1000) + 1)
+    }
+
+    /// No history of this rate puts the next arrival further ahead than one burst. One that does comes from another
+    /// rate, or from a clock that was set back since, and must not close the channel for as long.
+    fn sane(self, arrival: Arrival, now: i64) -> i64 {
+        arrival.0.min(now.saturating_add(self.interval().saturating_mul(i64::from(self.burst()))))
     }
 }
 
@@ -85,9 +93,19 @@ mod tests {
         #[test]
         fn after_the_named_wait_one_may_go(count in 1u32..100_000, seconds in 1u64..90_000, n in 1u32..50) {
             let rate = Rate { count, period: Duration::from_secs(seconds) };
-            let arrival = rate.after(Arrival::default(), n, Timestamp(1_000_000));
-            prop_assert!(rate.allowed(arrival, rate.next(arrival)) >= 1);
+            let now = Timestamp(1_000_000);
+            let arrival = rate.after(Arrival::default(), n.min(rate.burst()), now);
+            prop_assert!(rate.allowed(arrival, rate.next(arrival, now)) >= 1);
         }
+    }
+
+    #[test]
+    fn another_rates_history_or_a_clock_set_back_closes_nothing_for_long() {
+        let slow = Rate { count: 1, period: Duration::from_secs(86_400) };
+        let fast = Rate { count: 100, period: Duration::from_secs(1) };
+        let now = Timestamp(1_000_000_000);
+        let arrival = slow.after(Arrival::default(), 1, now);
+        assert!(fast.next(arrival, now) <= Timestamp(now.0 + 100));
     }
 
     #[test]

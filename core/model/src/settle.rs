@@ -8,11 +8,14 @@
 use std::time::Duration;
 
 use crate::credential::CredentialFacts;
-use crate::limits::{RESCUES_MAX, TEMPLATE_TRIES_MAX, THROTTLE_DEFAULT};
+use crate::limits::{RESCUES_MAX, TEMPLATE_TRIES_MAX, THROTTLE_DEFAULT, THROTTLE_MAX};
 use crate::outcome::Outcome;
 use crate::retry::{Backoff, Random, delay};
 use crate::state::{Event, State, next};
 use crate::time::Timestamp;
+
+/// Between attempts with tokens that the provider refuses one after the other.
+const TOKEN_BACKOFF: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(300) };
 
 /// What a channel does when nobody can say whether a message arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -129,7 +132,7 @@ pub fn settle(outcome: &Outcome, attempt: &Attempt, policy: &Policy, now: Timest
         Outcome::Throttled { retry_after, .. } => decision.stay(
             "throttled",
             LaneEffect::Cool {
-                until: now.after(retry_after.unwrap_or(THROTTLE_DEFAULT)),
+                until: now.after(retry_after.unwrap_or(THROTTLE_DEFAULT).min(THROTTLE_MAX)),
                 reason: outcome.detail().to_owned(),
             },
         ),
@@ -272,7 +275,10 @@ impl Decision<'_> {
             let reason = format!("the provider refuses every token: {}", self.detail);
             return self.stay("halted", LaneEffect::Halt { reason });
         }
-        self.again("token_rejected", None, self.attempt.ambiguous)
+        // The channel waits too: every other message would only meet the same refusal, and fetch a token for it.
+        let wait = delay(TOKEN_BACKOFF, self.attempt.number, self.random);
+        let lane = LaneEffect::Cool { until: self.now.after(wait), reason: self.detail.to_owned() };
+        Settlement { lane: Some(lane), ..self.again("token_rejected", Some(wait), self.attempt.ambiguous) }
     }
 
     fn unknown(&self) -> Settlement {

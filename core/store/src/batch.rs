@@ -41,6 +41,8 @@ pub struct Batch {
     pub runs: Vec<RunProgress>,
     /// Channels that have room for messages.
     pub claims: Vec<ClaimRequest>,
+    /// Whether to ask everybody again who waits and has some free credential: after a start, with perhaps another config.
+    pub wake_all: bool,
     /// Whether to remove a slice of stale credentials.
     pub purge_credentials: bool,
 }
@@ -190,6 +192,8 @@ pub enum CredentialIntake {
 pub struct TokenRow {
     /// The app.
     pub app: AppName,
+    /// A fingerprint of the account it was fetched for.
+    pub account: String,
     /// The token; `None` before the first.
     pub value: Option<String>,
     /// Rises with each new token.

@@ -32,11 +32,12 @@ const ROWS: &str = "
 ";
 
 /// What a statement may walk from one end to the other: its own argument, and the messages in the middle of an attempt
-/// where all of them are asked for.
+/// or waiting where all of them are asked for, once at the start.
 fn may_be_scanned(table: &str, how: &str) -> bool {
     matches!(table, "j" | "r" | "s" | "json_each" | "CONSTANT")
         || table.starts_with('(')
         || how.contains("message_sending")
+        || how.contains("message_waiting")
 }
 
 async fn plan(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {

@@ -34,6 +34,8 @@ CREATE TABLE app (
 
 CREATE TABLE token (
     app        TEXT PRIMARY KEY,
+    -- Which account it was fetched for: the app may be configured to another since.
+    account    TEXT    NOT NULL,
     value      TEXT,
     generation INTEGER NOT NULL,
     fetched_at INTEGER,

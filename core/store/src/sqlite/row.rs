@@ -67,7 +67,7 @@ pub(super) async fn channel_states(
 }
 
 pub(super) async fn tokens(connection: &mut SqliteConnection) -> Result<HashMap<AppName, TokenRow>, StoreError> {
-    let rows = sqlx::query("SELECT app, value, generation, fetched_at, expires_at, day, fetches FROM token")
+    let rows = sqlx::query("SELECT app, value, generation, fetched_at, expires_at, day, fetches, account FROM token")
         .fetch_all(connection)
         .await
         .map_err(StoreError::during("read the tokens"))?;
@@ -76,6 +76,7 @@ pub(super) async fn tokens(connection: &mut SqliteConnection) -> Result<HashMap<
             let app = app(row)?;
             let token = TokenRow {
                 app: app.clone(),
+                account: row.get(7),
                 value: row.get(1),
                 generation: row.get(2),
                 fetched_at: instant(row, 3),

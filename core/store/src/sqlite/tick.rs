@@ -53,6 +53,9 @@ impl Writer {
         for progress in &batch.runs {
             step.save_run(progress).await?;
         }
+        if batch.wake_all {
+            step.wake_all().await?;
+        }
         committed.more |= step.promote().await?;
         committed.more |= step.expire().await?;
         if batch.purge_credentials {
@@ -134,10 +137,10 @@ impl Step<'_> {
 
     async fn settle_credentials(&mut self, settles: &[&Settle]) -> Result<(), StoreError> {
         let during = || StoreError::during("write what became of credentials");
-        let dropped: Vec<i64> = settles
+        let dropped: Vec<(i64, i64)> = settles
             .iter()
             .filter(|settle| settle.settlement.credential == CredentialFate::DropAll)
-            .map(|settle| settle.message.0)
+            .map(|settle| (settle.message.0, settle.started_at.0))
             .collect();
         if !dropped.is_empty() {
             self.execute(include_str!("../../sql/sqlite/drop_sisters.sql"), &json(&dropped)).await.map_err(during())?;
@@ -359,9 +362,20 @@ impl Step<'_> {
         Ok(())
     }
 
+    async fn wake_all(&mut self) -> Result<(), StoreError> {
+        let woken = sqlx::query(include_str!("../../sql/sqlite/wake_all.sql"))
+            .fetch_all(&mut *self.connection)
+            .await
+            .map_err(StoreError::during("wake who waits"))?;
+        for row in woken {
+            self.moves.go(ChannelId(row.get(0)), State::Waiting, State::Queued);
+        }
+        Ok(())
+    }
+
     async fn save_tokens(&mut self, tokens: &[TokenRow]) -> Result<(), StoreError> {
         for token in tokens {
-            sqlx::query("INSERT OR REPLACE INTO token (app, value, generation, fetched_at, expires_at, day, fetches) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
+            sqlx::query("INSERT OR REPLACE INTO token (app, value, generation, fetched_at, expires_at, day, fetches, account) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
                 .bind(token.app.as_str())
                 .bind(&token.value)
                 .bind(token.generation)
@@ -369,6 +383,7 @@ impl Step<'_> {
                 .bind(token.expires_at.map(|at| at.0))
                 .bind(token.day)
                 .bind(token.fetches)
+                .bind(&token.account)
                 .execute(&mut *self.connection)
                 .await
                 .map_err(StoreError::during("write a token"))?;

@@ -33,6 +33,8 @@ for_every_store! {
     what_is_left_of_a_kept_credential_wakes_who_waits,
     a_refused_withdrawal_leaves_the_credential_with_the_attempt,
     none_left_empties_the_sisters_of_that_user_and_scope,
+    none_left_says_nothing_of_a_grant_that_came_after_the_send,
+    a_start_asks_everybody_again_who_waits_beside_a_credential,
     a_kept_credential_is_settled_though_its_channel_needs_none_any_more,
     a_source_named_twice_offers_each_credential_once,
     a_value_that_was_posted_before_is_repeated_whatever_became_of_it,
@@ -322,6 +324,33 @@ async fn none_left_empties_the_sisters_of_that_user_and_scope(mut store: Store) 
     store.settle(vec![outcome(&claimed[1], State::Unknown, CredentialFate::DropAll)]).await;
     let left: Vec<i64> = store.ledger().await.into_iter().map(|row| row.0).collect();
     assert_eq!(left, [0, 0, 0, 1, 1, 1, 1]);
+}
+
+async fn none_left_says_nothing_of_a_grant_that_came_after_the_send(mut store: Store) {
+    store.post(vec![grant("ann")]).await;
+    let sent = store.message(BOUND, "ann");
+    store.accept(vec![sent]).await;
+    let mut room = store.room(BOUND, 9);
+    room.needs = Some(store.needs(&[GRANT]));
+    let claimed = store.commit(Batch { claims: vec![room.clone()], ..Batch::default() }).await.claimed;
+    store.pass(SECOND);
+    store.post(vec![grant("ann")]).await;
+    store.settle(vec![outcome(&claimed[0], State::Queued, CredentialFate::DropAll)]).await;
+    let again = store.commit(Batch { claims: vec![room], ..Batch::default() }).await.claimed;
+    assert_eq!(ids(&again), ids(&claimed), "it goes out with the later grant");
+}
+
+async fn a_start_asks_everybody_again_who_waits_beside_a_credential(mut store: Store) {
+    store.post(vec![NewCredential { expires_at: Some(NOON.after(HOUR)), ..permit("ann", "a") }]).await;
+    let id = store.accept_one(BOUND, "ann").await;
+    store.accept_one(BOUND, "ben").await;
+    let mut room = store.room(BOUND, 9);
+    room.needs.iter_mut().flat_map(|needs| &mut needs.sources).for_each(|rule| rule.margin = DAY);
+    let claimed = store.commit(Batch { claims: vec![room], ..Batch::default() }).await.claimed;
+    assert!(claimed.is_empty(), "within the margin of its end nothing is bound");
+    assert_eq!(waiting(&store).await, 2);
+    store.commit(Batch { wake_all: true, ..Batch::default() }).await;
+    assert_eq!((store.state(id).await, waiting(&store).await), (State::Queued, 1));
 }
 
 async fn a_kept_credential_is_settled_though_its_channel_needs_none_any_more(mut store: Store) {

@@ -130,6 +130,7 @@ async fn no_row_of_the_ledger_carries_its_value(mut store: Store) {
 async fn nothing_prints_a_credential_or_a_token(mut store: Store) {
     let token = TokenRow {
         app: shop(),
+        account: "account".to_owned(),
         value: Some(CANARY.to_owned()),
         generation: 1,
         fetched_at: None,

@@ -109,6 +109,7 @@ async fn everything_but_the_attempts_survives_a_crash(mut store: Store) {
 async fn tokens_survive_a_restart(mut store: Store) {
     let mut token = TokenRow {
         app: shop(),
+        account: "account".to_owned(),
         value: Some(CANARY.to_owned()),
         generation: 7,
         fetched_at: Some(NOON),
@@ -116,7 +117,13 @@ async fn tokens_survive_a_restart(mut store: Store) {
         day: -1,
         fetches: u32::MAX,
     };
-    let none = TokenRow { app: AppName::new("other").unwrap(), value: None, fetched_at: None, ..token.clone() };
+    let none = TokenRow {
+        app: AppName::new("other").unwrap(),
+        account: "account".to_owned(),
+        value: None,
+        fetched_at: None,
+        ..token.clone()
+    };
     store.commit(Batch { tokens: vec![none.clone(), token.clone()], ..Batch::default() }).await;
     token.generation = 8;
     store.commit(Batch { tokens: vec![token.clone()], ..Batch::default() }).await;
