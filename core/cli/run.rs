@@ -9,7 +9,7 @@ use tidings_api::server;
 use tidings_engine::config::World;
 use tidings_engine::{Config, Engine, Left, Problem, Registry, SystemClock};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing_subscriber::filter::LevelFilter;
@@ -52,6 +52,8 @@ pub(crate) async fn run(path: &Path, args: RunArgs) -> Outcome {
         logging::to_stderr(LevelFilter::INFO)?;
     }
     let grace = config.grace;
+    // Before anybody can know that the engine is there: a signal from then on is a request to stop, not the end.
+    let mut stop = StopSignals::listen()?;
     let mut running = Running::start(config).await?;
     tracing::info!(socket = %running.socket.display(), tcp = ?running.tcp, "tidings runs");
     if args.tui {
@@ -62,14 +64,13 @@ pub(crate) async fn run(path: &Path, args: RunArgs) -> Outcome {
         return screen;
     }
     tokio::select! {
-        asked = wait_for_stop() => asked?,
+        () = stop.recv() => {}
         error = running.engine.broken() => return Err(error.into()),
     }
     tracing::info!(grace_s = grace.as_secs(), "stopping; a second signal ends at once");
     let left = tokio::select! {
         left = running.stop(grace) => left?,
-        second = wait_for_stop() => {
-            second?;
+        () = stop.recv() => {
             return Err(Failure::Failed("ended by a second signal; the next start settles what was on its way".to_owned()));
         }
     };
@@ -162,13 +163,21 @@ impl Running {
     }
 }
 
-/// Until somebody asks the program to stop.
-async fn wait_for_stop() -> Result<(), Failure> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// What asks the program to stop.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> std::io::Result<StopSignals> {
+        Ok(StopSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

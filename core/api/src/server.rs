@@ -35,14 +35,23 @@ pub fn keyed_router(engine: EngineHandle, key: &str) -> Router {
 /// Serves on the local socket until told to stop. A socket left by a crash is replaced; the store's lock has shown by
 /// then that no other engine is there.
 pub async fn serve_socket(path: &Path, router: Router, stop: watch::Receiver<bool>) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
+    remove_old_socket(path)?;
     let listener = UnixListener::bind(path)?;
     only_for_owner(path)?;
     axum::serve(listener, router).with_graceful_shutdown(stopped(stop)).await
+}
+
+/// Removes what a crash left, if it is a socket: a slip in config must not cost a file.
+fn remove_old_socket(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt as _;
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path),
+        Ok(_) => {
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("`{}` is there and is no socket", path.display())))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Serves over TCP until told to stop.

@@ -90,7 +90,6 @@ impl fmt::Debug for Secret {
 }
 
 /// An account at a provider.
-#[derive(Debug)]
 pub struct AppConfig {
     /// The plugin that knows the provider.
     pub plugin: String,
@@ -98,8 +97,18 @@ pub struct AppConfig {
     pub app: App,
     /// Changes with the settings: a halt is for the settings it happened with.
     pub fingerprint: String,
+    /// Changes with the settings that are not secret: a token is for the account it was fetched for.
+    pub account: String,
+    /// The values of its secrets, to keep them out of what is told.
+    pub(crate) secrets: Vec<String>,
     /// How long before its end a token is renewed, at most.
     pub token_margin: Duration,
+}
+
+impl fmt::Debug for AppConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppConfig").field("plugin", &self.plugin).field("app", &self.app).finish_non_exhaustive()
+    }
 }
 
 /// One pipeline, stage by stage.

@@ -89,6 +89,7 @@ impl Engine {
             instance: store.instance().to_owned(),
         });
         settle_orphans(&mut store, &pipeline, &*clock).await?;
+        store.commit(Batch { now: clock.now(), wake_all: true, ..Batch::default() }).await?;
 
         let names = ids.channels.iter().map(|(name, id)| (*id, name.clone())).collect();
         let admission =
@@ -140,6 +141,11 @@ impl Engine {
     pub async fn stop(self, grace: Duration) -> Result<Left, EngineError> {
         look(&self.lanes).draining = true;
         self.stop.send_replace(true);
+        // A transaction under way may still claim: once the writer has answered this, nothing new is claimed, and what
+        // the watch says is all there is.
+        if let Err(refusal) = self.handle.shared.writer.barrier().await {
+            tracing::warn!("{refusal}");
+        }
         let deadline = tokio::time::Instant::now() + grace;
         let mut in_flight = self.in_flight;
         // The writer may be asleep with outcomes still to come: its watch moves with each transaction.
@@ -197,9 +203,8 @@ fn keepers(
         keepers.entry(channel.app.clone()).or_insert_with(|| {
             Arc::new(Keeper::new(
                 channel.app.clone(),
-                app.app.clone(),
+                app,
                 Arc::clone(provider),
-                app.token_margin,
                 tokens.remove(&channel.app),
                 http.clone(),
                 writer.clone(),

@@ -229,10 +229,15 @@ impl Broadcast<'_> {
             }
             match self.jobs.writer.accept(messages.clone()).await {
                 Ok(accepted) => {
-                    for one in accepted {
+                    for (one, message) in accepted.into_iter().zip(&messages) {
                         match one {
                             Accepted::New(_) => self.count.accepted += 1,
-                            Accepted::Repeat(_) | Accepted::KeyTaken(_) => self.count.before += 1,
+                            Accepted::Repeat(_) => self.count.before += 1,
+                            // The row is not what it was before the interruption: nobody was told by this one.
+                            Accepted::KeyTaken(_) => {
+                                let to = message.recipient.clone();
+                                self.refused(format!("{to}: the audience changed since this run began"));
+                            }
                         }
                     }
                     let done = self.count.accepted + self.count.before;

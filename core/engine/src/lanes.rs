@@ -11,6 +11,7 @@ use tidings_model::{AppName, ChannelName, LaneEffect, MessageId, State, Timestam
 use tidings_store::{AppHalt, ChannelId, ChannelState, ClaimRequest, LaneRow, Needs, SourceRule, TemplateId};
 
 use crate::config::{ChannelConfig, Config};
+use crate::writer::Finished;
 
 /// Changes kept for whoever looks: a screenful, not a history.
 const RECENT_MAX: usize = 64;
@@ -151,7 +152,9 @@ impl Lanes {
             .values()
             .filter(|lane| queued(lane.id) > 0)
             .filter_map(|lane| match self.state(lane, now) {
-                LaneState::Open => lane.config.rate.map(|rate| rate.next(lane.state.arrival)).filter(|at| *at > now),
+                LaneState::Open => {
+                    lane.config.rate.map(|rate| rate.next(lane.state.arrival, now)).filter(|at| *at > now)
+                }
                 LaneState::Cooling { until, .. } => Some(until),
                 LaneState::Paused { .. } | LaneState::Halted { .. } => None,
             })
@@ -183,6 +186,24 @@ impl Lanes {
                 let halt = AppHalt { app: app.clone(), fingerprint, halted: Some((now, reason.clone())) };
                 self.halts.insert(app, halt.clone());
                 Applied::App(halt)
+            }
+        }
+    }
+
+    /// Frees the places of attempts that ended.
+    pub(crate) fn free_places(&mut self, finished: &[Finished]) {
+        for finished in finished {
+            if let Some(lane) = self.lanes.get_mut(&finished.channel) {
+                lane.in_flight = lane.in_flight.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Takes them again: the store did not write how they ended.
+    pub(crate) fn take_places(&mut self, finished: &[Finished]) {
+        for finished in finished {
+            if let Some(lane) = self.lanes.get_mut(&finished.channel) {
+                lane.in_flight += 1;
             }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tidings_model::limits::DETAIL_BYTES_MAX;
 use tidings_model::settle::{rescue, settle};
-use tidings_model::{AppName, Attempt, Clock, CredentialFacts, Outcome, TemplateName, Timestamp};
+use tidings_model::{AppName, Attempt, Clock, CredentialFacts, OnUnknown, Outcome, TemplateName, Timestamp};
 use tidings_sdk::{Credential, Delivery, Request, Response};
 use tidings_store::{ChannelId, Claimed, Orphan, Settle, TemplateId};
 
@@ -30,6 +30,9 @@ pub(crate) struct Pipeline {
     pub(crate) instance: String,
 }
 
+/// What is shorter than this is no secret, and removing it would garble the text.
+const SECRET_BYTES_MIN: usize = 4;
+
 /// A refusal on the way that is an outcome of its own.
 type Stopped = Outcome;
 
@@ -41,10 +44,6 @@ impl Pipeline {
             tracing::error!(message = %claimed.message, "claimed from a channel that config does not have");
             return;
         };
-        let outcome = match self.deliver(&channel, &claimed).await {
-            Ok(outcome) | Err(outcome) => self.without_secrets(outcome, &channel, &claimed),
-        };
-        let ended_at = self.clock.now();
         let attempt = Attempt {
             number: claimed.attempts.saturating_add(1),
             rescues: claimed.rescues,
@@ -56,6 +55,13 @@ impl Pipeline {
             dedupe_until: dedupe_until(&channel, claimed.first_try_at),
             expires_at: claimed.expires_at,
         };
+        let outcome = if may_try(&attempt, &channel, started_at) {
+            self.supervised(&channel, &claimed).await
+        } else {
+            let detail = "cannot be tried again without the risk of a second copy".to_owned();
+            Outcome::Unknown { detail }
+        };
+        let ended_at = self.clock.now();
         let settlement = settle(&outcome, &attempt, &channel.policy, ended_at, random());
         tracing::debug!(message = %claimed.message, outcome = outcome.name(), to = %settlement.to, "attempt ended");
         let (message, generation) = (claimed.message, claimed.generation);
@@ -88,20 +94,47 @@ impl Pipeline {
         })
     }
 
-    async fn deliver(&self, channel: &ChannelConfig, claimed: &Claimed) -> Result<Outcome, Stopped> {
+    /// Delivers in a task of its own: whatever breaks in there, this attempt still ends with an outcome.
+    async fn supervised(self: &Arc<Self>, channel: &Arc<ChannelConfig>, claimed: &Claimed) -> Outcome {
+        let delivering = tokio::spawn({
+            let (pipeline, channel, claimed) = (Arc::clone(self), Arc::clone(channel), claimed.clone());
+            async move {
+                let mut secrets: Vec<String> = claimed.credential.iter().map(|bound| bound.value.clone()).collect();
+                let outcome = match pipeline.deliver(&channel, &claimed, &mut secrets).await {
+                    Ok(outcome) | Err(outcome) => outcome,
+                };
+                without_secrets(outcome, &secrets)
+            }
+        });
+        delivering.await.unwrap_or_else(|error| {
+            tracing::error!(message = %claimed.message, "an attempt ended badly: {error}");
+            Outcome::Unknown { detail: "the attempt broke down; see the log".to_owned() }
+        })
+    }
+
+    async fn deliver(
+        &self,
+        channel: &ChannelConfig,
+        claimed: &Claimed,
+        secrets: &mut Vec<String>,
+    ) -> Result<Outcome, Stopped> {
         let content = self.render(channel, claimed)?;
         let keeper = channel.token.as_ref().and_then(|_| self.keepers.get(&channel.app));
         let Some(keeper) = keeper else {
             return self.exchange(channel, claimed, &content, "").await;
         };
         let token = keeper.get().await.map_err(without_token)?;
+        secrets.push(token.value.clone());
         let outcome = self.exchange(channel, claimed, &content, &token.value).await?;
         if !matches!(outcome, Outcome::TokenRejected { .. }) {
             return Ok(outcome);
         }
         // Once more with a newer token, if there is one: a refused token does not count as an attempt.
         match keeper.newer_than(&token).await.map_err(without_token)? {
-            Some(Token { value, .. }) => self.exchange(channel, claimed, &content, &value).await,
+            Some(Token { value, .. }) => {
+                secrets.push(value.clone());
+                self.exchange(channel, claimed, &content, &value).await
+            }
             None => Ok(outcome),
         }
     }
@@ -173,29 +206,32 @@ impl Pipeline {
             .and_then(|request| request)
             .map_err(|reason| Outcome::Rejected { reason })
     }
+}
 
-    /// A provider may echo what it was sent: whatever it says is kept without the token and the credential.
-    fn without_secrets(&self, outcome: Outcome, channel: &ChannelConfig, claimed: &Claimed) -> Outcome {
-        let token = self.keepers.get(&channel.app).and_then(|keeper| keeper.look().0.value);
-        let credential = claimed.credential.as_ref().map(|bound| bound.value.clone());
-        let secrets: Vec<String> =
-            [token, credential].into_iter().flatten().filter(|secret| secret.len() > 3).collect();
-        outcome.map_text(|text| {
-            let mut text = text;
-            for secret in &secrets {
-                if text.contains(secret.as_str()) {
-                    text = text.replace(secret.as_str(), "…");
-                }
-            }
-            cut(text)
-        })
-    }
+/// Whether an attempt may be made at all. After an ambiguous one only what can tell, or drop, a second copy may go out
+/// again; the window of a dedupe id may have ended while the message waited for its channel.
+fn may_try(attempt: &Attempt, channel: &ChannelConfig, now: Timestamp) -> bool {
+    let proves_use = attempt.credential.is_some_and(|facts| facts.kind.proves_use);
+    let inside_window = attempt.dedupe_until.is_some_and(|until| now.after(channel.timeout) < until);
+    !attempt.ambiguous || proves_use || inside_window || channel.policy.on_unknown == OnUnknown::Retry
+}
+
+/// A provider may echo what it was sent: whatever it says is kept without the tokens and the credential it was sent.
+pub(crate) fn without_secrets(outcome: Outcome, secrets: &[String]) -> Outcome {
+    outcome.map_text(|text| cut(clean(text, secrets)))
+}
+
+/// The text without these secrets.
+pub(crate) fn clean(text: String, secrets: &[String]) -> String {
+    secrets.iter().filter(|secret| secret.len() >= SECRET_BYTES_MIN).fold(text, |text, secret| {
+        if text.contains(secret.as_str()) { text.replace(secret.as_str(), "…") } else { text }
+    })
 }
 
 /// No token is no fault of the message: its channel waits, or its app stops.
 fn without_token(trouble: Trouble) -> Stopped {
     match trouble {
-        Trouble::Wait { until, detail } => Outcome::QuotaExhausted { until: Some(until), detail },
+        Trouble::Wait { wait, detail, .. } => Outcome::Throttled { retry_after: Some(wait), detail },
         Trouble::Exhausted { until, detail } => Outcome::QuotaExhausted { until: Some(until), detail },
         Trouble::Halt { reason } => Outcome::Halt { reason },
     }
@@ -212,7 +248,7 @@ fn dedupe_until(channel: &ChannelConfig, first_try_at: Timestamp) -> Option<Time
 }
 
 /// Calls into a plugin; a panic there is its own, and one message's.
-fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|_| "the plugin panicked; see the log, and tell its author".to_owned())
 }
 

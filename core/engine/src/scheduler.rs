@@ -17,10 +17,15 @@ use crate::jobs::Jobs;
 
 /// A nominal time is missed when nobody was there for so long after it.
 const LATE_AFTER: Duration = Duration::from_secs(60);
+/// Missed times that are run after all.
+const CATCH_UP_MAX: usize = 100;
 /// Nominal times decided in one transaction.
 const VERDICTS_MAX: usize = 1000;
 /// The longest sleep: a wall clock that was set, or a machine that slept, is noticed within it.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
+/// A run that was interrupted goes on only for so long after it began: the keys that keep it from sending a row twice
+/// are remembered for three times as long.
+const RESUME_WITHIN: Duration = Duration::from_secs(24 * 3600);
 /// Runs that may end before the scheduler hears of them.
 const ENDED_MAX: usize = 256;
 
@@ -52,7 +57,7 @@ pub(crate) fn plan(
         return Some(all(&due, Verdict::Paused));
     }
     match config.missed {
-        Missed::All => Some(single(due[0], config.overlap, running)?),
+        Missed::All => catch_up(&due, config.overlap, running, now),
         Missed::Once if whole => fire_last(&due, Verdict::Coalesced, config.overlap, running),
         Missed::Skip if whole && now.since(last) <= LATE_AFTER => {
             fire_last(&due, Verdict::Missed, config.overlap, running)
@@ -60,6 +65,18 @@ pub(crate) fn plan(
         Missed::Once => Some(all(&due, Verdict::Coalesced)),
         Missed::Skip => Some(all(&due, Verdict::Missed)),
     }
+}
+
+/// Each in turn, the oldest first. One that is late waits for the run before it, whatever the overlap says: to skip it
+/// would not be to catch up. Of a very long outage only the last are run.
+fn catch_up(due: &[Timestamp], overlap: Overlap, running: bool, now: Timestamp) -> Option<Plan> {
+    if due.len() > CATCH_UP_MAX {
+        return Some(all(&due[..due.len() - CATCH_UP_MAX], Verdict::Missed));
+    }
+    if running && overlap == Overlap::Skip && now.since(due[0]) > LATE_AFTER {
+        return None;
+    }
+    single(due[0], overlap, running)
 }
 
 fn due_times(config: &ScheduleConfig, cursor: Timestamp, now: Timestamp) -> Vec<Timestamp> {
@@ -139,7 +156,12 @@ impl Scheduler {
                     }
                 }
                 () = tokio::time::sleep(wait) => {}
-                _ = self.stop.changed() => {}
+                changed = self.stop.changed() => {
+                    // Whoever could say "stop" and is gone has said it.
+                    if changed.is_err() {
+                        break;
+                    }
+                }
             }
         }
         while running.join_next().await.is_some() {}
@@ -177,7 +199,10 @@ impl Scheduler {
         for run in &self.unfinished {
             let found = standing.iter_mut().find(|(name, _)| name.as_str() == run.schedule);
             match found {
-                Some((name, schedule)) if schedule.config.job.describe() == run.job => {
+                Some((name, schedule))
+                    if schedule.config.job.describe() == run.job
+                        && self.clock.now().since(run.started_at) < RESUME_WITHIN =>
+                {
                     tracing::info!(run = %run.id, schedule = %name, "run goes on after an interruption");
                     self.start(name, schedule, run.id, run.nominal_at, ended, running);
                 }
@@ -233,7 +258,14 @@ impl Scheduler {
         let (jobs, job, stop) = (Arc::clone(&self.jobs), schedule.config.job.clone(), self.stop.clone());
         let (name, ended) = (name.clone(), ended.clone());
         running.spawn(async move {
-            jobs.carry_out(run, nominal, &job, stop).await;
+            let carrying = tokio::spawn({
+                let jobs = Arc::clone(&jobs);
+                async move { jobs.carry_out(run, nominal, &job, stop).await }
+            });
+            if let Err(error) = carrying.await {
+                tracing::error!(%run, "a job ended badly: {error}");
+                jobs.abandon(run).await;
+            }
             // Nobody listens any more when the scheduler has stopped, and then nobody needs to.
             drop(ended.send(name).await);
         });

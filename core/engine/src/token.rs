@@ -13,11 +13,15 @@ use tidings_sdk::{App, Fetched, Response, TokenProvider};
 use tidings_store::TokenRow;
 
 use crate::clock::random;
+use crate::config::AppConfig;
 use crate::http::{Exchange, Http};
+use crate::pipeline::{clean, guarded};
 use crate::writer::WriterHandle;
 
 /// How long a fetch may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// A token that is refused within this long of its fetch is not fetched anew for it.
+const REFUSED_EARLY: Duration = Duration::from_secs(30);
 /// Between fetches that failed.
 const FETCH_BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) };
 
@@ -31,8 +35,8 @@ pub(crate) struct Token {
 /// Why there is no token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// A fetch failed; the next is not before this.
-    Wait { until: Timestamp, detail: String },
+    /// A fetch failed; the next is not before `until`, which was `wait` away when it failed.
+    Wait { until: Timestamp, wait: Duration, detail: String },
     /// The day's fetches are used up.
     Exhausted { until: Timestamp, detail: String },
     /// The provider refuses the app.
@@ -53,6 +57,7 @@ impl Trouble {
 pub(crate) struct Keeper {
     name: AppName,
     app: App,
+    secrets: Vec<String>,
     provider: Arc<dyn TokenProvider>,
     margin: Duration,
     http: Http,
@@ -71,19 +76,20 @@ struct Known {
 }
 
 impl Keeper {
-    #[expect(clippy::too_many_arguments, reason = "called in one place, each argument once")]
     pub(crate) fn new(
         name: AppName,
-        app: App,
+        config: &AppConfig,
         provider: Arc<dyn TokenProvider>,
-        margin: Duration,
         stored: Option<TokenRow>,
         http: Http,
         writer: WriterHandle,
         clock: Arc<dyn Clock>,
     ) -> Keeper {
-        let row = stored.unwrap_or(TokenRow {
+        // A token of another account is worth nothing here, and sending it would tell it to a stranger.
+        let stored = stored.filter(|row| row.account == config.account);
+        let row = stored.unwrap_or_else(|| TokenRow {
             app: name.clone(),
+            account: config.account.clone(),
             value: None,
             generation: 0,
             fetched_at: None,
@@ -93,7 +99,8 @@ impl Keeper {
         });
         let shown = Mutex::new(Known { row, trouble: None });
         let fetching = tokio::sync::Mutex::new(0);
-        Keeper { name, app, provider, margin, http, writer, clock, shown, fetching }
+        let (app, secrets, margin) = (config.app.clone(), config.secrets.clone(), config.token_margin);
+        Keeper { name, app, secrets, provider, margin, http, writer, clock, shown, fetching }
     }
 
     /// The present row and what is wrong, for people.
@@ -122,23 +129,34 @@ impl Keeper {
                 return Ok(token);
             }
             let Ok(failures) = self.fetching.try_lock() else { return Ok(token) };
+            // Somebody may have renewed it between the look and the lock.
+            let row = self.known().row;
+            if !self.is_due(&row, now) {
+                return Ok(usable(&row, now).unwrap_or(token));
+            }
             // A renewal that fails is no trouble while the old one is good.
-            return Ok(self.renew(failures, known.row.generation).await.unwrap_or(token));
+            return Ok(self.renew(failures, row.generation).await.unwrap_or(token));
         }
         let failures = self.fetching.lock().await;
-        if let Some(token) = usable(&self.known().row, self.clock.now()) {
+        let row = self.known().row;
+        if let Some(token) = usable(&row, self.clock.now()) {
             return Ok(token);
         }
-        self.renew(failures, known.row.generation).await
+        self.renew(failures, row.generation).await
     }
 
     /// A token newer than the one of `generation`, which the provider refused. `None` if the provider only gives the
     /// same one again: then it is not the token that is wrong.
     pub(crate) async fn newer_than(&self, refused: &Token) -> Result<Option<Token>, Trouble> {
         let failures = self.fetching.lock().await;
-        let known = self.known();
-        if known.row.generation != refused.generation {
-            return Ok(usable(&known.row, self.clock.now()));
+        let (row, now) = (self.known().row, self.clock.now());
+        if row.generation != refused.generation {
+            return Ok(usable(&row, now).filter(|token| token.value != refused.value));
+        }
+        // A token that is refused as soon as it was fetched says that something else is wrong: a fetch for every such
+        // refusal would spend the day's quota in minutes.
+        if row.fetched_at.is_some_and(|fetched| now.since(fetched) < REFUSED_EARLY) {
+            return Ok(None);
         }
         let token = self.renew(failures, refused.generation).await?;
         Ok((token.value != refused.value).then_some(token))
@@ -185,13 +203,16 @@ impl Keeper {
                 return Ok(Token { value, generation: generation + 1 });
             }
             Fetched::Retry { detail } => {
+                let detail = self.clean(detail);
                 *failures += 1;
-                Trouble::Wait { until: end.after(delay(FETCH_BACKOFF, *failures, random())), detail }
+                let wait = delay(FETCH_BACKOFF, *failures, random());
+                Trouble::Wait { until: end.after(wait), wait, detail }
             }
             Fetched::QuotaExhausted { detail } => {
+                let detail = self.clean(detail);
                 Trouble::Exhausted { until: end.next_midnight(self.provider.day_offset()), detail }
             }
-            Fetched::Halt { reason } => Trouble::Halt { reason },
+            Fetched::Halt { reason } => Trouble::Halt { reason: self.clean(reason) },
         };
         tracing::warn!(app = %self.name, "fetch token: {}", trouble.detail());
         self.know(|known| known.trouble = Some(trouble.clone()));
@@ -226,23 +247,36 @@ impl Keeper {
         }
         let counted = TokenRow { day, fetches: used + 1, ..row };
         if let Err(refusal) = self.writer.save_token(counted.clone()).await {
-            let until = now.after(FETCH_BACKOFF.base);
-            return Err(Trouble::Wait { until, detail: format!("count a token fetch: {refusal}") });
+            let wait = FETCH_BACKOFF.base;
+            let detail = format!("count a token fetch: {refusal}");
+            return Err(Trouble::Wait { until: now.after(wait), wait, detail });
         }
         self.know(|known| known.row = counted.clone());
         Ok(counted)
     }
 
     async fn fetch(&self) -> Fetched {
-        let request = self.provider.request(&self.app);
+        let broken = |detail: String| Fetched::Retry { detail };
+        let request = match guarded(|| self.provider.request(&self.app)) {
+            Ok(request) => request,
+            Err(detail) => return broken(detail),
+        };
         match self.http.send(request, FETCH_TIMEOUT).await {
             Exchange::Answered { status, retry_after_seconds, body } => {
-                self.provider.read(&Response { status, retry_after_seconds, body: &body })
+                let response = Response { status, retry_after_seconds, body: &body };
+                guarded(|| self.provider.read(&response)).unwrap_or_else(broken)
             }
             Exchange::NotSent(detail) | Exchange::Lost(detail) => {
                 Fetched::Retry { detail: format!("no token: {detail}") }
             }
         }
+    }
+
+    /// A provider may echo the app's secrets or its old token: what it says is kept without them.
+    fn clean(&self, text: String) -> String {
+        let mut secrets = self.secrets.clone();
+        secrets.extend(self.known().row.value);
+        clean(text, &secrets)
     }
 
     fn known(&self) -> Known {

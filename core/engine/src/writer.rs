@@ -5,7 +5,7 @@
 //! if the store does not take it, it is tried again with the next transaction until it does.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidings_model::limits::{TICK_CHANGES_MAX, WRITER_QUEUE_MAX};
 use tidings_model::retry::{Backoff, delay};
@@ -83,6 +83,11 @@ impl WriterHandle {
 
     pub(crate) async fn operate(&self, operations: Vec<Operation>) -> Result<Vec<Operated>, Refusal> {
         self.ask(|reply| Work::Operate(operations, reply)).await
+    }
+
+    /// Returns when everything that was handed over before is on disk.
+    pub(crate) async fn barrier(&self) -> Result<(), Refusal> {
+        self.operate(Vec::new()).await.map(drop)
     }
 
     pub(crate) async fn accept(&self, messages: Vec<NewMessage>) -> Result<Vec<Accepted>, Refusal> {
@@ -165,6 +170,9 @@ pub(crate) struct WriterTask {
 struct Memory {
     /// Outcomes that the store has not taken yet.
     unsettled: Vec<Finished>,
+    /// What changed of channels and apps, and is not on disk yet. It is in force already.
+    unsaved_lanes: Vec<LaneRow>,
+    unsaved_apps: Vec<AppHalt>,
     /// A bounded step stopped at its bound.
     more: bool,
     next_due: Option<Timestamp>,
@@ -179,8 +187,10 @@ impl WriterTask {
         let (mut open, mut stopping) = (true, false);
         while open || (!memory.unsettled.is_empty() && memory.failures < LAST_TRIES_MAX) {
             let mut gathered = Gathered::default();
-            if *self.stop.borrow() && !stopping {
+            // Whoever could say "stop" and is gone has said it.
+            if (*self.stop.borrow() || self.stop.has_changed().is_err()) && !stopping {
                 stopping = true;
+                look(&self.lanes).draining = true;
                 self.inbox.receiver.close();
             }
             if !self.is_work_due(&memory) {
@@ -236,10 +246,7 @@ impl WriterTask {
         let now = self.clock.now();
         let opening = look(&self.lanes).next_opening(now, |channel| self.queued(channel));
         let wake = [memory.next_due, opening].into_iter().flatten().min();
-        let wake = match memory.retry_at {
-            Some(at) => Some(at),
-            None => wake,
-        };
+        let wake = memory.retry_at.filter(|at| *at > now).or(wake);
         // Half a millisecond up, so that the wake does not come just before the instant.
         wake.map_or(SLEEP_MAX, |at| (at.since(now) + Duration::from_micros(500)).min(SLEEP_MAX))
     }
@@ -249,6 +256,8 @@ impl WriterTask {
         let Gathered { mut finished, mut batch, replies, halts, pauses, .. } = gathered;
         finished.splice(0..0, std::mem::take(&mut memory.unsettled));
         batch.now = now;
+        batch.lanes.append(&mut memory.unsaved_lanes);
+        batch.apps.append(&mut memory.unsaved_apps);
         batch.settles = finished.iter().map(|finished| finished.settle.clone()).collect();
         {
             let mut lanes = look(&self.lanes);
@@ -274,6 +283,8 @@ impl WriterTask {
                     Applied::App(halt) => batch.apps.push(halt),
                 }
             }
+            // What ended here makes room for what is claimed here: one sync for both.
+            lanes.free_places(&finished);
             // The store knows best how many are due once the earlier steps are done: every open channel asks.
             let freed = |channel| self.queued(channel).max(1);
             batch.claims = lanes.claims(now, freed);
@@ -283,8 +294,12 @@ impl WriterTask {
             .iter()
             .map(|new| (new.channel, new.recipient.as_str().to_owned(), new.send_at.is_some_and(|at| at > now)))
             .collect();
+        let (lanes, apps) = (batch.lanes.clone(), batch.apps.clone());
+        let (outcomes, messages, begun) = (batch.settles.len(), batch.messages.len(), Instant::now());
         match self.store.commit(batch).await {
             Ok(committed) => {
+                let (claimed, took) = (committed.claimed.len(), begun.elapsed());
+                tracing::trace!(outcomes, messages, claimed, took_us = took.as_micros(), "committed");
                 *memory = Memory { more: committed.more, next_due: committed.next_due, ..Memory::default() };
                 self.settled(&finished, &committed, now);
                 self.echo(&echoes, &committed, now);
@@ -296,6 +311,8 @@ impl WriterTask {
                 memory.failures += 1;
                 memory.retry_at = Some(now.after(delay(FAILURE_BACKOFF, memory.failures, random())));
                 memory.unsettled = finished;
+                (memory.unsaved_lanes, memory.unsaved_apps) = (lanes, apps);
+                look(&self.lanes).take_places(&memory.unsettled);
                 let error = Arc::new(error);
                 tracing::error!("{}", Refusal::store(&error));
                 replies.refuse(&error);
@@ -303,13 +320,10 @@ impl WriterTask {
         }
     }
 
-    /// Frees the places of what ended, and remembers it for whoever looks.
+    /// Remembers what ended for whoever looks.
     fn settled(&self, finished: &[Finished], committed: &Committed, now: Timestamp) {
         let mut lanes = look(&self.lanes);
         for (finished, applied) in finished.iter().zip(&committed.settled) {
-            if let Some(lane) = lanes.lanes.get_mut(&finished.channel) {
-                lane.in_flight = lane.in_flight.saturating_sub(1);
-            }
             if !applied {
                 lanes.stale_outcomes += 1;
                 tracing::warn!(message = %finished.settle.message, "an outcome came too late and changed nothing");

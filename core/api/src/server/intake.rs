@@ -5,6 +5,9 @@ use tidings_sdk::Intake;
 
 use super::problem::{Refused, unreadable};
 
+/// Fields of a posted credential: sources know a handful.
+const FIELDS_MAX: usize = 32;
+
 /// A form post, as a mini-program sends it: one credential. A field that comes twice is a mistake.
 pub(super) fn form(body: &[u8]) -> Result<Intake, Refused> {
     let text = std::str::from_utf8(body).map_err(|_| unreadable("the form is not UTF-8"))?;
@@ -12,6 +15,9 @@ pub(super) fn form(body: &[u8]) -> Result<Intake, Refused> {
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (name, value) = (decode(name)?, decode(value)?);
+        if fields.len() == FIELDS_MAX {
+            return Err(unreadable(format!("the form has more than {FIELDS_MAX} fields")));
+        }
         if fields.iter().any(|(known, _)| *known == name) {
             return Err(unreadable(format!("the form has `{}` twice", name.escape_debug())));
         }
@@ -38,6 +44,9 @@ pub(super) fn json(body: &[u8]) -> Result<Vec<Intake>, Refused> {
 }
 
 fn members(object: Map<String, Value>) -> Result<Intake, Refused> {
+    if object.len() > FIELDS_MAX {
+        return Err(unreadable(format!("a credential has more than {FIELDS_MAX} members")));
+    }
     let mut fields = Vec::with_capacity(object.len());
     for (name, value) in object {
         let text = match value {
@@ -86,6 +95,8 @@ mod tests {
 
     #[test]
     fn what_is_no_form_is_refused() {
+        let many: String = (0..=FIELDS_MAX).map(|n| format!("a{n}=1&")).collect();
+        assert!(form(many.as_bytes()).is_err());
         for wrong in ["a=%", "a=%2", "a=%zz", "a=%+1", "a=%ff", "a=1&a=2"] {
             assert!(form(wrong.as_bytes()).is_err(), "{wrong}");
         }

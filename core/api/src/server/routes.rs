@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Query, State as Shared};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State as Shared};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::middleware;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
@@ -43,8 +43,21 @@ pub(super) fn routes(engine: EngineHandle) -> Router {
         .route("/readyz", get(readyz))
         .fallback(missing)
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+        .layer(middleware::from_fn(no_idle_parameters))
         .layer(middleware::map_response(in_our_form))
         .with_state(engine)
+}
+
+/// A parameter that nobody reads is a mistake, not a silence: `?dry_run` at a path without one would send.
+async fn no_idle_parameters(request: Request, next: Next) -> Result<Response, Refused> {
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+    // Their handlers know their own.
+    let reads = matches!(path, "/v1/messages" | "/v1/runs") || path.starts_with("/v1/credentials");
+    if query.is_empty() || reads || !path.starts_with("/v1/") {
+        return Ok(next.run(request).await);
+    }
+    let name = query.split(['=', '&']).next().unwrap_or_default();
+    Err(unreadable(format!("unknown parameter `{}`; this path takes none", name.escape_debug())))
 }
 
 /// Every error is a problem, whoever found it: the framework's own refusals too.
@@ -190,7 +203,12 @@ async fn show_message(Shared(engine): Shared<EngineHandle>, Path(id): Path<Strin
     let id = message_id(&id)?;
     match engine.reader().message(id).await.map_err(tidings_engine::Refusal::from)? {
         Some((row, attempts)) => Ok(json(StatusCode::OK, &convert::message(row, attempts))),
-        None => Err(no_route(&format!("/v1/messages/{id}"))),
+        None => Err(tidings_engine::Refusal {
+            code: "message-unknown",
+            class: tidings_engine::Class::NotFound,
+            detail: format!("there is no message {id}"),
+        }
+        .into()),
     }
 }
 

@@ -59,9 +59,15 @@ impl Reading<'_> {
         if let Some(url) = &sandbox {
             notes.push(format!("app `{name}` sends to the sandbox at {url}; remove `sandbox` to go live"));
         }
-        let fingerprint = format!("{:016x}", fingerprint(Value::Object(values.clone()).to_string().as_bytes()));
+        let is_secret =
+            |name: &str| settings.iter().any(|setting| setting.name == name && setting.kind == SettingKind::Secret);
+        let hash =
+            |values: Map<String, Value>| format!("{:016x}", fingerprint(Value::Object(values).to_string().as_bytes()));
+        let (secret, open): (Map<_, _>, Map<_, _>) = values.clone().into_iter().partition(|(name, _)| is_secret(name));
+        let secrets = secret.values().filter_map(Value::as_str).map(str::to_owned).collect();
+        let (fingerprint, account) = (hash(values.clone()), hash(open));
         let app = App { name: name.to_owned(), settings: Settings::new(values) };
-        Some(AppConfig { plugin, app, fingerprint, token_margin: margin })
+        Some(AppConfig { plugin, app, fingerprint, account, secrets, token_margin: margin })
     }
 
     /// The values of a plugin's settings. `None` if one of them is missing or wrong.

@@ -17,6 +17,9 @@ const CREDENTIAL_MARGIN: Duration = Duration::from_secs(86_400);
 /// How long one request may take when config does not say.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The shortest.
+const TIMEOUT_MIN: Duration = Duration::from_secs(2);
+
 /// Messages a channel may have on their way at once.
 const IN_FLIGHT_MAX: u32 = 4096;
 
@@ -67,7 +70,16 @@ impl Reading<'_> {
         section.choice("renderer", &["template"]);
         let rate = section.parsed("rate", |value| text(value).and_then(|text| rate(&text)));
         let in_flight = section.number("in_flight", 1..=IN_FLIGHT_MAX).unwrap_or(IN_FLIGHT_DEFAULT);
-        let timeout = section.duration("timeout").unwrap_or(TIMEOUT);
+        let timeout = section.parsed("timeout", |value| {
+            let timeout = duration(&text(value)?)?;
+            // Under it a slow connection could not be told from a lost answer.
+            if timeout < TIMEOUT_MIN {
+                Err(format!("a request needs at least {} s", TIMEOUT_MIN.as_secs()))
+            } else {
+                Ok(timeout)
+            }
+        });
+        let timeout = timeout.unwrap_or(TIMEOUT);
         let expires_after = section.duration("expires_after");
         let policy = policy(section);
         for key in ["app", "transport"] {

@@ -63,6 +63,15 @@ fn after_an_outage_all_runs_each_in_turn() {
 }
 
 #[test]
+fn catching_up_waits_for_each_run_and_runs_only_the_last_hundred() {
+    let hourly = every_hour(Missed::All, Overlap::Skip);
+    assert_eq!(plan(&hourly, at("03:00:00"), at("05:30:00"), true, false), None);
+    let long = plan(&hourly, Timestamp(at("03:00:00").0 - 150 * 3_600_000), at("03:00:00"), false, false).unwrap();
+    assert_eq!((long.verdicts.len(), long.run), (50, None));
+    assert!(long.verdicts.iter().all(|(_, verdict)| *verdict == Verdict::Missed));
+}
+
+#[test]
 fn while_the_last_run_is_under_way_skip_leaves_out_and_queue_waits() {
     let skip = plan(&every_hour(Missed::Once, Overlap::Skip), at("03:00:00"), at("04:00:00"), true, false).unwrap();
     assert_eq!((skip.run, skip.verdicts[0].1), (None, Verdict::SkippedOverlap));
