@@ -1,11 +1,15 @@
-//! Audiences: the rows of a CSV or NDJSON file, one at a time, a broken row reported and passed over.
+//! Audiences: the rows of a CSV or NDJSON file, one at a time, a broken row reported and passed over. However long the
+//! file is, and whatever is wrong with it, a few lines of it are in memory.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
+mod lines;
+mod table;
+
+use std::io::BufRead;
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use tidings_model::limits::DATA_BYTES_MAX;
+
+use lines::Lines;
 
 /// One row: who, and with what.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,107 +60,26 @@ pub enum AudienceError {
 /// The rows of a file, each with the line it stands in.
 pub type Rows = Box<dyn Iterator<Item = (u64, Result<Row, RowProblem>)> + Send>;
 
-/// Opens the rows of a file, with the line each stands in. A dot in a column's name makes a table: `order.id`.
+/// Opens the rows of a file, with the line each begins in. A dot in a column's name makes a table: `order.id`.
 ///
 /// # Errors
 ///
-/// What makes the whole file unusable; a broken row is an item of its own.
+/// What makes the whole file unusable; a broken row is an item of its own. What can no longer be read is the last item.
 pub fn rows(path: &Path) -> Result<Rows, AudienceError> {
     let shown = path.display().to_string();
-    let open = || File::open(path).map_err(|source| AudienceError::Read { path: shown.clone(), source });
+    let open = || Lines::open(path).map_err(|source| AudienceError::Read { path: shown.clone(), source });
     match path.extension().and_then(|extension| extension.to_str()) {
-        Some("csv") => csv_rows(open()?, &shown),
+        Some("csv") => Ok(Box::new(table::rows(open()?, &shown)?)),
         Some("ndjson" | "jsonl") => Ok(Box::new(ndjson_rows(open()?))),
         _ => Err(AudienceError::Format { path: shown }),
     }
 }
 
-fn csv_rows(file: File, path: &str) -> Result<Rows, AudienceError> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
-    let header = reader.headers().map_err(|error| AudienceError::Read {
-        path: path.to_owned(),
-        source: std::io::Error::other(error.to_string()),
-    })?;
-    let columns: Vec<String> = header.iter().map(|name| name.trim_start_matches('\u{feff}').to_owned()).collect();
-    let Some(to) = columns.iter().position(|name| matches!(name.as_str(), "to" | "recipient" | "openid")) else {
-        return Err(AudienceError::Header { path: path.to_owned(), found: columns.join(", ") });
-    };
-    let mut last_line = 1;
-    Ok(Box::new(reader.into_records().map(move |record| match record {
-        Ok(record) => {
-            let line = record.position().map_or(last_line + 1, csv::Position::line);
-            last_line = line;
-            (line, csv_row(&columns, to, &record).map_err(|problem| RowProblem { line, problem }))
-        }
-        Err(error) => {
-            let line = error.position().map_or(last_line + 1, csv::Position::line);
-            last_line = line;
-            (line, Err(RowProblem { line, problem: csv_problem(&error) }))
-        }
-    })))
-}
-
-fn csv_problem(error: &csv::Error) -> String {
-    match error.kind() {
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("expected {expected_len} columns, found {len}")
-        }
-        csv::ErrorKind::Utf8 { .. } => "is not UTF-8".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
-fn csv_row(columns: &[String], to: usize, record: &csv::StringRecord) -> Result<Row, String> {
-    let mut data = Map::new();
-    for (column, value) in
-        columns.iter().zip(record).enumerate().filter(|(index, _)| *index != to).map(|(_, pair)| pair)
-    {
-        put(&mut data, column, value.into())?;
-    }
-    row(record.get(to).unwrap_or_default(), data)
-}
-
-/// Puts a value at `order.id`.
-fn put(data: &mut Map<String, Value>, path: &str, value: Value) -> Result<(), String> {
-    let clash = || format!("column `{path}` is both a value and a table");
-    match path.split_once('.') {
-        None => {
-            if data.insert(path.to_owned(), value).is_some() {
-                return Err(clash());
-            }
-            Ok(())
-        }
-        Some((first, rest)) => {
-            let table = data.entry(first).or_insert_with(|| Value::Object(Map::new()));
-            put(table.as_object_mut().ok_or_else(clash)?, rest, value)
-        }
-    }
-}
-
-fn ndjson_rows(file: File) -> impl Iterator<Item = (u64, Result<Row, RowProblem>)> + Send {
-    let mut reader = BufReader::new(file);
-    let mut line = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let mut bytes = Vec::new();
-            let bound = u64::try_from(DATA_BYTES_MAX * 2).unwrap_or(u64::MAX);
-            let read = reader.by_ref().take(bound).read_until(b'\n', &mut bytes);
-            line += 1;
-            let broken = |problem: String| Some((line, Err(RowProblem { line, problem })));
-            match read {
-                Ok(0) => return None,
-                Err(error) => return broken(error.to_string()),
-                Ok(read) if u64::try_from(read) == Ok(bound) => {
-                    // What is left of an endless line is not kept: it is skipped to its end.
-                    if reader.skip_until(b'\n').is_err() {
-                        return None;
-                    }
-                    return broken(format!("is longer than {bound} bytes"));
-                }
-                Ok(_) if bytes.iter().all(u8::is_ascii_whitespace) => {}
-                Ok(_) => return Some((line, ndjson_row(&bytes).map_err(|problem| RowProblem { line, problem }))),
-            }
-        }
+fn ndjson_rows<R: BufRead>(lines: Lines<R>) -> impl Iterator<Item = (u64, Result<Row, RowProblem>)> {
+    let blank = |text: &[u8]| text.iter().all(u8::is_ascii_whitespace);
+    lines.filter(move |line| !line.text.as_ref().is_ok_and(|text| blank(text))).map(|line| {
+        let row = line.text.and_then(|text| ndjson_row(&text));
+        (line.number, row.map_err(|problem| RowProblem { line: line.number, problem }))
     })
 }
 
@@ -235,5 +158,37 @@ mod tests {
         let error = rows(&path).map(drop).unwrap_err();
         std::fs::remove_file(&path).unwrap();
         assert!(error.to_string().ends_with("one of them `to`; found: name, title"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_with_the_name_of_a_file_is_refused_whole() {
+        // Opening it works, and reading it fails for ever: it once gave an error item for ever.
+        for name in ["folder.ndjson", "folder.csv"] {
+            let path = std::env::temp_dir().join(format!("tidings-audience-{}-{name}", std::process::id()));
+            std::fs::create_dir(&path).unwrap();
+            let error = rows(&path).map(drop);
+            std::fs::remove_dir(&path).unwrap();
+            assert!(matches!(error, Err(AudienceError::Read { .. })), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn ndjson_reads_every_end_of_line_and_counts_it() {
+        for end in ["\n", "\r\n", "\r"] {
+            let rows =
+                read("ends.ndjson", "\u{feff}{\"to\":\"ann\"}\n \n{}\n{\"to\":\"ben\"}".replace('\n', end).as_bytes());
+            let told: Vec<(u64, bool)> = rows.iter().map(|(line, row)| (*line, row.is_ok())).collect();
+            assert_eq!(told, [(1, true), (3, false), (4, true)], "{end:?}");
+        }
+    }
+
+    #[test]
+    fn an_ndjson_row_behind_one_of_the_longest_length_is_not_swallowed() {
+        let row = r#"{"to":"ann"}"#;
+        let long = format!("{row}{}\n", " ".repeat(lines::LINE_BYTES_MAX - row.len()));
+        let rows = read("bound.ndjson", format!("{long}x{long}{{\"to\":\"ben\"}}\n").as_bytes());
+        let told: Vec<(u64, bool)> = rows.iter().map(|(line, row)| (*line, row.is_ok())).collect();
+        assert_eq!(told, [(1, true), (2, false), (3, true)]);
+        assert!(rows[1].1.as_ref().unwrap_err().problem.starts_with("is longer than"));
     }
 }

@@ -19,7 +19,7 @@ pub use batch::{
     SourceRule, TemplateId, TokenRow, Verdict,
 };
 pub use error::StoreError;
-pub use hash::fingerprint;
+pub use hash::{Fingerprint, fingerprint};
 pub use read::{
     AttemptRow, Counts, CredentialFilter, CredentialRow, FiringRow, MessageFilter, MessageRow, Page, RunRow,
     ScheduleRow,

@@ -80,14 +80,12 @@ fn whole(text: Vec<u8>, length: usize) -> Result<Vec<u8>, String> {
 }
 
 fn fill(reader: &mut impl BufRead) -> io::Result<&[u8]> {
-    loop {
-        match reader.fill_buf() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-            // Asked again, because the borrow of the first answer would outlive the loop.
-            Ok(_) => return reader.fill_buf(),
+    while let Err(error) = reader.fill_buf() {
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
         }
     }
+    reader.fill_buf()
 }
 
 impl<R: BufRead> Iterator for Lines<R> {

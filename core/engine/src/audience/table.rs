@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::io::{self, BufRead};
 
 use csv::{ReaderBuilder, StringRecord, Trim};
-use serde_json::Map;
+use serde_json::{Map, Value};
 use tidings_model::limits::DATA_BYTES_MAX;
 
 use super::lines::{Line, Lines};
-use super::{AudienceError, Row, RowProblem, put, row};
+use super::{AudienceError, Row, RowProblem, row};
 
 /// Lines that one record may take.
 const RECORD_LINES_MAX: usize = 20;
@@ -20,17 +20,16 @@ const COLUMN_DEPTH_MAX: usize = 16;
 /// The rows of a table. `path` is for people.
 pub(super) fn rows<R: BufRead>(lines: Lines<R>, path: &str) -> Result<Table<R>, AudienceError> {
     let mut records = Records { lines, put_back: VecDeque::new() };
-    let header = match records.next() {
-        Some((number, header)) => header.and_then(|text| parse(&text)).map_err(|problem| (number, problem)),
-        None => Ok(StringRecord::new()),
-    };
-    let unusable = |(line, problem): (u64, String)| {
+    // A file without a line has a header without a column.
+    let (line, header) = records.next().unwrap_or((1, Ok(Vec::new())));
+    let unusable = |problem: String| {
         let source = io::Error::new(io::ErrorKind::InvalidData, RowProblem { line, problem });
         AudienceError::Read { path: path.to_owned(), source }
     };
-    let columns: Vec<String> = header.map_err(unusable)?.iter().map(str::to_owned).collect();
+    let header = header.and_then(|text| parse(&text)).map_err(unusable)?;
+    let columns: Vec<String> = header.iter().map(str::to_owned).collect();
     if columns.iter().any(|name| name.split('.').count() > COLUMN_DEPTH_MAX) {
-        return Err(unusable((1, format!("a column's name has more than {COLUMN_DEPTH_MAX} parts"))));
+        return Err(unusable(format!("a column's name has more than {COLUMN_DEPTH_MAX} parts")));
     }
     match columns.iter().position(|name| matches!(name.as_str(), "to" | "recipient" | "openid")) {
         Some(to) => Ok(Table { records, columns, to }),
@@ -67,6 +66,23 @@ impl<R> Table<R> {
             }
         }
         row(record.get(self.to).unwrap_or_default(), data)
+    }
+}
+
+/// Puts a value at `order.id`; as deep as the header was let in.
+fn put(data: &mut Map<String, Value>, path: &str, value: Value) -> Result<(), String> {
+    let clash = || format!("column `{path}` is both a value and a table");
+    match path.split_once('.') {
+        None => {
+            if data.insert(path.to_owned(), value).is_some() {
+                return Err(clash());
+            }
+            Ok(())
+        }
+        Some((first, rest)) => {
+            let table = data.entry(first).or_insert_with(|| Value::Object(Map::new()));
+            put(table.as_object_mut().ok_or_else(clash)?, rest, value)
+        }
     }
 }
 
@@ -179,7 +195,7 @@ mod tests {
         let rows = rows(Lines::new(text.as_bytes()), "x.csv").unwrap();
         let told: Vec<String> = rows
             .map(|(line, row)| match row {
-                Ok(row) => format!("{line} {} {}", row.to, serde_json::Value::Object(row.data)),
+                Ok(row) => format!("{line} {} {}", row.to, Value::Object(row.data)),
                 Err(problem) => problem.to_string(),
             })
             .collect();
@@ -194,15 +210,87 @@ mod tests {
             &[r#"2 ann {"x":"1"}"#, "line 3: a quote is not closed", r#"4 cho {"x":"4"}"#, r#"5 dan {"x":"5"}"#],
         );
         check("to,x\nben,\"x", &["line 2: a quote is not closed"]);
-        check(
-            "to,x\na,\"1\nb,\"2\nc,3\n",
-            // The second quote ends the first value; what follows it is text.
-            &["line 2: expected 2 columns, found 3", r#"4 c {"x":"3"}"#][..0]
-                .iter()
-                .copied()
-                .chain([r#"2 a {"x":"1\nb,2"}"#, r#"4 c {"x":"3"}"#])
-                .collect::<Vec<_>>()
-                .as_slice(),
-        );
+    }
+
+    #[test]
+    fn a_value_in_quotes_may_go_over_lines_and_a_row_is_in_the_line_it_begins_in() {
+        for end in ["\n", "\r\n", "\r"] {
+            let text = "to,x\nann,\"1\n\n2, \"\"3\"\"\"\n\nben,4\n,5\ncho\n".replace('\n', end);
+            let value = serde_json::json!({"x": format!("1{end}{end}2, \"3\"")});
+            let lines = [
+                format!("2 ann {value}"),
+                r#"6 ben {"x":"4"}"#.to_owned(),
+                "line 7: `to` is empty".to_owned(),
+                "line 8: expected 2 columns, found 1".to_owned(),
+            ];
+            check(&text, &lines.each_ref().map(String::as_str));
+        }
+    }
+
+    #[test]
+    fn a_record_may_take_so_many_lines_and_bytes_and_no_more() {
+        let of_lines = |lines: usize| format!("to,x\nann,\"{}\"\nben,1\n", "\n".repeat(lines - 1));
+        let count =
+            |text: &str| rows(Lines::new(text.as_bytes()), "x.csv").unwrap().filter(|(_, row)| row.is_ok()).count();
+        assert_eq!(count(&of_lines(RECORD_LINES_MAX)), 2);
+        assert_eq!(count(&of_lines(RECORD_LINES_MAX + 1)), 1);
+        let of_bytes = |bytes: usize| format!("to,x\nann,\"\n{}\"\nben,1\n", "x".repeat(bytes - "ann,\"\n\"\n".len()));
+        assert_eq!(count(&of_bytes(RECORD_BYTES_MAX)), 2);
+        assert_eq!(count(&of_bytes(RECORD_BYTES_MAX + 1)), 1);
+    }
+
+    #[test]
+    fn each_open_quote_breaks_one_line_however_many_there_are() {
+        let text = format!("to,x\n{}", format!("ben,\"x\n{}", "ann,1\n".repeat(RECORD_LINES_MAX)).repeat(50));
+        let rows: Vec<_> = rows(Lines::new(text.as_bytes()), "x.csv").unwrap().collect();
+        assert!(rows.iter().map(|(line, _)| *line).eq(2..2 + 50 * 21), "a line is left out or read twice");
+        assert_eq!(rows.iter().filter(|(_, row)| row.is_err()).count(), 50);
+    }
+
+    #[test]
+    fn a_header_is_a_record_too() {
+        check("\u{feff}to,x\nann,1\n", &[r#"2 ann {"x":"1"}"#]);
+        check("\u{feff}\"to\",\"x\"\nann,1\n", &[r#"2 ann {"x":"1"}"#]);
+        check("\r\n\r\n to , \"x\"\r\nann, 1 \r\n", &[r#"4 ann {"\"x\"":"1"}"#]);
+        check("to,\"a\nb\"\nann,1\n", &[r#"3 ann {"a\nb":"1"}"#]);
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_used_refuses_the_file() {
+        let check = |text: &[u8], expected: &str| {
+            let error = rows(Lines::new(text), "x.csv").map(drop).unwrap_err();
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            assert!(format!("{error}: {cause}").contains(expected), "{error}: {cause}");
+        };
+        check(b"", "one of them `to`; found: ");
+        check(b"to,\"x\nann,1\n", "line 1: a quote is not closed");
+        check(b"to,\xff\nann,1\n", "line 1: is not UTF-8");
+        check(format!("to,{}\n", "x".repeat(crate::audience::lines::LINE_BYTES_MAX)).as_bytes(), "line 1: is longer");
+        // Each dot is a table in a table: so many once overran the stack.
+        check(format!("to,{}\n", "a.".repeat(50_000)).as_bytes(), "more than 16 parts");
+        let deepest = vec!["a"; COLUMN_DEPTH_MAX].join(".");
+        assert!(rows(Lines::new(format!("to,{deepest}\n").as_bytes()), "x.csv").is_ok());
+        check(format!("to,{deepest}.a\n").as_bytes(), "more than 16 parts");
+    }
+
+    #[test]
+    fn quotes_are_open_exactly_where_the_csv_crate_reads_on() {
+        // Every text of up to six of these: an `x` behind it is a second record, unless a quote is open.
+        let alphabet = [b'a', b',', b'"', b'\n', b'\r'];
+        for length in 0..=6_u32 {
+            for mut number in 0..alphabet.len().pow(length) {
+                let mut text = vec![b'a'; 1];
+                for _ in 0..length {
+                    text.push(alphabet[number % alphabet.len()]);
+                    number /= alphabet.len();
+                }
+                let mut quotes = Quotes::Outside;
+                quotes.pass(&text);
+                text.extend_from_slice(b"\nx");
+                let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_slice());
+                let last = reader.records().last().unwrap().unwrap();
+                assert_eq!(!quotes.open(), &last == vec!["x"].as_slice(), "{:?}", String::from_utf8_lossy(&text));
+            }
+        }
     }
 }
