@@ -73,6 +73,8 @@ pub(crate) struct Keeper {
 struct Known {
     row: TokenRow,
     trouble: Option<Trouble>,
+    /// Whether the token was fetched because the one before was refused.
+    after_refusal: bool,
 }
 
 impl Keeper {
@@ -97,7 +99,7 @@ impl Keeper {
             day: 0,
             fetches: 0,
         });
-        let shown = Mutex::new(Known { row, trouble: None });
+        let shown = Mutex::new(Known { row, trouble: None, after_refusal: false });
         let fetching = tokio::sync::Mutex::new(0);
         let (app, secrets, margin) = (config.app.clone(), config.secrets.clone(), config.token_margin);
         Keeper { name, app, secrets, provider, margin, http, writer, clock, shown, fetching }
@@ -153,12 +155,15 @@ impl Keeper {
         if row.generation != refused.generation {
             return Ok(usable(&row, now).filter(|token| token.value != refused.value));
         }
-        // A token that is refused as soon as it was fetched says that something else is wrong: a fetch for every such
-        // refusal would spend the day's quota in minutes.
-        if row.fetched_at.is_some_and(|fetched| now.since(fetched) < REFUSED_EARLY) {
+        // A token that was fetched because of a refusal, and is refused at once, says that something else is wrong: a
+        // fetch for every such refusal would spend the day's quota in minutes. The first refusal always fetches: a
+        // young token may have been ended by somebody else's fetch.
+        let early = row.fetched_at.is_some_and(|fetched| now.since(fetched) < REFUSED_EARLY);
+        if early && self.known().after_refusal {
             return Ok(None);
         }
         let token = self.renew(failures, refused.generation).await?;
+        self.know(|known| known.after_refusal = true);
         Ok((token.value != refused.value).then_some(token))
     }
 
@@ -199,7 +204,7 @@ impl Keeper {
                     tracing::warn!(app = %self.name, "keep token: {refusal}");
                 }
                 tracing::info!(app = %self.name, life_s = life.as_secs(), fetches = row.fetches, "token fetched");
-                self.know(|known| *known = Known { row, trouble: None });
+                self.know(|known| *known = Known { row, trouble: None, after_refusal: false });
                 return Ok(Token { value, generation: generation + 1 });
             }
             Fetched::Retry { detail } => {

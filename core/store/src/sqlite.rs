@@ -30,6 +30,10 @@ const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/0001_first.sql"
 /// The release that fixed the corruption after a WAL reset (3.7.0 to 3.51.2 have it).
 const SQLITE_MIN: (u32, u32, u32) = (3, 51, 3);
 
+/// Rows handed from SQLite's thread to ours at a time. A statement of the writer returns a whole batch, and each hop
+/// between threads costs as much as many rows.
+const ROWS_PER_HOP: usize = 1024;
+
 /// Reader connections: a screen, a script and a list at once.
 const READERS_MAX: u32 = 4;
 
@@ -77,6 +81,7 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(false)
         .busy_timeout(Duration::from_secs(5))
+        .row_buffer_size(ROWS_PER_HOP)
         .pragma("cache_size", "-65536")
         .pragma("temp_store", "MEMORY")
         .pragma("journal_size_limit", "67108864");
