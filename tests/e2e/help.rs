@@ -1,0 +1,73 @@
+//! What `--help` names: a list that changes only on purpose.
+
+use crate::harness::World;
+
+/// The names under `Commands:` of a help text.
+fn commands(help: &str) -> Vec<String> {
+    let (_, list) = help.split_once("Commands:\n").unwrap_or_else(|| panic!("no commands in {help}"));
+    list.lines()
+        .take_while(|line| !line.is_empty())
+        .map(|line| line.split_whitespace().next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn help_names_every_command() {
+    let world = World::new();
+    let expected = [
+        ("", "demo run check send credentials messages channels tokens schedules runs tui sandbox help"),
+        ("credentials", "add list help"),
+        ("messages", "list show retry cancel help"),
+        ("channels", "list pause resume help"),
+        ("tokens", "list refresh help"),
+        ("schedules", "list help"),
+        ("runs", "list help"),
+    ];
+    for (command, names) in expected {
+        let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        assert_eq!(commands(&world.ok(&args)).join(" "), names, "`tidings {command} --help`");
+    }
+}
+
+#[test]
+fn every_command_has_help_of_its_own() {
+    let world = World::new();
+    for (command, parts) in [
+        ("demo", &["--messages", "--headless", "--json"][..]),
+        ("run", &["--tui", "--config"]),
+        ("check", &["--json"]),
+        ("send", &["--to", "--data", "--file", "--at", "--key", "--dry-run", "--json"]),
+        ("credentials add", &["SOURCE", "--file", "--app"]),
+        ("credentials list", &["--source", "--usable"]),
+        ("messages list", &["--state", "--channel", "--template", "--to", "--cursor", "waiting"]),
+        ("messages show", &["ID", "--json"]),
+        ("messages retry", &["--reason"]),
+        ("messages cancel", &["--reason"]),
+        ("channels pause", &["--reason"]),
+        ("channels resume", &["NAME"]),
+        ("tokens refresh", &["APP"]),
+        ("schedules list", &["--json"]),
+        ("runs list", &["--schedule"]),
+        ("tui", &["--url"]),
+        ("sandbox", &["--listen", "--faults", "127.0.0.1:7390"]),
+    ] {
+        let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        let help = world.ok(&args);
+        for part in parts {
+            assert!(help.contains(part), "`{part}` is not in `tidings {command} --help`: {help}");
+        }
+    }
+}
+
+#[test]
+fn a_slip_of_the_finger_is_told_the_right_name_and_ends_with_two() {
+    let world = World::new();
+    for (args, right) in
+        [(&["chekc"][..], "check"), (&["send", "x", "--too", "y"], "--to"), (&["messages", "lsit"], "list")]
+    {
+        let said = world.tidings(args);
+        assert!(said.code == 2 && said.err.contains(right), "{args:?}: {said:?}");
+    }
+    assert_eq!(world.tidings(&["send", "notice"]).code, 2, "neither --to nor --file");
+    assert!(world.ok(&["--version"]).starts_with("tidings "));
+}

@@ -1,0 +1,23 @@
+//! The built program, from outside: each test has a folder, a config, a simulated WeChat and an engine of its own.
+//!
+//! What is compared with is WeChat's own log, not what the engine says of itself. Nothing waits for a time to pass;
+//! every wait is for a condition and has a deadline. When a test ends, every process it started is gone, and no log may
+//! tell of a panic.
+
+#![expect(clippy::unwrap_used, reason = "what helps a test may panic as the test may")]
+
+mod harness;
+
+mod api;
+mod by_hand;
+mod check;
+mod commands;
+mod demo;
+mod faults;
+mod files;
+mod help;
+mod lifecycle;
+mod schedules;
+mod secrets;
+mod tokens;
+mod transports;

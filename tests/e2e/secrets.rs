@@ -1,0 +1,116 @@
+//! Nothing that authorises anything is ever shown: not in the log at its loudest, not by a command, not by the API.
+
+use serde_json::json;
+use tidings_wechat_sandbox::{Api, App, AppKind, DEFAULT_APPID, Options, TokenDeath};
+
+use crate::harness::{World, http_tcp};
+
+const SECRET: &str = "CANARY-appsecret-5f0c9a7be21d4c";
+
+#[test]
+fn no_secret_token_or_credential_is_shown_anywhere() {
+    let apps = vec![App { appid: DEFAULT_APPID.into(), secret: SECRET.into(), kind: AppKind::Both }];
+    let world = World::with(Options { apps, ..Options::default() });
+    world.configure(&[("sandbox = \"SANDBOX\"", "base_url = \"SANDBOX\"\nsecret = { env = \"CANARY_SECRET\" }")]);
+    world.configure_more("[api]\nlisten = \"127.0.0.1:0\"\nkey = { file = \"tidings.key\", create = true }\n");
+    world.set("CANARY_SECRET", SECRET);
+    world.set("TIDINGS_LOG", "trace");
+    world.run();
+    world.ok(&["tokens", "refresh", "shop"]);
+    // The token as WeChat gives it to whoever knows the secret.
+    let token = token(&world);
+    let mut canaries = vec![SECRET.to_owned(), token.clone(), world.read("tidings.key").trim().to_owned()];
+
+    // Messages whose answers repeat what they were sent, of every kind of trouble.
+    let posted = "CANARY-form-id-1b9d";
+    world.post_form("wechat.form_id", &format!("form_id={posted}&openId=o-alice"));
+    world.post_form("wechat.form_id", &format!("form_id={posted}&openId=o-alice"));
+    world.post_form("wechat.form_id", &format!("form_id={posted}&openId=o-alice&extra=1"));
+    world.post_form("wechat.form_id", &format!("formid={posted}-wrong&openId=o-alice"));
+    canaries.push(posted.to_owned());
+    for (round, (kind, code, state)) in
+        [("errcode", 47001, "failed"), ("errcode", 40037, "held"), ("status", 500, ""), ("errcode", -1, "")]
+            .into_iter()
+            .enumerate()
+    {
+        // WeChat repeats what it was sent: the token and this message's own form_id.
+        let (user, form_id) = (format!("o-round-{round}"), format!("CANARY-form-id-round-{round}"));
+        world.post_form("wechat.form_id", &format!("form_id={form_id}&openId={user}"));
+        let text = if kind == "status" { "body" } else { "errmsg" };
+        let number = if kind == "status" { "status" } else { "errcode" };
+        let echo = format!("no: access_token={token} form {form_id}");
+        world.faults(json!([{"kind": kind, "api": "template", number: code, text: echo}]));
+        canaries.push(form_id);
+        let id = world.send("order-paid", &user, "1");
+        world.wait(&format!("{kind} {code} has struck"), || {
+            let message = world.message(&id);
+            let struck = message["tries"].as_array().is_some_and(|tries| !tries.is_empty());
+            (struck && (state.is_empty() || message["state"] == state)).then_some(())
+        });
+        drop(world.tidings(&["messages", "show", &id]));
+        drop(world.tidings(&["messages", "cancel", &id]));
+    }
+    world.control().clear_faults();
+    let minted = world.permit("o-bob");
+    canaries.push(minted);
+    let sent = world.send("order-paid", "o-bob", "2");
+    world.until(&sent, "sent");
+    world.control().expire_tokens(DEFAULT_APPID, TokenDeath::NotLatest).unwrap();
+    world.faults(
+        json!([{"kind": "errcode", "errcode": 40125, "errmsg": format!("bad {SECRET}"), "api": "stable_token"}]),
+    );
+    let halted = world.send("notice", "o-bob", "3");
+    world.until_channel("alerts", "halted");
+    drop(world.message(&halted));
+
+    for args in [
+        &["messages", "list"][..],
+        &["messages", "list", "--json"],
+        &["messages", "show", &sent],
+        &["credentials", "list"],
+        &["credentials", "list", "--json"],
+        &["credentials", "add", "wechat.form_id", &format!("form_id={posted}"), "openId=o-alice"],
+        &["credentials", "add", "wechat.form_id", &format!("form_idd={posted}"), "openId=o-alice"],
+        &["channels", "list"],
+        &["tokens", "list"],
+        &["tokens", "list", "--json"],
+        &["tokens", "refresh", "shop"],
+        &["schedules", "list"],
+        &["runs", "list"],
+        &["check"],
+        &["check", "--json"],
+    ] {
+        drop(world.tidings(args));
+    }
+    for path in ["/v1/overview", "/v1/channels", "/v1/tokens", "/v1/credentials", "/v1/messages"] {
+        drop(world.get(path));
+    }
+    world.terminate();
+    assert!(world.calls(Api::Template) >= 4);
+    let (log, heard) = (world.log(), world.heard());
+    assert!(log.contains("token fetched"), "the log is there: {log}");
+    for (index, canary) in canaries.iter().enumerate() {
+        for (place, text) in [("the log", &log), ("a command or the API", &heard)] {
+            let line = text.lines().find(|line| line.contains(canary.as_str()));
+            assert!(line.is_none(), "secret {index} is shown by {place}: {}", line.unwrap_or_default());
+        }
+    }
+}
+
+fn token(world: &World) -> String {
+    let address = world.base_url().trim_start_matches("http://").parse().unwrap();
+    let body = json!({"grant_type": "client_credential", "appid": DEFAULT_APPID, "secret": SECRET}).to_string();
+    let answer = http_tcp(address, "POST", "/cgi-bin/stable_token", &[("content-type", "application/json")], &body);
+    answer.json()["access_token"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_store_and_its_companions_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::running();
+    world.permit("o-alice");
+    for name in ["tidings.db", "tidings.db-wal"] {
+        let mode = std::fs::metadata(world.path(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode & 0o077, 0, "`{name}` holds tokens and credentials, and has mode {mode:o}");
+    }
+}
