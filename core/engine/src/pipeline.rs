@@ -50,7 +50,7 @@ impl Pipeline {
             ambiguous: claimed.ambiguous,
             credential: facts(
                 &channel,
-                claimed.credential.as_ref().map(|bound| (bound.source.as_str(), bound.expires_at)),
+                claimed.credential.as_ref().map(|bound| (bound.source.as_str(), bound.expires_at, bound.taken_at)),
             ),
             dedupe_until: dedupe_until(&channel, claimed.first_try_at),
             expires_at: claimed.expires_at,
@@ -78,7 +78,10 @@ impl Pipeline {
             number: orphan.attempts.saturating_add(1),
             rescues: orphan.rescues.saturating_add(1),
             ambiguous: orphan.ambiguous,
-            credential: facts(channel, orphan.credential.as_ref().map(|(source, end)| (source.as_str(), *end))),
+            credential: facts(
+                channel,
+                orphan.credential.as_ref().map(|(source, end, taken)| (source.as_str(), *end, *taken)),
+            ),
             dedupe_until: dedupe_until(channel, orphan.first_try_at),
             expires_at: orphan.expires_at,
         };
@@ -237,10 +240,10 @@ fn without_token(trouble: Trouble) -> Stopped {
     }
 }
 
-fn facts(channel: &ChannelConfig, bound: Option<(&str, Option<Timestamp>)>) -> Option<CredentialFacts> {
-    let (source, expires_at) = bound?;
+fn facts(channel: &ChannelConfig, bound: Option<(&str, Option<Timestamp>, Timestamp)>) -> Option<CredentialFacts> {
+    let (source, expires_at, taken_at) = bound?;
     let stage = channel.credentials.iter().find(|stage| stage.name.as_str() == source)?;
-    Some(CredentialFacts { kind: stage.source.kind(), expires_at })
+    Some(CredentialFacts { kind: stage.source.kind(), expires_at, taken_at })
 }
 
 fn dedupe_until(channel: &ChannelConfig, first_try_at: Timestamp) -> Option<Timestamp> {

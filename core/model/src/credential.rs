@@ -18,6 +18,8 @@ pub struct CredentialKind {
     /// Whether the provider keeps a counter per recipient and scope instead of single permits: "none left" then
     /// speaks of them all.
     pub counted_by_provider: bool,
+    /// For how long after its intake the provider may not know it yet: "invalid" is then no verdict.
+    pub ripens_in: Duration,
     /// Whether a credential is for one scope (a template of the provider) only.
     pub scoped: bool,
 }
@@ -29,6 +31,8 @@ pub struct CredentialFacts {
     pub kind: CredentialKind,
     /// When it ends; `None` never.
     pub expires_at: Option<Timestamp>,
+    /// When it was taken in.
+    pub taken_at: Timestamp,
 }
 
 /// Whether a credential that ends at `expires_at` may still be bound: not within `margin` of its end, because the

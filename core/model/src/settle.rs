@@ -254,6 +254,9 @@ impl Decision<'_> {
 
     fn credential_invalid(&self) -> Settlement {
         let Some(facts) = self.attempt.credential else { return self.failed("credential_invalid") };
+        if !self.attempt.ambiguous && self.now < facts.taken_at.after(facts.kind.ripens_in) {
+            return self.again("credential_young", Some(facts.kind.ripens_in / 6), false);
+        }
         let fate = if facts.kind.counted_by_provider { CredentialFate::DropAll } else { CredentialFate::Drop };
         // "Invalid" clears up an ambiguous try only where the provider says "used" in another word, and only while
         // the credential has not simply grown too old for either word.

@@ -405,6 +405,8 @@ pub struct Bound {
     pub value: String,
     /// When it ends.
     pub expires_at: Option<Timestamp>,
+    /// When it was taken in.
+    pub taken_at: Timestamp,
 }
 
 impl std::fmt::Debug for Bound {
@@ -434,6 +436,6 @@ pub struct Orphan {
     pub first_try_at: Timestamp,
     /// Not after.
     pub expires_at: Option<Timestamp>,
-    /// The source and the end of its credential.
-    pub credential: Option<(String, Option<Timestamp>)>,
+    /// The source of its credential, when that ends, and when it was taken in.
+    pub credential: Option<(String, Option<Timestamp>, Timestamp)>,
 }

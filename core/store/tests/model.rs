@@ -136,6 +136,7 @@ fn kind_of(source: &str) -> CredentialKind {
         uses: if source == PREPAY { 3 } else { 1 },
         proves_use: source == FORM_ID,
         counted_by_provider: source == GRANT,
+        ripens_in: if source == PREPAY { Duration::from_secs(5) } else { Duration::ZERO },
         scoped: source == GRANT,
     }
 }
@@ -257,10 +258,11 @@ impl World {
         random: Random,
         on_unknown: OnUnknown,
     ) {
-        let credential = claimed
-            .credential
-            .as_ref()
-            .map(|bound| CredentialFacts { kind: kind_of(&bound.source), expires_at: bound.expires_at });
+        let credential = claimed.credential.as_ref().map(|bound| CredentialFacts {
+            kind: kind_of(&bound.source),
+            expires_at: bound.expires_at,
+            taken_at: bound.taken_at,
+        });
         let attempt = Attempt {
             number: claimed.attempts + 1,
             rescues: claimed.rescues,
@@ -296,9 +298,14 @@ impl World {
         assert_eq!(found, left, "what was under way is what is found");
         let mut plan = Plan::default();
         for (orphan, claimed) in orphans.iter().zip(world.sending.values()) {
-            let bound = claimed.credential.as_ref().map(|bound| (bound.source.clone(), bound.expires_at));
+            let bound =
+                claimed.credential.as_ref().map(|bound| (bound.source.clone(), bound.expires_at, bound.taken_at));
             assert_eq!(orphan.credential, bound);
-            let credential = bound.map(|(source, expires_at)| CredentialFacts { kind: kind_of(&source), expires_at });
+            let credential = bound.map(|(source, expires_at, taken_at)| CredentialFacts {
+                kind: kind_of(&source),
+                expires_at,
+                taken_at,
+            });
             let attempt = Attempt {
                 number: orphan.attempts + 1,
                 rescues: orphan.rescues,

@@ -16,6 +16,9 @@ pub(crate) const SUBSCRIPTION: &str = "subscription";
 
 const SEVEN_DAYS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// A prepay_id is refused as wrong for some ten seconds after the payment (§2, one thread): a minute is generous.
+const RIPENS_IN: Duration = Duration::from_secs(60);
+
 /// What WeChat's developer tool hands out in place of a form id (§2).
 const MOCK_FORM_ID: &str = "the formId is a mock one";
 
@@ -35,7 +38,14 @@ impl CredentialSource for FormId {
     fn kind(&self) -> CredentialKind {
         // "Used up" (41029) is another answer than "invalid" (41028), and one use is all there is.
         let life = Some(SEVEN_DAYS);
-        CredentialKind { life, uses: 1, proves_use: true, counted_by_provider: false, scoped: false }
+        CredentialKind {
+            life,
+            uses: 1,
+            proves_use: true,
+            counted_by_provider: false,
+            ripens_in: Duration::ZERO,
+            scoped: false,
+        }
     }
 
     fn admit(&self, intake: &Intake) -> Result<Permit, String> {
@@ -58,7 +68,14 @@ impl CredentialSource for PrepayId {
     fn kind(&self) -> CredentialKind {
         // "Used up" after three uses does not tell which of them arrived (§7).
         let life = Some(SEVEN_DAYS);
-        CredentialKind { life, uses: 3, proves_use: false, counted_by_provider: false, scoped: false }
+        CredentialKind {
+            life,
+            uses: 3,
+            proves_use: false,
+            counted_by_provider: false,
+            ripens_in: RIPENS_IN,
+            scoped: false,
+        }
     }
 
     fn admit(&self, intake: &Intake) -> Result<Permit, String> {
@@ -87,7 +104,14 @@ pub(crate) struct Subscription;
 
 impl CredentialSource for Subscription {
     fn kind(&self) -> CredentialKind {
-        CredentialKind { life: None, uses: 1, proves_use: false, counted_by_provider: true, scoped: true }
+        CredentialKind {
+            life: None,
+            uses: 1,
+            proves_use: false,
+            counted_by_provider: true,
+            ripens_in: Duration::ZERO,
+            scoped: true,
+        }
     }
 
     fn admit(&self, intake: &Intake) -> Result<Permit, String> {
@@ -245,20 +269,41 @@ mod tests {
     #[test]
     fn a_form_id_lives_seven_days_and_tells_used_from_invalid() {
         let life = Some(Duration::from_secs(604_800));
-        let kind = CredentialKind { life, uses: 1, proves_use: true, counted_by_provider: false, scoped: false };
+        let kind = CredentialKind {
+            life,
+            uses: 1,
+            proves_use: true,
+            counted_by_provider: false,
+            ripens_in: Duration::ZERO,
+            scoped: false,
+        };
         assert_eq!(FormId.kind(), kind);
     }
 
     #[test]
     fn a_prepay_id_carries_three_and_proves_nothing() {
         let life = Some(Duration::from_secs(604_800));
-        let kind = CredentialKind { life, uses: 3, proves_use: false, counted_by_provider: false, scoped: false };
+        let kind = CredentialKind {
+            life,
+            uses: 3,
+            proves_use: false,
+            counted_by_provider: false,
+            ripens_in: RIPENS_IN,
+            scoped: false,
+        };
         assert_eq!(PrepayId.kind(), kind);
     }
 
     #[test]
     fn a_grant_lives_for_ever_is_for_one_template_and_counted_by_wechat() {
-        let kind = CredentialKind { life: None, uses: 1, proves_use: false, counted_by_provider: true, scoped: true };
+        let kind = CredentialKind {
+            life: None,
+            uses: 1,
+            proves_use: false,
+            counted_by_provider: true,
+            ripens_in: Duration::ZERO,
+            scoped: true,
+        };
         assert_eq!(Subscription.kind(), kind);
     }
 

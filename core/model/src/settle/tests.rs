@@ -10,11 +10,18 @@ const FORM_ID: CredentialKind = CredentialKind {
     uses: 1,
     proves_use: true,
     counted_by_provider: false,
+    ripens_in: Duration::ZERO,
     scoped: false,
 };
 
-const GRANT: CredentialKind =
-    CredentialKind { life: None, uses: 1, proves_use: false, counted_by_provider: true, scoped: true };
+const GRANT: CredentialKind = CredentialKind {
+    life: None,
+    uses: 1,
+    proves_use: false,
+    counted_by_provider: true,
+    ripens_in: Duration::ZERO,
+    scoped: true,
+};
 
 fn policy(on_unknown: OnUnknown) -> Policy {
     Policy { attempts_max: 3, backoff: Backoff::default(), on_unknown }
@@ -25,7 +32,10 @@ fn attempt(kind: Option<CredentialKind>, ambiguous: bool) -> Attempt {
         number: 1,
         rescues: 0,
         ambiguous,
-        credential: kind.map(|kind| CredentialFacts { kind, expires_at: Some(NOW.after(Duration::from_secs(86_400))) }),
+        credential: kind.map(|kind| {
+            let expires_at = Some(NOW.after(Duration::from_secs(86_400)));
+            CredentialFacts { kind, expires_at, taken_at: NOW.before(Duration::from_secs(30)) }
+        }),
         dedupe_until: None,
         expires_at: None,
     }
@@ -67,6 +77,17 @@ fn used_proves_nothing_for_a_credential_of_several_uses() {
 }
 
 #[test]
+fn a_credential_the_provider_may_not_know_yet_is_tried_again_and_not_thrown_away() {
+    let prepay = CredentialKind { uses: 3, proves_use: false, ripens_in: Duration::from_secs(60), ..FORM_ID };
+    let young = decide(Outcome::CredentialInvalid { detail: detail() }, attempt(Some(prepay), false));
+    assert_eq!((young.to, young.credential), (State::Scheduled, CredentialFate::GiveBack));
+    assert!(young.due_at >= Some(NOW.after(Duration::from_secs(10))));
+    let ripe = CredentialKind { ripens_in: Duration::from_secs(20), ..prepay };
+    let old = decide(Outcome::CredentialInvalid { detail: detail() }, attempt(Some(ripe), false));
+    assert_eq!(old.credential, CredentialFate::Drop);
+}
+
+#[test]
 fn a_refused_credential_where_none_was_bound_fails_the_message_instead_of_looping() {
     for outcome in [Outcome::CredentialSpent { detail: detail() }, Outcome::CredentialInvalid { detail: detail() }] {
         assert_eq!(decide(outcome, attempt(None, false)).to, State::Failed);
@@ -90,7 +111,7 @@ fn invalid_and_not_used_means_that_the_ambiguous_try_did_not_arrive() {
 #[test]
 fn invalid_says_nothing_once_the_credential_has_expired() {
     let mut late = attempt(Some(FORM_ID), true);
-    late.credential = Some(CredentialFacts { kind: FORM_ID, expires_at: Some(NOW) });
+    late.credential = Some(CredentialFacts { kind: FORM_ID, expires_at: Some(NOW), taken_at: Timestamp(0) });
     assert_eq!(decide(Outcome::CredentialInvalid { detail: detail() }, late).to, State::Unknown);
 }
 

@@ -1,9 +1,9 @@
 -- The free permits of these recipients: of each kind as many as the neediest recipient can use, soonest to end first.
 -- Oldest first, so that those that end together are used in the order they came.
 -- ?1: app  ?2: [recipient, …]  ?3: [[source, usable only if it ends after], …]  ?4: at most, for each kind
-SELECT id, recipient, source, scope, value, expires_at
+SELECT id, recipient, source, scope, value, expires_at, created_at AS taken_at
 FROM (
-    SELECT c.id, c.recipient, c.source, c.scope, c.value, c.expires_at,
+    SELECT c.id, c.recipient, c.source, c.scope, c.value, c.expires_at, c.created_at,
            row_number() OVER (
                PARTITION BY c.recipient, c.source, c.scope ORDER BY c.expires_at NULLS LAST, c.id
            ) AS turn

@@ -163,6 +163,7 @@ impl Step<'_> {
                 source: row.get(4),
                 value: row.get(5),
                 expires_at: row.get::<Option<i64>, _>(6).map(Timestamp),
+                taken_at: Timestamp(row.get(7)),
             })
         };
         Ok(rows
@@ -206,6 +207,7 @@ impl Step<'_> {
                     source: row.get(2),
                     value: row.get(4),
                     expires_at: row.get::<Option<i64>, _>(5).map(Timestamp),
+                    taken_at: Timestamp(row.get(6)),
                 },
             })
             .collect())

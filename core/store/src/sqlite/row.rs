@@ -45,7 +45,9 @@ pub(super) async fn orphans(connection: &mut SqliteConnection) -> Result<Vec<Orp
             claimed_at: Timestamp(row.get(7)),
             first_try_at: Timestamp(row.get(8)),
             expires_at: instant(row, 9),
-            credential: row.get::<Option<String>, _>(10).map(|source| (source, instant(row, 11))),
+            credential: row
+                .get::<Option<String>, _>(10)
+                .map(|source| (source, instant(row, 11), Timestamp(row.get(12)))),
         })
         .collect())
 }

@@ -39,7 +39,7 @@ async fn a_crash_leaves_orphans_with_their_credential_and_counts(mut store: Stor
     assert_eq!((bound.generation, bound.channel), (2, store.channel(BOUND)));
     assert_eq!((bound.attempts, bound.rescues, bound.ambiguous), (1, 0, true));
     assert_eq!((bound.claimed_at, bound.first_try_at, bound.expires_at), (NOON.after(HOUR), NOON, end));
-    assert_eq!(bound.credential, Some((FORM_ID.to_owned(), Some(NOON.after(DAY)))));
+    assert_eq!(bound.credential, Some((FORM_ID.to_owned(), Some(NOON.after(DAY)), NOON)));
     assert_eq!((free.attempts, free.ambiguous, &free.credential), (0, false, &None));
     assert_eq!(free.first_try_at, NOON.after(HOUR));
 }
