@@ -58,8 +58,12 @@ pub(crate) async fn run(path: &Path, args: RunArgs) -> Outcome {
     tracing::info!(socket = %running.socket.display(), tcp = ?running.tcp, "tidings runs");
     if args.tui {
         let client = Client::new(Address::Socket(running.socket.clone()), None)?;
-        let screen = screen::show(client).await;
-        let left = running.stop(grace).await?;
+        // The screen hears the signals itself: one of them closes it.
+        let screen = tokio::select! {
+            screen = screen::show(client) => screen,
+            error = running.engine.broken() => return Err(error.into()),
+        };
+        let left = running.stop_unless_again(grace, StopSignals::listen()?).await?;
         eprintln!("{}", told(left));
         return screen;
     }
@@ -68,12 +72,7 @@ pub(crate) async fn run(path: &Path, args: RunArgs) -> Outcome {
         error = running.engine.broken() => return Err(error.into()),
     }
     tracing::info!(grace_s = grace.as_secs(), "stopping; a second signal ends at once");
-    let left = tokio::select! {
-        left = running.stop(grace) => left?,
-        () = stop.recv() => {
-            return Err(Failure::Failed("ended by a second signal; the next start settles what was on its way".to_owned()));
-        }
-    };
+    let left = running.stop_unless_again(grace, stop).await?;
     eprintln!("{}", told(left));
     Ok(())
 }
@@ -148,6 +147,17 @@ impl Running {
             "listen on the socket {}: is its folder there and writable, and its path under 108 bytes?",
             self.socket.display()
         )))
+    }
+
+    /// Stops, unless a second signal ends the program first.
+    async fn stop_unless_again(self, grace: Duration, mut again: StopSignals) -> Result<Left, Failure> {
+        tokio::select! {
+            left = self.stop(grace) => left,
+            () = again.recv() => {
+                let text = "ended by a second signal; the next start settles what was on its way";
+                Err(Failure::Failed(text.to_owned()))
+            }
+        }
     }
 
     /// Stops both: the engine first, so that whoever asks meanwhile is told that it stops.

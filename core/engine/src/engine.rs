@@ -8,7 +8,7 @@ use tidings_model::limits::TICK_CHANGES_MAX;
 use tidings_model::retry::Backoff;
 use tidings_model::settle::rescue;
 use tidings_model::{AppName, Attempt, Clock, OnUnknown, Policy, State};
-use tidings_store::{Batch, ChannelId, Orphan, Settle, StoreError, Writer};
+use tidings_store::{Batch, ChannelId, Orphan, Reader, Settle, StoreError, Writer};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -91,6 +91,7 @@ impl Engine {
         settle_orphans(&mut store, &pipeline, &*clock).await?;
         store.commit(Batch { now: clock.now(), wake_all: true, ..Batch::default() }).await?;
 
+        tell_forgotten(&config, &reader).await?;
         let names = ids.channels.iter().map(|(name, id)| (*id, name.clone())).collect();
         let admission =
             Arc::new(Admission { config: Arc::clone(&config), channels: ids.channels, templates: ids.templates });
@@ -226,6 +227,20 @@ async fn settle_orphans(store: &mut Writer, pipeline: &Pipeline, clock: &dyn Clo
         let settles =
             slice.iter().map(|orphan| pipeline.rescue(orphan).unwrap_or_else(|| forsake(orphan, clock))).collect();
         store.commit(Batch { now: clock.now(), settles, ..Batch::default() }).await?;
+    }
+    Ok(())
+}
+
+/// Messages of a channel that config no longer has go nowhere: somebody should know.
+async fn tell_forgotten(config: &Config, reader: &Reader) -> Result<(), StoreError> {
+    for (channel, state, count) in reader.counts().await?.messages {
+        if count > 0 && !state.is_terminal() && !config.channels.contains_key(channel.as_str()) {
+            tracing::warn!(
+                channel,
+                count,
+                "{count} messages are {state} in a channel that config no longer has; put it back, or cancel them"
+            );
+        }
     }
     Ok(())
 }

@@ -265,11 +265,12 @@ impl EngineHandle {
         let keeper = &self.shared.keepers[app];
         let (row, trouble) = keeper.look();
         let halt = look(&self.shared.lanes).halts.get(app).and_then(|halt| halt.halted.clone());
+        let halted = halt.is_some();
         let problem =
             halt.map(|(_, reason)| reason).or_else(|| trouble.as_ref().map(|trouble| trouble.detail().to_owned()));
         TokenView {
             app: app.clone(),
-            state: token_state(&row, trouble.as_ref(), now),
+            state: if halted { "halted" } else { token_state(&row, trouble.as_ref(), now) },
             fetched_at: row.fetched_at,
             expires_at: row.expires_at,
             fetches_today: keeper.fetches_today(),
@@ -342,7 +343,8 @@ fn state_of(send_at: Option<Timestamp>, now: Timestamp) -> State {
 fn token_state(row: &TokenRow, trouble: Option<&Trouble>, now: Timestamp) -> &'static str {
     let valid = row.value.is_some() && row.expires_at.is_some_and(|end| now < end);
     match trouble {
-        Some(Trouble::Halt { .. }) => "halted",
+        // The last refresh was refused for good, while sends still go on with the token there is.
+        Some(Trouble::Halt { .. }) if !valid => "halted",
         Some(Trouble::Exhausted { until, .. }) if now < *until => "exhausted",
         Some(Trouble::Wait { until, .. }) if now < *until => "waiting",
         _ if valid => "valid",
