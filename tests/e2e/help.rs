@@ -7,6 +7,8 @@ fn commands(help: &str) -> Vec<String> {
     let (_, list) = help.split_once("Commands:\n").unwrap_or_else(|| panic!("no commands in {help}"));
     list.lines()
         .take_while(|line| !line.is_empty())
+        // A command stands two columns in; what stands further in is the rest of a wrapped line.
+        .filter(|line| !line[2..].starts_with(' '))
         .map(|line| line.split_whitespace().next().unwrap().to_owned())
         .collect()
 }
