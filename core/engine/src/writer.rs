@@ -35,6 +35,9 @@ const LAST_TRIES_MAX: u32 = 10;
 /// Where the answer goes.
 type Reply<T> = oneshot::Sender<Result<T, Arc<StoreError>>>;
 
+/// A channel and since when and why it is paused; `None` to go on.
+type Pause = (ChannelId, Option<(Timestamp, String)>);
+
 /// Something for the next transaction.
 enum Work {
     Settle(Box<Finished>),
@@ -259,36 +262,7 @@ impl WriterTask {
         batch.lanes.append(&mut memory.unsaved_lanes);
         batch.apps.append(&mut memory.unsaved_apps);
         batch.settles = finished.iter().map(|finished| finished.settle.clone()).collect();
-        {
-            let mut lanes = look(&self.lanes);
-            for (channel, paused) in pauses {
-                if let Some(lane) = lanes.lanes.get_mut(&channel) {
-                    lane.state.paused = paused;
-                    // Whoever resumes a channel wants it to go now.
-                    if lane.state.paused.is_none() {
-                        lane.state.closed = None;
-                    }
-                    batch.lanes.push(LaneRow { channel, state: lane.state.clone() });
-                }
-            }
-            for halt in halts {
-                lanes.halts.remove(&halt.app);
-                batch.apps.push(halt);
-            }
-            for finished in &finished {
-                let Some(effect) = &finished.settle.settlement.lane else { continue };
-                match lanes.apply(finished.channel, effect, &self.config, now) {
-                    Applied::Nothing => {}
-                    Applied::Lane(row) => batch.lanes.push(row),
-                    Applied::App(halt) => batch.apps.push(halt),
-                }
-            }
-            // What ended here makes room for what is claimed here: one sync for both.
-            lanes.free_places(&finished);
-            // The store knows best how many are due once the earlier steps are done: every open channel asks.
-            let freed = |channel| self.queued(channel).max(1);
-            batch.claims = lanes.claims(now, freed);
-        }
+        self.pass_lanes(&mut batch, &finished, pauses, halts);
         let echoes: Vec<(ChannelId, String, bool)> = batch
             .messages
             .iter()
@@ -318,6 +292,39 @@ impl WriterTask {
                 replies.refuse(&error);
             }
         }
+    }
+
+    /// Passes the batch by the channels: what operators and outcomes change of them, the places that become free, and
+    /// which of them claim.
+    fn pass_lanes(&self, batch: &mut Batch, finished: &[Finished], pauses: Vec<Pause>, halts: Vec<AppHalt>) {
+        let now = batch.now;
+        let mut lanes = look(&self.lanes);
+        for (channel, paused) in pauses {
+            if let Some(lane) = lanes.lanes.get_mut(&channel) {
+                lane.state.paused = paused;
+                // Whoever resumes a channel wants it to go now.
+                if lane.state.paused.is_none() {
+                    lane.state.closed = None;
+                }
+                batch.lanes.push(LaneRow { channel, state: lane.state.clone() });
+            }
+        }
+        for halt in halts {
+            lanes.halts.remove(&halt.app);
+            batch.apps.push(halt);
+        }
+        for finished in finished {
+            let Some(effect) = &finished.settle.settlement.lane else { continue };
+            match lanes.apply(finished.channel, effect, &self.config, now) {
+                Applied::Nothing => {}
+                Applied::Lane(row) => batch.lanes.push(row),
+                Applied::App(halt) => batch.apps.push(halt),
+            }
+        }
+        // What ended here makes room for what is claimed here: one sync for both.
+        lanes.free_places(finished);
+        // The store knows best how many are due once the earlier steps are done: every open channel asks.
+        batch.claims = lanes.claims(now, |channel| self.queued(channel).max(1));
     }
 
     /// Remembers what ended for whoever looks.
@@ -395,7 +402,7 @@ struct Gathered {
     size: usize,
     finished: Vec<Finished>,
     batch: Batch,
-    pauses: Vec<(ChannelId, Option<(Timestamp, String)>)>,
+    pauses: Vec<Pause>,
     halts: Vec<AppHalt>,
     replies: Replies,
 }
