@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
-use tidings_model::{AppName, ChannelName, TemplateName};
+use tidings_model::{AppName, ChannelName, TemplateName, Timestamp};
 
 use crate::batch::{AppHalt, ChannelId, ChannelState, Orphan, TemplateId, TokenRow};
 use crate::error::StoreError;
@@ -29,6 +29,9 @@ const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/0001_first.sql"
 
 /// The release that fixed the corruption after a WAL reset (3.7.0 to 3.51.2 have it).
 const SQLITE_MIN: (u32, u32, u32) = (3, 51, 3);
+
+/// A time before every other: the next transaction looks for what is due.
+const LOOK_NOW: Option<Timestamp> = Some(Timestamp(i64::MIN));
 
 /// Rows handed from SQLite's thread to ours at a time. A statement of the writer returns a whole batch, and each hop
 /// between threads costs as much as many rows.
@@ -47,6 +50,8 @@ pub struct Writer {
     tally: Tally,
     last_message: i64,
     last_credential: i64,
+    /// No message becomes due or runs out of time before this; `None` if none ever does. Until then nobody looks.
+    quiet_until: Option<Timestamp>,
     /// A commit failed in a way that leaves open whether it landed: what is remembered here must be read again.
     in_doubt: bool,
     instance: String,
@@ -101,7 +106,16 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
         .connect_with(options.read_only(true).create_if_missing(false).pragma("cache_size", "-4096"))
         .await
         .map_err(StoreError::during("open store for reading"))?;
-    let writer = Writer { connection, tally, last_message, last_credential, in_doubt: false, instance, _lock: lock };
+    let writer = Writer {
+        connection,
+        tally,
+        last_message,
+        last_credential,
+        quiet_until: LOOK_NOW,
+        in_doubt: false,
+        instance,
+        _lock: lock,
+    };
     Ok((writer, Reader::new(pool)))
 }
 
@@ -112,6 +126,7 @@ impl Writer {
             self.tally = Tally::load(&mut self.connection).await?;
             self.last_message = sequence(&mut self.connection, "message").await?;
             self.last_credential = sequence(&mut self.connection, "credential").await?;
+            self.quiet_until = LOOK_NOW;
             self.in_doubt = false;
         }
         Ok(())

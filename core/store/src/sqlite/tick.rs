@@ -11,8 +11,8 @@ use tidings_model::limits::{CREDENTIAL_MEMORY, IDEMPOTENCY_LIFE, PURGE_SLICE_MAX
 use tidings_model::state::next;
 use tidings_model::{CredentialFate, CredentialId, Event, MessageId, RunId, State, Timestamp};
 
-use super::Writer;
 use super::tally::{Moves, Tally};
+use super::{LOOK_NOW, Writer};
 use crate::batch::{
     Accepted, AppHalt, Batch, ChannelId, Committed, CredentialIntake, Fired, Firing, LaneRow, NewCredential,
     NewMessage, Operated, Operation, RunProgress, Settle, TokenRow,
@@ -56,15 +56,19 @@ impl Writer {
         if batch.wake_all {
             step.wake_all().await?;
         }
-        committed.more |= step.promote().await?;
-        committed.more |= step.expire().await?;
+        let quiet_until = earliest(self.quiet_until, quiet_until(&batch));
+        let is_quiet = quiet_until.is_none_or(|at| at > now);
+        if !is_quiet {
+            committed.more |= step.promote().await?;
+            committed.more |= step.expire().await?;
+        }
         if batch.purge_credentials {
             committed.purged = step.purge_credentials().await?;
         }
         for request in &batch.claims {
             step.claim(&self.tally, request, &mut committed).await?;
         }
-        committed.next_due = step.next_due().await?;
+        committed.next_due = if is_quiet { quiet_until } else { step.next_due().await? };
         let moves = step.save_tally().await?;
 
         if let Err(error) = transaction.commit().await {
@@ -72,6 +76,7 @@ impl Writer {
             return Err(StoreError::during("commit")(error));
         }
         self.tally.apply(moves);
+        self.quiet_until = committed.next_due;
         self.last_message += length(batch.messages.len());
         self.last_credential += length(batch.credentials.len());
         Ok(committed)
@@ -92,6 +97,23 @@ pub(super) fn json(rows: &impl serde::Serialize) -> String {
 
 fn length(count: usize) -> i64 {
     i64::try_from(count).expect("a batch is bounded")
+}
+
+/// Before which instant nothing of this batch becomes due or runs out of time. What came back from an attempt, or was
+/// moved by an operator, may bring an end of its own that the batch does not name: then it is time to look.
+fn quiet_until(batch: &Batch) -> Option<Timestamp> {
+    if !batch.operations.is_empty() || batch.settles.iter().any(|settle| !settle.settlement.to.is_terminal()) {
+        return LOOK_NOW;
+    }
+    let ahead = |message: &NewMessage| earliest(message.send_at, message.expires_at);
+    batch.messages.iter().map(ahead).fold(None, earliest)
+}
+
+fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
 }
 
 fn finished(state: State, now: Timestamp) -> Option<i64> {
