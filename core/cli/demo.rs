@@ -67,22 +67,19 @@ pub(crate) async fn demo(args: DemoArgs) -> Outcome {
         wait_until_done(&client, traffic, &args).await.map(Some)
     };
     let seconds = begun.elapsed().as_secs_f64();
-    // What is compared is what the store says after everything on its way has ended.
-    let orders = report.as_ref().ok().and_then(|report| report.clone());
-    let summary = match orders {
-        Some(orders) => Some(summary(&client, sandbox.control(), &orders, seconds).await),
-        None => None,
-    };
+    // Whoever leaves the screen leaves when he likes: what was accepted until then is what there is to compare.
+    let accepted = report.as_ref().ok().and_then(|report| report.as_ref().map(Orders::len));
+    let summary = summary(&client, sandbox.control(), accepted, seconds).await;
     let left = running.stop(Duration::from_secs(5)).await?;
     sandbox.stop().await;
-    report?;
-    match summary.transpose()? {
-        Some(summary) => summary.tell(args.json),
-        None => {
-            eprintln!("{}", told(left));
-            Ok(())
-        }
+    let ended = report?.is_some();
+    let summary = summary?;
+    summary.tell(args.json)?;
+    if ended {
+        return summary.verdict();
     }
+    eprintln!("{}", told(left));
+    summary.comparison.verdict()
 }
 
 /// A folder of its own that is gone afterwards.
@@ -273,7 +270,7 @@ impl Progress {
 
 /// What came of it, against the simulated WeChat's own log.
 struct Summary {
-    accepted: usize,
+    accepted: u64,
     counts: Counts,
     comparison: Comparison,
     dropped: u64,
@@ -299,7 +296,13 @@ fn compare(accepted: u64, known: u64, called_sent: &[String], arrived: &HashMap<
     }
 }
 
-async fn summary(client: &Client, control: &Control, orders: &Orders, seconds: f64) -> Result<Summary, Failure> {
+/// Asks the engine and the log. Without a number of accepted orders the engine's own is taken.
+async fn summary(
+    client: &Client,
+    control: &Control,
+    accepted: Option<usize>,
+    seconds: f64,
+) -> Result<Summary, Failure> {
     let counts = client.overview().await?.states;
     // Before the log is read: what is called sent by now has arrived by then.
     let called_sent = called_sent(client).await?;
@@ -309,9 +312,10 @@ async fn summary(client: &Client, control: &Control, orders: &Orders, seconds: f
         dropped += u64::from(delivery.reply == tidings_wechat_sandbox::ReplyFate::Dropped);
         *arrived.entry(order_of(&delivery.data)).or_default() += 1;
     }
-    let accepted = u64::try_from(orders.len()).unwrap_or(u64::MAX);
-    let comparison = compare(accepted, all(&counts), &called_sent, &arrived);
-    Ok(Summary { accepted: orders.len(), counts, comparison, dropped, seconds })
+    let known = all(&counts);
+    let accepted = accepted.map_or(known, |accepted| u64::try_from(accepted).unwrap_or(u64::MAX));
+    let comparison = compare(accepted, known, &called_sent, &arrived);
+    Ok(Summary { accepted, counts, comparison, dropped, seconds })
 }
 
 /// Messages in any state.
@@ -370,20 +374,25 @@ impl Summary {
             ))?;
             output::line(&format!("compared with WeChat's own log: {duplicates} doubled, {lost} lost"))?;
         }
-        self.verdict()
+        Ok(())
     }
 
+    /// Everything ended, and ended once.
     fn verdict(&self) -> Outcome {
-        let Comparison { duplicates, lost } = self.comparison;
-        let open = open(&self.counts);
-        let mut wrong = Vec::new();
-        if duplicates > 0 || lost > 0 {
-            wrong.push(format!("{duplicates} doubled, {lost} lost"));
+        self.comparison.verdict()?;
+        match open(&self.counts) {
+            0 => Ok(()),
+            open => Err(Failure::Failed(format!("{open} messages had not ended after {:.0} s", self.seconds))),
         }
-        if open > 0 {
-            wrong.push(format!("{open} messages had not ended after {:.0} s", self.seconds));
+    }
+}
+
+impl Comparison {
+    fn verdict(self) -> Outcome {
+        match self {
+            Comparison { duplicates: 0, lost: 0 } => Ok(()),
+            Comparison { duplicates, lost } => Err(Failure::Failed(format!("{duplicates} doubled, {lost} lost"))),
         }
-        if wrong.is_empty() { Ok(()) } else { Err(Failure::Failed(wrong.join("; "))) }
     }
 }
 
