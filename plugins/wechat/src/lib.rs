@@ -1,7 +1,7 @@
 //! WeChat as a plugin: tokens, credentials, the three send calls.
 //!
 //! Everything here is pure: requests are built from values and answers are read into values. The engine owns sockets,
-//! time and retries. `reference/wechat.md` is the specification; a § in a comment is one of its sections. The modules
+//! time and retries. `wechat.md` of the shared reference is the specification; a § in a comment is one of its sections. The modules
 //! in reading order:
 //!
 //! | Module | Subject |

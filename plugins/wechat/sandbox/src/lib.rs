@@ -1,6 +1,6 @@
 //! WeChat's message-sending server, simulated, for tests, demos and benchmarks.
 //!
-//! It promises what the facts sheet of this project (`reference/wechat.md`, cited below as `wechat.md §n`) says about the
+//! It promises what the facts sheet of this project (`wechat.md` of the shared reference, cited below as `wechat.md §n`) says about the
 //! token endpoints and the three sending endpoints, and nothing it does not say: where the sheet marks a behaviour as
 //! unknown, a switch in [`Unknowns`] chooses, and its default is the one that trusts the server least.
 //!
