@@ -18,6 +18,9 @@ impl Reach {
     /// A client of that engine.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         match &self.url {
+            Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => {
+                Err(Failure::Usage(format!("`--url {url}`: write it as in `--url http://127.0.0.1:7380`")))
+            }
             Some(url) => {
                 let key = std::env::var("TIDINGS_API_KEY").ok().filter(|key| !key.is_empty());
                 Ok(Client::new(Address::Url(url.clone()), key)?)

@@ -55,7 +55,8 @@ pub(crate) async fn run(path: &Path, args: RunArgs) -> Outcome {
     // Before anybody can know that the engine is there: a signal from then on is a request to stop, not the end.
     let mut stop = StopSignals::listen()?;
     let mut running = Running::start(config).await?;
-    tracing::info!(socket = %running.socket.display(), tcp = ?running.tcp, "tidings runs");
+    let tcp = running.tcp.map_or_else(|| "no TCP port".to_owned(), |address| format!("http://{address}"));
+    tracing::info!("tidings runs; its API is on the socket {} and {tcp}", running.socket.display());
     if args.tui {
         let client = Client::new(Address::Socket(running.socket.clone()), None)?;
         // The screen hears the signals itself: one of them closes it.

@@ -23,8 +23,8 @@ fn over_tcp() -> (World, SocketAddr, String) {
 /// The log says which port the system chose.
 fn tcp_address(world: &World) -> SocketAddr {
     let log = world.wait("the log names the port", || Some(world.log()).filter(|log| log.contains("tidings runs")));
-    let (_, rest) = log.rsplit_once("tcp=Some(").unwrap();
-    rest.split_once(')').unwrap().0.parse().unwrap()
+    let (_, rest) = log.rsplit_once(" and http://").unwrap();
+    rest.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 fn mode(world: &World, name: &str) -> u32 {

@@ -321,7 +321,12 @@ impl Config {
     pub fn load(path: &Path, registry: &Registry, world: &World<'_>) -> Result<Config, Vec<Problem>> {
         let file = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| {
-            let message = format!("cannot be read: {error}; name the config file with `-c FILE`");
+            let advice = match error.kind() {
+                std::io::ErrorKind::NotFound => "; name the config file with `-c FILE`",
+                std::io::ErrorKind::InvalidData => "; save it as UTF-8",
+                _ => "",
+            };
+            let message = format!("cannot be read: {error}{advice}");
             vec![Problem { file: file.clone(), line: 1, column: 1, path: String::new(), message }]
         })?;
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
@@ -363,10 +368,12 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn document(&self, root: &Section<'_>) -> Config {
-        match root.number("version", 1..=1) {
-            Some(_) => {}
-            None if root.find("version").is_none() => root.missing("version", "`version = 1` at the top"),
-            None => {}
+        let known = |value: &toml::de::DeValue<'_>| {
+            let is_one = value.as_integer().is_some_and(|digits| digits.as_str() == "1");
+            if is_one { Ok(()) } else { Err("this program reads `version = 1`".to_owned()) }
+        };
+        if root.parsed("version", known).is_none() && root.find("version").is_none() {
+            root.missing("version", "`version = 1` at the top");
         }
         let store_url = self.store(root);
         let api = self.api(root, &store_url);
@@ -417,7 +424,7 @@ impl Reading<'_> {
             let text = read::text(value)?;
             text.parse::<SocketAddr>().map_err(|_| format!("`{text}` is no address; write it as in `127.0.0.1:7380`"))
         });
-        let key = section.find("key").and_then(|found| self.secret(&section, &found, MayCreate::Yes));
+        let key = section.find("key").and_then(|found| self.secret(&section, &found, SecretUse::Ours));
         let named = section.text("socket").map(|path| self.folder.join(path));
         if listen.is_some() && key.is_none() && section.find("key").is_none() {
             section.missing("key", "`key = { env = \"…\" }` or `{ file = \"…\" }`, because `listen` opens a TCP port");
@@ -435,23 +442,25 @@ impl Reading<'_> {
     }
 
     /// A secret: `{ env = "…" }` or `{ file = "…" }`. A secret in the file itself is refused.
-    fn secret<'c>(&self, section: &Section<'c>, found: &read::Found<'c>, may_create: MayCreate) -> Option<Secret> {
+    fn secret<'c>(&self, section: &Section<'c>, found: &read::Found<'c>, secret_use: SecretUse) -> Option<Secret> {
         if found.value.is_str() {
             let message = "a secret does not stand in the file; write `{ env = \"NAME\" }` or `{ file = \"PATH\" }`";
             section.report(&found.span, &found.path, message);
             return None;
         }
         let table = section.as_section(found)?;
-        if may_create == MayCreate::Yes {
+        if secret_use == SecretUse::Ours {
             table.flag("create");
         }
         let read = match (table.text("env"), table.text("file")) {
+            (Some(_), None) | (None, Some(_)) if secret_use == SecretUse::Unread => Ok(String::new()),
             (Some(name), None) => match (self.world.variable)(&name) {
                 Some(value) if !value.is_empty() => Ok(value),
-                _ => Err(format!("the environment variable `{name}` is not set")),
+                Some(_) => Err(format!("the environment variable `{name}` is empty")),
+                None => Err(format!("the environment variable `{name}` is not set")),
             },
             (None, Some(path))
-                if may_create == MayCreate::Yes && table.flag("create") && !self.folder.join(&path).exists() =>
+                if secret_use == SecretUse::Ours && table.flag("create") && !self.folder.join(&path).exists() =>
             {
                 let made = (self.world.create_key)(&self.folder.join(&path));
                 made.map_err(|error| format!("the file `{path}` cannot be made: {error}"))
@@ -474,11 +483,15 @@ impl Reading<'_> {
     }
 }
 
-/// Whether a secret file that is not there may be made: a key of our own may, a provider's secret may not.
+/// What a secret is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum MayCreate {
-    Yes,
-    No,
+enum SecretUse {
+    /// A key of our own: its file may be made.
+    Ours,
+    /// A provider's.
+    Theirs,
+    /// None for now: its form must be right, and it is not read.
+    Unread,
 }
 
 /// Names that config has, whether or not what they name could be read: one mistake is not reported twice.

@@ -234,7 +234,9 @@ pub(crate) fn clean(text: String, secrets: &[String]) -> String {
 /// No token is no fault of the message: its channel waits, or its app stops.
 fn without_token(trouble: Trouble) -> Stopped {
     match trouble {
-        Trouble::Wait { wait, detail, .. } => Outcome::Throttled { retry_after: Some(wait), detail },
+        Trouble::Wait { wait, detail, .. } => {
+            Outcome::Throttled { retry_after: Some(wait), detail: format!("no token yet: {detail}") }
+        }
         Trouble::Exhausted { until, detail } => Outcome::QuotaExhausted { until: Some(until), detail },
         Trouble::Halt { reason } => Outcome::Halt { reason },
     }

@@ -272,7 +272,8 @@ impl Keeper {
                 guarded(|| self.provider.read(&response)).unwrap_or_else(broken)
             }
             Exchange::NotSent(detail) | Exchange::Lost(detail) => {
-                Fetched::Retry { detail: format!("no token: {detail}") }
+                let base = self.app.settings.text("base_url");
+                Fetched::Retry { detail: format!("{base} cannot be reached: {detail}") }
             }
         }
     }

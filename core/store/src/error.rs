@@ -39,6 +39,14 @@ pub enum StoreError {
         /// What was given.
         url: String,
     },
+    /// SQLite cannot open the file, or it is none of SQLite's.
+    #[error("open store `{path}`: is it a store, and may this user write it and its folder?")]
+    Unusable {
+        /// The file.
+        path: String,
+        /// Why not.
+        source: sqlx::Error,
+    },
     /// A cursor that no list of ours gave out.
     #[error("`{0}` is no cursor of this list; begin without one")]
     Cursor(String),

@@ -90,7 +90,8 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
         .pragma("cache_size", "-65536")
         .pragma("temp_store", "MEMORY")
         .pragma("journal_size_limit", "67108864");
-    let mut connection = options.clone().connect().await.map_err(StoreError::during("open store"))?;
+    let unusable = |source| StoreError::Unusable { path: shown.clone(), source };
+    let mut connection = options.clone().connect().await.map_err(unusable)?;
     check_version(&mut connection, &shown).await?;
     check_pragma(&mut connection, &shown, "journal_mode", "wal").await?;
     check_pragma(&mut connection, &shown, "synchronous", "2").await?;

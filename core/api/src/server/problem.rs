@@ -75,7 +75,8 @@ pub(super) fn from_framework(status: StatusCode) -> Refused {
 
 /// The key is missing or wrong.
 pub(super) fn unauthorised() -> Refused {
-    let detail = "send the header `Authorization: Bearer KEY` with the API key of `[api] key`";
+    let detail = "the API key is missing or wrong; it is sent as `Authorization: Bearer KEY`, by the command line from \
+                  the variable TIDINGS_API_KEY, and stands in what `[api] key` names";
     Refused(make("unauthorised", StatusCode::UNAUTHORIZED, "who are you", detail.to_owned()))
 }
 

@@ -256,7 +256,9 @@ async fn add_credentials(
     let form = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+        .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
+        // A client that names no type calls everything a form, and no form begins as JSON does.
+        && !matches!(body.trim_ascii_start().first(), Some(b'{' | b'['));
     let intakes = if form { vec![super::intake::form(&body)?] } else { super::intake::json(&body)? };
     if intakes.len() > BULK_ROWS_MAX {
         return Err(unreadable(format!("{} credentials in one request; at most {BULK_ROWS_MAX}", intakes.len())));

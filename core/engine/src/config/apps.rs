@@ -9,7 +9,7 @@ use tidings_store::fingerprint;
 use toml::de::DeValue;
 
 use super::read::{Found, Section, no_such, one_of, text};
-use super::{AppConfig, MayCreate, Names, Reading};
+use super::{AppConfig, Names, Reading, SecretUse};
 
 /// How long before its end a token is renewed when config does not say; never more than half its life.
 const TOKEN_MARGIN: Duration = Duration::from_secs(300);
@@ -55,7 +55,9 @@ impl Reading<'_> {
             return None;
         };
         let settings = self.registry.app_settings(&plugin).unwrap_or_default();
-        let values = self.settings(section, settings, sandbox.as_deref())?;
+        // One that is there and wrong is one mistake: the secret it stands for is not asked for as well.
+        let stands_in = sandbox.as_deref().or(section.find("sandbox").map(|_| ""));
+        let values = self.settings(section, settings, stands_in)?;
         if let Some(url) = &sandbox {
             notes.push(format!("app `{name}` sends to the sandbox at {url}; remove `sandbox` to go live"));
         }
@@ -82,7 +84,12 @@ impl Reading<'_> {
             let found = section.find(setting.name);
             let value = match (&found, sandbox) {
                 (_, Some(url)) if setting.name == "base_url" => Some(Value::from(url)),
-                (_, Some(_)) if setting.kind == SettingKind::Secret => Some(SANDBOX_SECRET.into()),
+                (found, Some(_)) if setting.kind == SettingKind::Secret => {
+                    if let Some(found) = found {
+                        whole &= self.secret(section, found, SecretUse::Unread).is_some();
+                    }
+                    Some(SANDBOX_SECRET.into())
+                }
                 (Some(found), _) => {
                     let value = self.setting(section, setting, found);
                     whole &= value.is_some();
@@ -106,7 +113,7 @@ impl Reading<'_> {
 
     fn setting<'c>(&self, section: &Section<'c>, setting: &Setting, found: &Found<'c>) -> Option<Value> {
         if setting.kind == SettingKind::Secret {
-            return self.secret(section, found, MayCreate::No).map(|secret| secret.reveal().into());
+            return self.secret(section, found, SecretUse::Theirs).map(|secret| secret.reveal().into());
         }
         match plain_setting(setting.kind, found.value) {
             Ok(value) => Some(value),

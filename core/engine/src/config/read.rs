@@ -329,6 +329,11 @@ pub(crate) fn nearest<'w>(found: &str, words: &[&'w str]) -> Option<&'w str> {
         .map(|(_, word)| word)
 }
 
+/// Whether the two are one edit apart.
+pub(crate) fn is_slip(found: &str, word: &str) -> bool {
+    distance(found, word) <= 1
+}
+
 /// Edits between two words, a swap of neighbours counting as one (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());

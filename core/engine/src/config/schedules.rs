@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use tidings_model::cron::Cron;
 use tidings_model::{AppName, ScheduleName, TemplateName};
 
-use super::read::{Found, Section, json, nearest, text};
+use super::read::{Found, Section, is_slip, json, nearest, text};
 use super::{AppConfig, Audience, Job, Missed, Names, Overlap, Reading, ScheduleConfig, TemplateConfig};
 
 impl Reading<'_> {
@@ -145,8 +145,12 @@ impl Reading<'_> {
 fn timezone(name: &str) -> Result<Tz, String> {
     name.parse::<Tz>().map_err(|_| {
         let names: Vec<&str> = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).collect();
-        match nearest(name, &names) {
+        // Only a slip of one letter: a city that is spelt a little alike is another city.
+        match nearest(name, &names).filter(|right| is_slip(name, right)) {
             Some(right) => format!("`{name}` is no time zone; did you mean `{right}`?"),
+            None if name.starts_with("Asia/Bei") => {
+                format!("`{name}` is no time zone; all of China keeps `Asia/Shanghai`")
+            }
             None => format!("`{name}` is no time zone; write its IANA name, as in `Asia/Shanghai`"),
         }
     })

@@ -31,19 +31,19 @@ fn five_mistakes_are_five_errors_with_their_places_and_the_nearest_names() {
         .replace("transport         =", "trasnport         =")
         .replace("rate              = \"100/s\"", "rate              = \"fast\"")
         .replace("cron = \"0 4 * * *\"", "cron = \"0 24 * * *\"")
-        .replace("timezone = \"Asia/Shanghai\"", "timezone = \"Asia/Shangai\"")
+        .replace("cron = \"0 * * * *\"", "cron = \"0 * * * *\"\ntimezone = \"Asia/Shangai\"")
         .replace("channel     = \"subscriptions\"", "channel     = \"subscription\"");
     assert_eq!(
         told(&wrong),
         [
-            "config.toml:39:1: channels.order-updates: unknown key `trasnport`; did you mean `transport`?",
-            "config.toml:40:21: channels.order-updates.rate: `fast` is no rate; write it as in `100/s`, `600/m`, \
+            "config.toml:40:1: channels.order-updates: unknown key `trasnport`; did you mean `transport`?",
+            "config.toml:41:21: channels.order-updates.rate: `fast` is no rate; write it as in `100/s`, `600/m`, \
              `1000/h`, `100000/d`, `10/5s`",
-            "config.toml:64:15: templates.order-shipped.channel: there is no channel `subscription`; did you mean \
+            "config.toml:65:15: templates.order-shipped.channel: there is no channel `subscription`; did you mean \
              `subscriptions`?",
-            "config.toml:76:8: schedules.drop-stale-credentials.cron: `0 24 * * *`: hour: 24 is not in 0-23",
-            "config.toml:81:12: schedules.morning-digest.timezone: `Asia/Shangai` is no time zone; did you mean \
+            "config.toml:74:12: schedules.keep-token.timezone: `Asia/Shangai` is no time zone; did you mean \
              `Asia/Shanghai`?",
+            "config.toml:78:8: schedules.drop-stale-credentials.cron: `0 24 * * *`: hour: 24 is not in 0-23",
         ]
     );
 }
@@ -54,6 +54,24 @@ fn a_secret_in_the_file_is_refused_and_not_shown() {
         told(&RIGHT.replace("{ env = \"SHOP_APPSECRET\" }", "\"CANARY\"").replace("sandbox =", "# sandbox ="));
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].contains("a secret does not stand in the file") && !problems[0].contains("CANARY"));
+}
+
+#[test]
+fn a_secret_in_the_file_is_refused_for_an_app_of_the_sandbox_too() {
+    for wrong in ["\"CANARY\"", "5", "{ evn = \"X\" }"] {
+        let problems = told(&RIGHT.replace("{ env = \"SHOP_APPSECRET\" }", wrong));
+        assert!(!problems.is_empty() && problems.iter().all(|problem| !problem.contains("CANARY")), "{problems:?}");
+    }
+}
+
+#[test]
+fn a_city_is_not_taken_for_another_because_it_is_spelt_alike() {
+    let beijing = "[schedules.beijing]\ncron = \"@daily\"\ntimezone = \"Asia/Beijing\"\njob = \"purge_credentials\"\n";
+    let problems = told(&format!("{RIGHT}\n{beijing}"));
+    assert!(
+        problems.len() == 1 && problems[0].contains("`Asia/Shanghai`") && !problems[0].contains("Beirut"),
+        "{problems:?}"
+    );
 }
 
 #[test]
