@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tidings_model::{AppName, ChannelName, Clock, Event, MessageId, ScheduleName, State, Timestamp};
 use tidings_sdk::Intake;
@@ -328,11 +327,6 @@ impl EngineHandle {
     /// Since when it runs.
     pub fn started_at(&self) -> Timestamp {
         self.shared.started_at
-    }
-
-    /// How long it has run.
-    pub fn uptime(&self) -> Duration {
-        self.now().since(self.shared.started_at)
     }
 }
 

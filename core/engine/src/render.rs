@@ -9,6 +9,7 @@ use std::fmt;
 use minijinja::value::{Serde, Value as Filling};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde_json::{Map, Value};
+use tidings_sdk::percent_encode;
 
 /// Instructions one string of a template may take: a loop over a long order, not a loop for ever.
 const FUEL: u64 = 100_000;
@@ -204,7 +205,7 @@ fn encode_page(marked: &str) -> String {
         match c {
             VALUE_START => in_value = true,
             VALUE_END => in_value = false,
-            _ if in_value && in_query => encode(c, &mut page),
+            _ if in_value && in_query => page.push_str(&percent_encode(c.encode_utf8(&mut [0; 4]))),
             _ => {
                 in_query |= c == '?';
                 page.push(c);
@@ -212,20 +213,6 @@ fn encode_page(marked: &str) -> String {
         }
     }
     page
-}
-
-/// Percent-encodes all but the unreserved characters (RFC 3986 §2.3).
-fn encode(c: char, out: &mut String) {
-    if c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~') {
-        out.push(c);
-        return;
-    }
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in c.encode_utf8(&mut [0; 4]).bytes() {
-        out.push('%');
-        out.push(char::from(HEX[usize::from(byte >> 4)]));
-        out.push(char::from(HEX[usize::from(byte & 15)]));
-    }
 }
 
 #[cfg(test)]

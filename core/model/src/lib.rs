@@ -20,6 +20,8 @@ pub mod rate;
 
 pub mod cron;
 
+pub mod spelling;
+
 pub mod limits;
 
 pub use credential::{CredentialFacts, CredentialKind};

@@ -13,6 +13,20 @@ pub enum Method {
     Post,
 }
 
+/// Percent-encodes all but the unreserved characters (RFC 3986 §2.3): fit for a segment of a path or a value of a query.
+pub fn percent_encode(text: &str) -> String {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.extend(['%', char::from(HEX[usize::from(byte >> 4)]), char::from(HEX[usize::from(byte & 15)])]);
+        }
+    }
+    encoded
+}
+
 /// A request to a provider. It may carry a token in its URL or a secret in its body, so `Debug` shows neither.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
@@ -78,6 +92,12 @@ impl<'a> Response<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_unreserved_is_encoded_byte_by_byte() {
+        assert_eq!(percent_encode("a-b.c_d~e"), "a-b.c_d~e");
+        assert_eq!(percent_encode("a b/é&="), "a%20b%2F%C3%A9%26%3D");
+    }
 
     #[test]
     fn a_request_hides_its_token_and_its_body() {

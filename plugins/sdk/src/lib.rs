@@ -34,9 +34,9 @@ mod http;
 mod settings;
 mod stages;
 
-pub use http::{Method, Request, Response};
+pub use http::{Method, Request, Response, percent_encode};
 pub use settings::{App, Setting, SettingKind, Settings};
 pub use stages::{
     Credential, CredentialSource, Delivery, Fetched, HttpTransport, Intake, Permit, Plugin, TokenProvider, Violation,
 };
-pub use tidings_model::{CredentialKind, Outcome, Timestamp};
+pub use tidings_model::{CredentialKind, Outcome, Timestamp, spelling};

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use tidings_sdk::spelling::distance;
 use tidings_sdk::{CredentialKind, CredentialSource, Intake, Permit, Timestamp};
 
 /// The source of form ids.
@@ -144,7 +145,11 @@ impl<'a> Posted<'a> {
             None => Ok(Posted(intake)),
             Some(unknown) => {
                 let unknown = shown(unknown);
-                let nearest = names.iter().min_by_key(|name| distance(&unknown, name)).copied().unwrap_or_default();
+                let nearest = names
+                    .iter()
+                    .min_by_key(|name| distance(&unknown.to_lowercase(), &name.to_lowercase()))
+                    .copied()
+                    .unwrap_or_default();
                 Err(format!("there is no field `{unknown}`; the nearest is `{nearest}`"))
             }
         }
@@ -221,21 +226,6 @@ fn fit<'a>(name: &str, value: &'a str) -> Result<&'a str, String> {
 /// A field's name as it may be repeated: short, and one line.
 fn shown(name: &str) -> String {
     name.chars().take(40).flat_map(char::escape_default).collect()
-}
-
-/// How many letters part two names, regardless of case: Levenshtein's distance.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.to_lowercase().chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (index, letter) in one.to_lowercase().chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], index + 1);
-        for column in 1..row.len() {
-            let changed = diagonal + usize::from(letter != other[column - 1]);
-            diagonal = row[column];
-            row[column] = changed.min(diagonal + 1).min(row[column - 1] + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What the sends share: where they go, how content becomes the wire's JSON, and how an answer is read (§0).
 
 use serde_json::{Map, Value, json};
-use tidings_sdk::{App, Delivery, Outcome, Request, Response};
+use tidings_sdk::{App, Delivery, Outcome, Request, Response, percent_encode};
 
 use crate::codes::{self, Call};
 
@@ -14,15 +14,6 @@ pub(crate) fn base_url(app: &App) -> &str {
         "" => BASE_URL,
         url => url,
     }
-}
-
-/// Percent-encodes everything but RFC 3986's unreserved characters.
-pub(crate) fn query_encode(text: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(encode).collect()
 }
 
 /// A text of the content; empty if it was not given.
@@ -57,7 +48,7 @@ pub(crate) fn post(delivery: &Delivery<'_>, path: &str, body: Map<String, Value>
     if !is_sendable(&body) {
         return Err("a value has a control character; JSON can only escape it, and WeChat refuses `\\uXXXX`".into());
     }
-    let (base, token) = (base_url(delivery.app), query_encode(delivery.token));
+    let (base, token) = (base_url(delivery.app), percent_encode(delivery.token));
     Ok(Request::post_json(format!("{base}{path}?access_token={token}"), &body))
 }
 

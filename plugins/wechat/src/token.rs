@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidings_sdk::{App, Fetched, Outcome, Request, Response, TokenProvider};
+use tidings_sdk::{App, Fetched, Outcome, Request, Response, TokenProvider, percent_encode};
 
 use crate::codes::{self, Call};
-use crate::message::{Answer, Errcode, base_url, is_success, query_encode};
+use crate::message::{Answer, Errcode, base_url, is_success};
 
 /// `POST /cgi-bin/stable_token`: everybody who asks gets the same token (§1.2).
 pub(crate) const STABLE: &str = "stable";
@@ -32,7 +32,7 @@ impl TokenProvider for AccessToken {
         let (appid, secret) = (app.settings.text("appid"), app.settings.text("secret"));
         let base = base_url(app);
         if is_classic(app) {
-            let (appid, secret) = (query_encode(appid), query_encode(secret));
+            let (appid, secret) = (percent_encode(appid), percent_encode(secret));
             return Request::get(format!(
                 "{base}/cgi-bin/token?grant_type=client_credential&appid={appid}&secret={secret}"
             ));

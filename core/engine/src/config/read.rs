@@ -6,6 +6,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+use tidings_model::spelling::nearest;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -318,52 +319,9 @@ fn list(words: &[&str]) -> String {
     words.join(", ")
 }
 
-/// The known word that a slip of the finger could have made into `found`.
-pub(crate) fn nearest<'w>(found: &str, words: &[&'w str]) -> Option<&'w str> {
-    let bound = (found.chars().count() / 3).max(1);
-    words
-        .iter()
-        .map(|word| (distance(found, word), *word))
-        .filter(|(distance, _)| *distance <= bound)
-        .min()
-        .map(|(_, word)| word)
-}
-
-/// Whether the two are one edit apart.
-pub(crate) fn is_slip(found: &str, word: &str) -> bool {
-    distance(found, word) <= 1
-}
-
-/// Edits between two words, a swap of neighbours counting as one (optimal string alignment).
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let change = usize::from(a[i - 1] != b[j - 1]);
-            let mut best = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + change);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_nearest_name_is_found_and_a_far_one_is_not() {
-        let words = ["transport", "renderer", "rate"];
-        assert_eq!(nearest("trasnport", &words), Some("transport"));
-        assert_eq!(nearest("rait", &words), None);
-        assert_eq!(nearest("rte", &words), Some("rate"));
-    }
 
     #[test]
     fn durations_are_read_and_nonsense_is_not() {

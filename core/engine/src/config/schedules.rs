@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use chrono_tz::Tz;
 use serde_json::{Map, Value};
 use tidings_model::cron::Cron;
+use tidings_model::spelling::{is_slip, nearest};
 use tidings_model::{AppName, ScheduleName, TemplateName};
 
-use super::read::{Found, Section, is_slip, json, nearest, text};
+use super::read::{Found, Section, json, text};
 use super::{AppConfig, Audience, Job, Missed, Names, Overlap, Reading, ScheduleConfig, TemplateConfig};
 
 impl Reading<'_> {

@@ -168,18 +168,6 @@ impl Reader {
         Ok(Counts { messages })
     }
 
-    /// When the message of that channel that has been due longest became due.
-    pub async fn oldest_due(&self, channel: &str) -> Result<Option<Timestamp>, StoreError> {
-        let oldest: Option<i64> = sqlx::query_scalar(
-            "SELECT min(due_at) FROM message WHERE state = 1 AND channel_id = (SELECT id FROM channel WHERE name = ?1)",
-        )
-        .bind(channel)
-        .fetch_one(&self.pool)
-        .await
-        .map_err(StoreError::during("read the oldest message"))?;
-        Ok(oldest.map(Timestamp))
-    }
-
     /// Every schedule that ever moved, with its last run.
     pub async fn schedules(&self) -> Result<Vec<ScheduleRow>, StoreError> {
         let during = || StoreError::during("read the schedules");

@@ -14,7 +14,6 @@ for_every_store! {
     filters_choose_by_state_channel_template_and_recipient,
     pages_of_credentials_join_and_filters_choose,
     who_can_be_reached_is_listed_once_each,
-    the_oldest_due_message_of_a_channel_is_known,
     no_row_of_the_ledger_carries_its_value,
     nothing_prints_a_credential_or_a_token,
 }
@@ -102,17 +101,6 @@ async fn who_can_be_reached_is_listed_once_each(mut store: Store) {
     let none: [(String, Duration); 0] = [];
     let found = store.reader.recipients_with_credential(&shop(), &none, "scope-paid", NOON, None).await.unwrap();
     assert!(found.is_empty());
-}
-
-async fn the_oldest_due_message_of_a_channel_is_known(mut store: Store) {
-    assert_eq!(store.reader.oldest_due(FREE).await.unwrap(), None);
-    store.accept_one(FREE, "ann").await;
-    store.pass(HOUR);
-    let message = NewMessage { priority: 9, ..store.message(FREE, "ann") };
-    store.accept(vec![message]).await;
-    assert_eq!(store.reader.oldest_due(FREE).await.unwrap(), Some(NOON));
-    assert_eq!(store.reader.oldest_due(BOUND).await.unwrap(), None);
-    assert_eq!(store.reader.oldest_due("no such channel").await.unwrap(), None);
 }
 
 async fn no_row_of_the_ledger_carries_its_value(mut store: Store) {
