@@ -80,6 +80,20 @@ fn the_old_endpoint_is_used_when_config_says_so() {
     assert_eq!((world.calls(Api::Token), world.calls(Api::StableToken)), (1, 0));
 }
 
+/// The story: after going live, a token of the sandbox was sent to WeChat until it expired.
+#[test]
+fn a_stored_token_of_another_account_is_not_sent() {
+    let world = World::running();
+    let first = world.send("notice", "o-alice", "1");
+    world.until(&first, "sent");
+    assert!(world.terminate().success());
+    world.configure(&[("sandbox = \"SANDBOX\"", "sandbox = \"SANDBOX\"\ntoken_endpoint = \"token\"")]);
+    world.run();
+    let second = world.send("notice", "o-alice", "2");
+    world.until(&second, "sent");
+    assert_eq!((world.calls(Api::StableToken), world.calls(Api::Token)), (1, 1));
+}
+
 #[test]
 fn the_days_budget_of_fetches_is_kept_and_its_end_is_told() {
     let world = World::new();

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use tidings_model::limits::DETAIL_BYTES_MAX;
-use tidings_model::settle::{rescue, settle};
-use tidings_model::{AppName, Attempt, Clock, CredentialFacts, OnUnknown, Outcome, TemplateName, Timestamp};
+use tidings_model::settle::{may_try, rescue, settle};
+use tidings_model::{AppName, Attempt, Clock, CredentialFacts, Outcome, TemplateName, Timestamp};
 use tidings_sdk::{Credential, Delivery, Request, Response};
 use tidings_store::{ChannelId, Claimed, Orphan, Settle, TemplateId};
 
@@ -55,7 +55,7 @@ impl Pipeline {
             dedupe_until: dedupe_until(&channel, claimed.first_try_at),
             expires_at: claimed.expires_at,
         };
-        let outcome = if may_try(&attempt, &channel, started_at) {
+        let outcome = if may_try(&attempt, &channel.policy, channel.timeout, started_at) {
             self.supervised(&channel, &claimed).await
         } else {
             let detail = "cannot be tried again without the risk of a second copy".to_owned();
@@ -209,14 +209,6 @@ impl Pipeline {
             .and_then(|request| request)
             .map_err(|reason| Outcome::Rejected { reason })
     }
-}
-
-/// Whether an attempt may be made at all. After an ambiguous one only what can tell, or drop, a second copy may go out
-/// again; the window of a dedupe id may have ended while the message waited for its channel.
-fn may_try(attempt: &Attempt, channel: &ChannelConfig, now: Timestamp) -> bool {
-    let proves_use = attempt.credential.is_some_and(|facts| facts.kind.proves_use);
-    let inside_window = attempt.dedupe_until.is_some_and(|until| now.after(channel.timeout) < until);
-    !attempt.ambiguous || proves_use || inside_window || channel.policy.on_unknown == OnUnknown::Retry
 }
 
 /// A provider may echo what it was sent: whatever it says is kept without the tokens and the credential it was sent.

@@ -154,6 +154,15 @@ pub fn settle(outcome: &Outcome, attempt: &Attempt, policy: &Policy, now: Timest
     settlement
 }
 
+/// Whether an attempt that takes at most `timeout` may be made now. After an ambiguous one only what can tell a second
+/// copy, or is dropped as one, may go out again: the window of a dedupe id may have ended while the message waited for
+/// its channel, and when the retry was planned nobody could know.
+pub fn may_try(attempt: &Attempt, policy: &Policy, timeout: Duration, now: Timestamp) -> bool {
+    let proves_use = attempt.credential.is_some_and(|facts| facts.kind.proves_use);
+    let inside_window = attempt.dedupe_until.is_some_and(|until| now.after(timeout) < until);
+    !attempt.ambiguous || proves_use || inside_window || policy.on_unknown == OnUnknown::Retry
+}
+
 /// Decides what becomes of a message that a crash left in the middle of an attempt.
 ///
 /// A crash is an ambiguous failure like any other: the request may have gone out. It does not count as an attempt,

@@ -147,6 +147,20 @@ fn a_dedupe_id_is_retried_inside_its_window_and_not_after() {
 }
 
 #[test]
+fn what_may_have_arrived_is_tried_again_only_where_a_second_copy_is_told_or_dropped() {
+    let second = Duration::from_secs(1);
+    let may = |attempt: Attempt, on_unknown| may_try(&attempt, &policy(on_unknown), second * 10, NOW);
+    assert!(may(attempt(None, false), OnUnknown::Stop), "nothing can have arrived");
+    assert!(may(attempt(Some(FORM_ID), true), OnUnknown::Stop), "used says that it arrived");
+    assert!(!may(attempt(Some(GRANT), true), OnUnknown::Stop));
+    assert!(may(attempt(Some(GRANT), true), OnUnknown::Retry), "the channel chose at least once");
+    let until = |wait| Attempt { dedupe_until: Some(NOW.after(wait)), ..attempt(None, true) };
+    assert!(may(until(second * 11), OnUnknown::Stop), "the whole attempt lies inside the window");
+    assert!(!may(until(second * 10), OnUnknown::Stop), "it may end outside");
+    assert!(!may(Attempt { dedupe_until: Some(NOW.before(second)), ..attempt(None, true) }, OnUnknown::Stop));
+}
+
+#[test]
 fn a_throttle_cools_the_channel_and_not_the_message() {
     let outcome = Outcome::Throttled { retry_after: Some(Duration::from_secs(60)), detail: detail() };
     let settlement = decide(outcome, attempt(Some(FORM_ID), false));
