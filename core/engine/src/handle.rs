@@ -314,11 +314,6 @@ impl EngineHandle {
         &self.shared.reader
     }
 
-    /// What the engine runs by.
-    pub fn config(&self) -> &Config {
-        &self.shared.config
-    }
-
     /// The engine's clock.
     pub fn now(&self) -> Timestamp {
         self.shared.clock.now()

@@ -76,8 +76,6 @@ pub(crate) struct Lanes {
     pub(crate) recent: VecDeque<Change>,
     /// Nothing is claimed any more: the engine is stopping.
     pub(crate) draining: bool,
-    /// Outcomes that came too late to count.
-    pub(crate) stale_outcomes: u64,
 }
 
 impl Lanes {

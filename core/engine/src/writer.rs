@@ -332,7 +332,6 @@ impl WriterTask {
         let mut lanes = look(&self.lanes);
         for (finished, applied) in finished.iter().zip(&committed.settled) {
             if !applied {
-                lanes.stale_outcomes += 1;
                 tracing::warn!(message = %finished.settle.message, "an outcome came too late and changed nothing");
                 continue;
             }
