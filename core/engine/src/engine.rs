@@ -260,6 +260,7 @@ fn forsake(orphan: &Orphan, clock: &dyn Clock) -> Settle {
     Settle {
         message: orphan.message,
         generation: orphan.generation,
+        channel: orphan.channel,
         started_at: orphan.claimed_at,
         ended_at: now,
         outcome: "crashed",

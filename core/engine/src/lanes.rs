@@ -191,7 +191,7 @@ impl Lanes {
     /// Frees the places of attempts that ended.
     pub(crate) fn free_places(&mut self, finished: &[Finished]) {
         for finished in finished {
-            if let Some(lane) = self.lanes.get_mut(&finished.channel) {
+            if let Some(lane) = self.lanes.get_mut(&finished.settle.channel) {
                 lane.in_flight = lane.in_flight.saturating_sub(1);
             }
         }
@@ -200,7 +200,7 @@ impl Lanes {
     /// Takes them again: the store did not write how they ended.
     pub(crate) fn take_places(&mut self, finished: &[Finished]) {
         for finished in finished {
-            if let Some(lane) = self.lanes.get_mut(&finished.channel) {
+            if let Some(lane) = self.lanes.get_mut(&finished.settle.channel) {
                 lane.in_flight += 1;
             }
         }

@@ -64,10 +64,17 @@ impl Pipeline {
         let ended_at = self.clock.now();
         let settlement = settle(&outcome, &attempt, &channel.policy, ended_at, random());
         tracing::debug!(message = %claimed.message, outcome = outcome.name(), to = %settlement.to, "attempt ended");
-        let (message, generation) = (claimed.message, claimed.generation);
-        let settle =
-            Settle { message, generation, started_at, ended_at, outcome: outcome.name(), settlement, rescued: false };
-        self.writer.settle(Finished { channel: claimed.channel, recipient: claimed.recipient, settle }).await;
+        let settle = Settle {
+            message: claimed.message,
+            generation: claimed.generation,
+            channel: claimed.channel,
+            started_at,
+            ended_at,
+            outcome: outcome.name(),
+            settlement,
+            rescued: false,
+        };
+        self.writer.settle(Finished { recipient: claimed.recipient, settle }).await;
     }
 
     /// Settles what a crash left in the middle of an attempt.
@@ -89,6 +96,7 @@ impl Pipeline {
         Some(Settle {
             message: orphan.message,
             generation: orphan.generation,
+            channel: orphan.channel,
             started_at: orphan.claimed_at,
             ended_at: now,
             outcome: "crashed",

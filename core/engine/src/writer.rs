@@ -54,7 +54,6 @@ enum Work {
 
 /// An attempt that ended.
 pub(crate) struct Finished {
-    pub(crate) channel: ChannelId,
     pub(crate) recipient: String,
     pub(crate) settle: Settle,
 }
@@ -315,7 +314,7 @@ impl WriterTask {
         }
         for finished in finished {
             let Some(effect) = &finished.settle.settlement.lane else { continue };
-            match lanes.apply(finished.channel, effect, &self.config, now) {
+            match lanes.apply(finished.settle.channel, effect, &self.config, now) {
                 Applied::Nothing => {}
                 Applied::Lane(row) => batch.lanes.push(row),
                 Applied::App(halt) => batch.apps.push(halt),
@@ -339,7 +338,7 @@ impl WriterTask {
             lanes.remember(Change {
                 at: now,
                 message: finished.settle.message,
-                channel: finished.channel,
+                channel: finished.settle.channel,
                 recipient: finished.recipient.clone(),
                 state: settlement.to,
                 reason: settlement.reason,

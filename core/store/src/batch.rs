@@ -81,6 +81,8 @@ pub struct Settle {
     pub message: MessageId,
     /// The generation of the claim.
     pub generation: i64,
+    /// Its channel.
+    pub channel: ChannelId,
     /// When the attempt began.
     pub started_at: Timestamp,
     /// When its outcome was known.

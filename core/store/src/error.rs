@@ -63,6 +63,9 @@ pub enum StoreError {
         /// Why not.
         source: std::io::Error,
     },
+    /// An outcome of the batch met the fence. The writer sees to it; nobody else ever gets it.
+    #[error("an outcome came too late")]
+    Late,
     /// The database said no.
     #[error("{action}")]
     Database {

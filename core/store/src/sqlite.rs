@@ -6,6 +6,7 @@
 mod claim;
 mod reader;
 mod row;
+mod rows;
 mod tally;
 mod tick;
 

@@ -16,8 +16,8 @@ use tidings_model::{
     Policy, Settlement, State, Timestamp,
 };
 use tidings_store::{
-    Accepted, Batch, Claimed, Committed, CredentialIntake, CredentialRow, MessageFilter, MessageRow, NewCredential,
-    NewMessage, Operated, Settle,
+    Accepted, Batch, ChannelId, Claimed, Committed, CredentialIntake, CredentialRow, MessageFilter, MessageRow,
+    NewCredential, NewMessage, Operated, Settle,
 };
 
 #[path = "contract/harness.rs"]
@@ -272,13 +272,13 @@ impl World {
             expires_at: claimed.expires_at,
         };
         let settlement = settle(outcome, &attempt, &policy(on_unknown), self.store.now, random);
-        self.push(plan, (claimed.message, claimed.generation), outcome.name(), settlement, applied);
+        self.push(plan, (claimed.message, claimed.generation, claimed.channel), outcome.name(), settlement, applied);
     }
 
     fn push(
         &self,
         plan: &mut Plan,
-        (message, generation): (MessageId, i64),
+        (message, generation, channel): (MessageId, i64, ChannelId),
         outcome: &'static str,
         settlement: Settlement,
         applied: bool,
@@ -286,7 +286,16 @@ impl World {
         plan.fates.push((settlement.credential, applied));
         let (started_at, ended_at) = (self.store.now, self.store.now);
         let rescued = outcome == "rescued";
-        plan.batch.settles.push(Settle { message, generation, started_at, ended_at, outcome, settlement, rescued });
+        plan.batch.settles.push(Settle {
+            message,
+            generation,
+            channel,
+            started_at,
+            ended_at,
+            outcome,
+            settlement,
+            rescued,
+        });
     }
 
     /// Drops the writer, and settles what it left.
@@ -316,7 +325,7 @@ impl World {
                 expires_at: orphan.expires_at,
             };
             let settlement = rescue(&attempt, &policy(OnUnknown::Retry), world.store.now, Random(0));
-            world.push(&mut plan, (orphan.message, orphan.generation), "rescued", settlement, true);
+            world.push(&mut plan, (orphan.message, orphan.generation, orphan.channel), "rescued", settlement, true);
         }
         for channel in CHANNELS {
             plan.batch.claims.push(world.store.room(channel, 1));

@@ -1,4 +1,5 @@
--- ?1: [[message id, generation, started_at, ended_at, outcome, detail], …]
+WITH new (message_id, generation, started_at, ended_at, outcome, detail) AS (VALUES (?, ?, ?, ?, ?, ?))
 INSERT OR IGNORE INTO attempt (message_id, generation, started_at, ended_at, outcome, detail)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
-FROM json_each(?1)
+SELECT message_id, generation, started_at, ended_at, outcome, detail
+FROM new
+WHERE message_id IS NOT NULL

@@ -1,4 +1,5 @@
--- ?1: as in insert_messages.sql
+WITH new (message_id, data) AS (VALUES (?, ?))
 INSERT INTO body (message_id, data)
-SELECT value ->> 0, value ->> 9
-FROM json_each(?1)
+SELECT message_id, data
+FROM new
+WHERE message_id IS NOT NULL

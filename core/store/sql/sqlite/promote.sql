@@ -2,4 +2,3 @@
 UPDATE message
 SET state = 1
 WHERE id IN (SELECT id FROM message WHERE state = 0 AND due_at <= ?1 ORDER BY due_at, id LIMIT ?2)
-RETURNING channel_id

@@ -1,4 +1,4 @@
--- ?1: [[channel_id, state, change], …]
+WITH j (channel_id, state, change) AS (VALUES (?, ?, ?))
 INSERT INTO tally (channel_id, state, count)
-SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1) WHERE true
+SELECT channel_id, state, change FROM j WHERE channel_id IS NOT NULL
 ON CONFLICT (channel_id, state) DO UPDATE SET count = count + excluded.count

@@ -1,24 +1,104 @@
 //! Claiming: what may go now, in the order of the queue, with the credential each needs bound in the same transaction.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 use tidings_model::credential::{Need, Permit, bind};
 use tidings_model::{CredentialId, MessageId, State, Timestamp};
 
+use super::rows::{ROWS_MAX, RowsStatement, fetch_json};
 use super::tally::Tally;
 use super::tick::{Step, json};
 use crate::batch::{Bound, ChannelId, ClaimRequest, Claimed, Committed, Needs, TemplateId};
 use crate::error::StoreError;
 
-/// A message at the head of the queue, with the credential it kept.
+static CLAIM_BIND: LazyLock<RowsStatement> =
+    LazyLock::new(|| RowsStatement::new(include_str!("../../sql/sqlite/claim_bind.sql")));
+
+/// A message at the head of the queue, with the credential it kept, as it is before the claim.
 struct Head {
+    claimed: Claimed,
+}
+
+/// A row of `claim_head.sql`: an array in the order of these fields.
+#[derive(serde::Deserialize)]
+struct HeadRow {
     id: i64,
-    template: TemplateId,
+    generation: i64,
+    template: i64,
     recipient: String,
-    kept: Option<Bound>,
+    attempts: u32,
+    rescues: u32,
+    ambiguous: i64,
+    first_try_at: Option<i64>,
+    expires_at: Option<i64>,
+    created_at: i64,
+    data: Option<String>,
+    credential: Option<i64>,
+    source: Option<String>,
+    value: Option<String>,
+    credential_expires_at: Option<i64>,
+    taken_at: Option<i64>,
+}
+
+impl HeadRow {
+    fn into_head(self, channel: ChannelId) -> Result<Head, StoreError> {
+        let credential = match (self.credential, self.source, self.value, self.taken_at) {
+            (Some(id), Some(source), Some(value), Some(taken_at)) => Some(Bound {
+                credential: CredentialId(id),
+                source,
+                value,
+                expires_at: self.credential_expires_at.map(Timestamp),
+                taken_at: Timestamp(taken_at),
+            }),
+            _ => None,
+        };
+        Ok(Head {
+            claimed: Claimed {
+                message: MessageId(self.id),
+                generation: self.generation,
+                channel,
+                template: TemplateId(self.template),
+                recipient: self.recipient,
+                data: self.data.ok_or_else(|| StoreError::Corrupt(format!("message {} has no body", self.id)))?,
+                attempts: self.attempts,
+                rescues: self.rescues,
+                ambiguous: self.ambiguous != 0,
+                first_try_at: Timestamp(self.first_try_at.unwrap_or_default()),
+                expires_at: self.expires_at.map(Timestamp),
+                created_at: Timestamp(self.created_at),
+                credential,
+            },
+        })
+    }
+}
+
+/// A row of `claim_permits.sql`: an array in the order of these fields.
+#[derive(serde::Deserialize)]
+struct PermitRow {
+    id: i64,
+    recipient: String,
+    source: String,
+    scope: Option<String>,
+    value: String,
+    expires_at: Option<i64>,
+    taken_at: i64,
+}
+
+impl PermitRow {
+    fn into_free(self) -> Free {
+        Free {
+            recipient: self.recipient,
+            scope: self.scope,
+            bound: Bound {
+                credential: CredentialId(self.id),
+                source: self.source,
+                value: self.value,
+                expires_at: self.expires_at.map(Timestamp),
+                taken_at: Timestamp(self.taken_at),
+            },
+        }
+    }
 }
 
 /// A free permit.
@@ -41,10 +121,7 @@ impl Step<'_> {
             return Ok(());
         }
         let before = committed.claimed.len();
-        match &request.needs {
-            None => self.claim_free(request.channel, limit, committed).await?,
-            Some(needs) => self.claim_bound(request.channel, needs, limit, committed).await?,
-        }
+        self.claim_head(request.channel, request.needs.as_ref(), limit, committed).await?;
         let count = u32::try_from(committed.claimed.len() - before).expect("a claim is bounded");
         if let (Some((rate, arrival)), 1..) = (request.rate, count) {
             let arrival = rate.after(arrival, count, self.now);
@@ -59,128 +136,93 @@ impl Step<'_> {
         Ok(())
     }
 
-    async fn claim_free(
+    async fn claim_head(
         &mut self,
         channel: ChannelId,
+        needs: Option<&Needs>,
         limit: u32,
         committed: &mut Committed,
     ) -> Result<(), StoreError> {
-        let rows = sqlx::query(include_str!("../../sql/sqlite/claim.sql"))
-            .bind(channel.0)
-            .bind(self.now.0)
-            .bind(limit)
-            .fetch_all(&mut *self.connection)
-            .await
-            .map_err(StoreError::during("claim messages"))?;
-        for row in in_order(rows) {
-            self.moves.go(channel, State::Queued, State::Sending);
-            committed.claimed.push(claimed(&row, channel, None)?);
-        }
-        Ok(())
-    }
-
-    async fn claim_bound(
-        &mut self,
-        channel: ChannelId,
-        needs: &Needs,
-        limit: u32,
-        committed: &mut Committed,
-    ) -> Result<(), StoreError> {
-        let during = || StoreError::during("claim messages with credentials");
         let mut head = self.head(channel, limit).await?;
         if head.is_empty() {
             return Ok(());
         }
         let full = head.len() == usize::try_from(limit).unwrap_or(usize::MAX);
-        let mut ready: HashMap<i64, Bound> = HashMap::new();
-        let mut bindings: Vec<(i64, i64)> = Vec::new();
-        for message in &mut head {
-            if let Some(kept) = message.kept.take() {
-                bindings.push((kept.credential.0, message.id));
-                ready.insert(message.id, kept);
-            }
-        }
-        let seekers: Vec<&Head> = head.iter().filter(|message| !ready.contains_key(&message.id)).collect();
-        let free = self.free_permits(needs, &seekers).await?;
-        let chosen = choose(&seekers, &free, needs);
         let mut waiting = Vec::new();
-        for (message, choice) in seekers.iter().zip(chosen) {
-            match choice {
-                Some(index) => {
-                    let bound = free[index].bound.clone();
-                    bindings.push((bound.credential.0, message.id));
-                    ready.insert(message.id, bound);
+        if let Some(needs) = needs {
+            let seekers: Vec<&Head> = head.iter().filter(|head| head.claimed.credential.is_none()).collect();
+            let free = self.free_permits(needs, &seekers).await?;
+            let mut chosen = choose(&seekers, &free, needs).into_iter();
+            // What it kept, or else what was chosen for it: without either it waits.
+            head.retain_mut(|head| {
+                if head.claimed.credential.is_none() {
+                    let choice = chosen.next().expect("each seeker was answered");
+                    head.claimed.credential = choice.map(|index| free[index].bound.clone());
                 }
-                None => {
-                    waiting.push(message.id);
-                    committed.waiting.push((MessageId(message.id), channel, message.recipient.clone()));
+                let is_bound = head.claimed.credential.is_some();
+                if !is_bound {
+                    waiting.push((head.claimed.message, channel, head.claimed.recipient.clone()));
                 }
-            }
+                is_bound
+            });
+            self.bind(&head).await?;
         }
-        if !bindings.is_empty() {
-            let written = sqlx::query(include_str!("../../sql/sqlite/claim_bind.sql"))
-                .bind(json(&bindings))
-                .execute(&mut *self.connection)
-                .await
-                .map_err(during())?
-                .rows_affected();
-            assert_eq!(written, bindings.len() as u64, "every credential chosen in this transaction is still free");
-            let ids: Vec<i64> = ready.keys().copied().collect();
-            let rows = sqlx::query(include_str!("../../sql/sqlite/claim_bound.sql"))
-                .bind(json(&ids))
-                .bind(self.now.0)
-                .fetch_all(&mut *self.connection)
-                .await
-                .map_err(during())?;
-            for row in in_order(rows) {
-                self.moves.go(channel, State::Queued, State::Sending);
-                let bound = ready.remove(&row.get::<i64, _>(0));
-                committed.claimed.push(claimed(&row, channel, bound)?);
-            }
-        }
+        self.take(&mut head, channel).await?;
+        committed.claimed.extend(head.into_iter().map(|head| head.claimed));
         if !waiting.is_empty() {
-            self.execute(include_str!("../../sql/sqlite/claim_wait.sql"), &json(&waiting)).await.map_err(during())?;
-            for _ in &waiting {
-                self.moves.go(channel, State::Queued, State::Waiting);
-            }
+            let ids: Vec<i64> = waiting.iter().map(|(message, _, _)| message.0).collect();
+            self.execute(include_str!("../../sql/sqlite/claim_wait.sql"), &json(&ids)).await.map_err(during())?;
+            self.moves.go_many(channel, State::Queued, State::Waiting, count(&ids));
+            committed.waiting.append(&mut waiting);
             // Behind those who now wait there may be others who need not.
             committed.more |= full;
         }
         Ok(())
     }
 
+    async fn bind(&mut self, head: &[Head]) -> Result<(), StoreError> {
+        for rows in head.chunks(ROWS_MAX) {
+            let mut query = CLAIM_BIND.query(rows.len());
+            for head in rows {
+                let bound = head.claimed.credential.as_ref().expect("who has none waits");
+                query = query.bind(bound.credential.0).bind(head.claimed.message.0);
+            }
+            let written = self.run(query).await.map_err(during())?;
+            assert_eq!(written, rows.len() as u64, "every credential chosen in this transaction is still free");
+        }
+        Ok(())
+    }
+
+    /// Raises the fence of each, in the store and in what is handed out.
+    async fn take(&mut self, head: &mut [Head], channel: ChannelId) -> Result<(), StoreError> {
+        if head.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<i64> = head.iter().map(|head| head.claimed.message.0).collect();
+        let query = sqlx::query(include_str!("../../sql/sqlite/claim.sql")).bind(json(&ids)).bind(self.now.0);
+        let written = self.run(query).await.map_err(during())?;
+        assert_eq!(written, ids.len() as u64, "every message at the head of this transaction is still queued");
+        for head in head {
+            head.claimed.generation += 1;
+            if !head.claimed.ambiguous {
+                head.claimed.first_try_at = self.now;
+            }
+        }
+        self.moves.go_many(channel, State::Queued, State::Sending, count(&ids));
+        Ok(())
+    }
+
     async fn head(&mut self, channel: ChannelId, limit: u32) -> Result<Vec<Head>, StoreError> {
-        let rows = sqlx::query(include_str!("../../sql/sqlite/claim_head.sql"))
-            .bind(channel.0)
-            .bind(self.now.0)
-            .bind(limit)
-            .fetch_all(&mut *self.connection)
-            .await
-            .map_err(StoreError::during("look at the head of a queue"))?;
-        let kept = |row: &SqliteRow| {
-            row.get::<Option<i64>, _>(3).map(|id| Bound {
-                credential: CredentialId(id),
-                source: row.get(4),
-                value: row.get(5),
-                expires_at: row.get::<Option<i64>, _>(6).map(Timestamp),
-                taken_at: Timestamp(row.get(7)),
-            })
-        };
-        Ok(rows
-            .iter()
-            .map(|row| Head {
-                id: row.get(0),
-                template: TemplateId(row.get(1)),
-                recipient: row.get(2),
-                kept: kept(row),
-            })
-            .collect())
+        let query = sqlx::query(include_str!("../../sql/sqlite/claim_head.sql"));
+        let query = query.bind(channel.0).bind(self.now.0).bind(limit);
+        let rows: Vec<HeadRow> = fetch_json(query, self.connection, "look at the head of a queue").await?;
+        rows.into_iter().map(|row| row.into_head(channel)).collect()
     }
 
     async fn free_permits(&mut self, needs: &Needs, seekers: &[&Head]) -> Result<Vec<Free>, StoreError> {
         let mut per_recipient: HashMap<&str, i64> = HashMap::new();
-        for message in seekers {
-            *per_recipient.entry(&message.recipient).or_default() += 1;
+        for head in seekers {
+            *per_recipient.entry(&head.claimed.recipient).or_default() += 1;
         }
         let Some(most) = per_recipient.values().max().copied() else {
             return Ok(Vec::new());
@@ -189,40 +231,33 @@ impl Step<'_> {
         // By name, so that a source that is named twice does not offer a credential twice.
         let sources: HashMap<&str, i64> =
             needs.sources.iter().map(|rule| (rule.source.as_str(), self.now.after(rule.margin).0)).collect();
-        let rows = sqlx::query(include_str!("../../sql/sqlite/claim_permits.sql"))
+        let query = sqlx::query(include_str!("../../sql/sqlite/claim_permits.sql"))
             .bind(needs.app.as_str())
             .bind(json(&recipients))
-            .bind(json(&sources.into_iter().collect::<Vec<_>>()))
-            .bind(most)
-            .fetch_all(&mut *self.connection)
-            .await
-            .map_err(StoreError::during("look for credentials"))?;
-        Ok(rows
-            .iter()
-            .map(|row| Free {
-                recipient: row.get(1),
-                scope: row.get(3),
-                bound: Bound {
-                    credential: CredentialId(row.get(0)),
-                    source: row.get(2),
-                    value: row.get(4),
-                    expires_at: row.get::<Option<i64>, _>(5).map(Timestamp),
-                    taken_at: Timestamp(row.get(6)),
-                },
-            })
-            .collect())
+            .bind(json(&sources))
+            .bind(most);
+        let rows: Vec<PermitRow> = fetch_json(query, self.connection, "look for credentials").await?;
+        Ok(rows.into_iter().map(PermitRow::into_free).collect())
     }
+}
+
+fn during() -> impl FnOnce(sqlx::Error) -> StoreError {
+    StoreError::during("claim messages")
+}
+
+fn count(ids: &[i64]) -> i64 {
+    i64::try_from(ids.len()).expect("a claim is bounded")
 }
 
 /// Which free permit each seeker gets, by its place in `free`.
 fn choose(seekers: &[&Head], free: &[Free], needs: &Needs) -> Vec<Option<usize>> {
     let scopes: HashMap<TemplateId, &str> = needs.scopes.iter().map(|(id, scope)| (*id, scope.as_str())).collect();
-    let wants: Vec<Need<'_, i64>> = seekers
+    let wants: Vec<Need<'_, MessageId>> = seekers
         .iter()
-        .map(|message| Need {
-            message: message.id,
-            recipient: &message.recipient,
-            scope: scopes.get(&message.template).copied().unwrap_or_default(),
+        .map(|head| Need {
+            message: head.claimed.message,
+            recipient: &head.claimed.recipient,
+            scope: scopes.get(&head.claimed.template).copied().unwrap_or_default(),
         })
         .collect();
     let permits: Vec<Permit<'_, usize>> = free
@@ -236,31 +271,4 @@ fn choose(seekers: &[&Head], free: &[Free], needs: &Needs) -> Vec<Option<usize>>
         })
         .collect();
     bind(&wants, &permits)
-}
-
-/// RETURNING gives rows in the order of the writes; these are in the order of the queue.
-fn in_order(mut rows: Vec<SqliteRow>) -> Vec<SqliteRow> {
-    rows.sort_by_cached_key(|row| (Reverse(row.get::<i64, _>(11)), row.get::<i64, _>(12), row.get::<i64, _>(0)));
-    rows
-}
-
-fn claimed(row: &SqliteRow, channel: ChannelId, credential: Option<Bound>) -> Result<Claimed, StoreError> {
-    let id: i64 = row.get(0);
-    let data: Option<String> = row.get(10);
-    let count = |index: usize| u32::try_from(row.get::<i64, _>(index)).unwrap_or(u32::MAX);
-    Ok(Claimed {
-        message: MessageId(id),
-        generation: row.get(1),
-        channel,
-        template: TemplateId(row.get(2)),
-        recipient: row.get(3),
-        data: data.ok_or_else(|| StoreError::Corrupt(format!("message {id} has no body")))?,
-        attempts: count(4),
-        rescues: count(5),
-        ambiguous: row.get(6),
-        first_try_at: Timestamp(row.get(7)),
-        expires_at: row.get::<Option<i64>, _>(8).map(Timestamp),
-        created_at: Timestamp(row.get(9)),
-        credential,
-    })
 }

@@ -40,6 +40,11 @@ impl Tally {
         self.counts.get(&(channel, state)).copied().unwrap_or(0)
     }
 
+    /// How many wait for a credential, in all channels.
+    pub(super) fn waiting(&self) -> i64 {
+        self.counts.iter().filter(|((_, state), _)| *state == State::Waiting).map(|(_, count)| count).sum()
+    }
+
     /// Takes what was committed.
     pub(super) fn apply(&mut self, moves: Moves) {
         for (key, change) in moves.changes {
@@ -60,6 +65,12 @@ impl Moves {
     pub(super) fn go(&mut self, channel: ChannelId, from: State, to: State) {
         self.leave(channel, from);
         self.enter(channel, to);
+    }
+
+    /// As many at once.
+    pub(super) fn go_many(&mut self, channel: ChannelId, from: State, to: State, messages: i64) {
+        *self.changes.entry((channel, from)).or_default() -= messages;
+        *self.changes.entry((channel, to)).or_default() += messages;
     }
 
     /// The count as this transaction sees it.

@@ -4,13 +4,16 @@
 //! is one statement over a JSON array, or a few: never a statement per row on the hot path.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
 
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Connection as _, Row as _};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{Connection as _, Row as _, Sqlite};
 use tidings_model::limits::{CREDENTIAL_MEMORY, IDEMPOTENCY_LIFE, PURGE_SLICE_MAX, TICK_PROMOTIONS_MAX};
 use tidings_model::state::next;
 use tidings_model::{CredentialFate, CredentialId, Event, MessageId, RunId, State, Timestamp};
 
+use super::rows::{ROWS_MAX, RowsStatement, fetch_json};
 use super::tally::{Moves, Tally};
 use super::{LOOK_NOW, Writer};
 use crate::batch::{
@@ -32,12 +35,21 @@ impl Writer {
     ///
     /// On an [`Operation`] that is no act of an operator.
     pub async fn commit(&mut self, batch: Batch) -> Result<Committed, StoreError> {
+        match self.transact(&batch, Fence::Counts).await {
+            // Rare, and nothing is written yet: the same again, looking first.
+            Err(StoreError::Late) => self.transact(&batch, Fence::Looks).await,
+            done => done,
+        }
+    }
+
+    async fn transact(&mut self, batch: &Batch, fence: Fence) -> Result<Committed, StoreError> {
         let now = batch.now;
         let mut committed = Committed::default();
         self.resolve_doubt().await?;
         let mut transaction =
             self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::during("begin"))?;
-        let mut step = Step { connection: &mut transaction, moves: Moves::default(), now };
+        let waiting = self.tally.waiting();
+        let mut step = Step { connection: &mut transaction, moves: Moves::default(), now, fence, waiting };
 
         committed.settled = step.settle(&batch.settles).await?;
         committed.operated = step.operate(&batch.operations).await?;
@@ -56,7 +68,7 @@ impl Writer {
         if batch.wake_all {
             step.wake_all().await?;
         }
-        let quiet_until = earliest(self.quiet_until, quiet_until(&batch));
+        let quiet_until = earliest(self.quiet_until, quiet_until(batch));
         let is_quiet = quiet_until.is_none_or(|at| at > now);
         if !is_quiet {
             committed.more |= step.promote().await?;
@@ -83,12 +95,43 @@ impl Writer {
     }
 }
 
+/// How the outcomes pass the fence. Either way it is the statement's own condition that holds a late one back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fence {
+    /// All are written, and counted: if one of them was held back, the transaction begins again with [`Fence::Looks`].
+    Counts,
+    /// Those that are late are sorted out before.
+    Looks,
+}
+
 /// One transaction under way.
 pub(super) struct Step<'a> {
     pub(super) connection: &'a mut SqliteConnection,
     pub(super) moves: Moves,
     pub(super) now: Timestamp,
+    fence: Fence,
+    /// Messages that waited for a credential when the transaction began. Where nobody waits, nobody is woken.
+    waiting: i64,
 }
+
+type StepQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+static SETTLE: LazyLock<RowsStatement> =
+    LazyLock::new(|| RowsStatement::new(include_str!("../../sql/sqlite/settle.sql")));
+static SETTLE_CREDENTIALS: LazyLock<RowsStatement> =
+    LazyLock::new(|| RowsStatement::new(include_str!("../../sql/sqlite/settle_credentials.sql")));
+static INSERT_ATTEMPTS: LazyLock<RowsStatement> =
+    LazyLock::new(|| RowsStatement::new(include_str!("../../sql/sqlite/insert_attempts.sql")));
+static INSERT_MESSAGES: LazyLock<RowsStatement> =
+    LazyLock::new(|| RowsStatement::new(include_str!("../../sql/sqlite/insert_messages.sql")));
+static INSERT_BODIES: LazyLock<RowsStatement> =
+    LazyLock::new(|| RowsStatement::new(include_str!("../../sql/sqlite/insert_bodies.sql")));
+static INSERT_KEYS: LazyLock<RowsStatement> =
+    LazyLock::new(|| RowsStatement::new(include_str!("../../sql/sqlite/insert_keys.sql")));
+static INSERT_CREDENTIALS: LazyLock<RowsStatement> =
+    LazyLock::new(|| RowsStatement::new(include_str!("../../sql/sqlite/insert_credentials.sql")));
+static SAVE_TALLY: LazyLock<RowsStatement> =
+    LazyLock::new(|| RowsStatement::new(include_str!("../../sql/sqlite/save_tally.sql")));
 
 /// A list as the JSON array a statement walks.
 pub(super) fn json(rows: &impl serde::Serialize) -> String {
@@ -135,26 +178,38 @@ impl Step<'_> {
 
     /// Whether each was applied. Of two for one attempt the first is: the second comes too late.
     async fn settle_messages(&mut self, settles: &[Settle]) -> Result<Vec<bool>, StoreError> {
-        let attempt = |settle: &Settle| (settle.message.0, settle.generation);
         let mut seen = HashSet::with_capacity(settles.len());
         let mut applied: Vec<bool> = settles.iter().map(|settle| seen.insert(attempt(settle))).collect();
-        let first = settles.iter().zip(&applied).filter(|pair| *pair.1).map(|pair| pair.0);
-        let rows: Vec<_> = first.map(|settle| settle_row(settle, self.now)).collect();
-        let moved: Vec<SqliteRow> = sqlx::query(include_str!("../../sql/sqlite/settle.sql"))
-            .bind(json(&rows))
-            .fetch_all(&mut *self.connection)
-            .await
-            .map_err(StoreError::during("write outcomes"))?;
-        let mut written = HashSet::with_capacity(moved.len());
-        for row in &moved {
-            let to = State::from_code(row.get(3)).expect("settle.sql writes only states");
-            self.moves.go(ChannelId(row.get(2)), State::Sending, to);
-            written.insert((row.get(0), row.get(1)));
+        if self.fence == Fence::Looks {
+            let under_way = self.under_way(settles).await?;
+            for (applied, settle) in applied.iter_mut().zip(settles) {
+                *applied = *applied && under_way.contains(&attempt(settle));
+            }
         }
-        for (applied, settle) in applied.iter_mut().zip(settles) {
-            *applied = *applied && written.contains(&attempt(settle));
+        let rows: Vec<&Settle> = settles.iter().zip(&applied).filter(|pair| *pair.1).map(|pair| pair.0).collect();
+        let mut written = 0;
+        for rows in rows.chunks(ROWS_MAX) {
+            let mut query = SETTLE.query(rows.len());
+            for settle in rows {
+                query = settle_row(query, settle, self.now);
+            }
+            written += self.run(query).await.map_err(StoreError::during("write outcomes"))?;
+        }
+        if written != rows.len() as u64 {
+            return Err(StoreError::Late);
+        }
+        for settle in rows {
+            self.moves.go(settle.channel, State::Sending, settle.settlement.to);
         }
         Ok(applied)
+    }
+
+    /// Those of the attempts that may still be settled.
+    async fn under_way(&mut self, settles: &[Settle]) -> Result<HashSet<(i64, i64)>, StoreError> {
+        let attempts: Vec<(i64, i64)> = settles.iter().map(attempt).collect();
+        let query = sqlx::query(include_str!("../../sql/sqlite/settle_look.sql")).bind(json(&attempts));
+        let found: Vec<(i64, i64)> = fetch_json(query, self.connection, "look for the attempts that ended").await?;
+        Ok(found.into_iter().collect())
     }
 
     async fn settle_credentials(&mut self, settles: &[&Settle]) -> Result<(), StoreError> {
@@ -167,32 +222,42 @@ impl Step<'_> {
         if !dropped.is_empty() {
             self.execute(include_str!("../../sql/sqlite/drop_sisters.sql"), &json(&dropped)).await.map_err(during())?;
         }
-        let fates: Vec<_> =
-            settles.iter().map(|settle| (settle.message.0, fate_code(settle.settlement.credential))).collect();
-        let settled = sqlx::query(include_str!("../../sql/sqlite/settle_credentials.sql"))
-            .bind(json(&fates))
-            .fetch_all(&mut *self.connection)
-            .await
-            .map_err(during())?;
-        self.wake_for(&settled).await
+        let fates: Vec<(i64, u8)> = settles
+            .iter()
+            .filter_map(|settle| Some((settle.message.0, fate_code(settle.settlement.credential)?)))
+            .collect();
+        let mut left: Vec<String> = Vec::new();
+        if self.waiting > 0 && !fates.is_empty() {
+            let query = sqlx::query(include_str!("../../sql/sqlite/recipients_left.sql")).bind(json(&fates));
+            left = fetch_json(query, self.connection, "look who may go on with what is left").await?;
+        }
+        for rows in fates.chunks(ROWS_MAX) {
+            let mut query = SETTLE_CREDENTIALS.query(rows.len());
+            for (message, fate) in rows {
+                query = query.bind(*message).bind(*fate);
+            }
+            self.run(query).await.map_err(during())?;
+        }
+        self.wake(&left).await
     }
 
     async fn insert_attempts(&mut self, settles: &[&Settle]) -> Result<(), StoreError> {
-        let attempts: Vec<_> = settles
-            .iter()
-            .filter(|settle| settle.outcome != "accepted" || settle.generation > 1)
-            .map(|settle| {
-                let detail = settle.settlement.detail.as_str();
-                let (started, ended) = (settle.started_at.0, settle.ended_at.0);
-                (settle.message.0, settle.generation, started, ended, settle.outcome, detail)
-            })
-            .collect();
-        if attempts.is_empty() {
-            return Ok(());
+        let told = |settle: &&&Settle| settle.outcome != "accepted" || settle.generation > 1;
+        let settles: Vec<&&Settle> = settles.iter().filter(told).collect();
+        for rows in settles.chunks(ROWS_MAX) {
+            let mut query = INSERT_ATTEMPTS.query(rows.len());
+            for settle in rows {
+                query = query
+                    .bind(settle.message.0)
+                    .bind(settle.generation)
+                    .bind(settle.started_at.0)
+                    .bind(settle.ended_at.0)
+                    .bind(settle.outcome)
+                    .bind(&settle.settlement.detail);
+            }
+            self.run(query).await.map_err(StoreError::during("write attempts"))?;
         }
-        self.execute(include_str!("../../sql/sqlite/insert_attempts.sql"), &json(&attempts))
-            .await
-            .map_err(StoreError::during("write attempts"))
+        Ok(())
     }
 
     async fn operate(&mut self, operations: &[Operation]) -> Result<Vec<Operated>, StoreError> {
@@ -262,13 +327,9 @@ impl Step<'_> {
             messages.iter().filter_map(|message| message.key.as_ref()).map(|key| key.as_str()).collect();
         let mut taken: HashMap<String, (i64, i64)> = HashMap::new();
         if !keys.is_empty() {
-            let rows = sqlx::query(include_str!("../../sql/sqlite/find_keys.sql"))
-                .bind(json(&keys))
-                .bind(self.now.0)
-                .fetch_all(&mut *self.connection)
-                .await
-                .map_err(during())?;
-            taken = rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect();
+            let query = sqlx::query(include_str!("../../sql/sqlite/find_keys.sql")).bind(json(&keys)).bind(self.now.0);
+            let found: Vec<(String, i64, i64)> = fetch_json(query, self.connection, "accept messages").await?;
+            taken.extend(found.into_iter().map(|(key, message, hash)| (key, (message, hash))));
         }
         let mut answers = Vec::with_capacity(messages.len());
         let mut rows = Vec::with_capacity(messages.len());
@@ -286,32 +347,51 @@ impl Step<'_> {
                 // Two of the same key in one batch: the first of them wins.
                 taken.insert(key.as_str().to_owned(), (id, message.body_hash));
             }
+            rows.push((id, message));
+            answers.push(Accepted::New(MessageId(id)));
+        }
+        for rows in rows.chunks(ROWS_MAX) {
+            self.insert_messages(rows).await.map_err(during())?;
+        }
+        Ok(answers)
+    }
+
+    async fn insert_messages(&mut self, rows: &[(i64, &NewMessage)]) -> Result<(), sqlx::Error> {
+        let mut query = INSERT_MESSAGES.query(rows.len());
+        for (id, message) in rows {
             let due_at = message.send_at.unwrap_or(self.now).max(self.now);
             let state = if due_at > self.now { State::Scheduled } else { State::Queued };
             self.moves.enter(message.channel, state);
-            rows.push((
-                (id, message.channel.0, message.template.0, message.recipient.as_str(), state.code(), message.priority),
-                (due_at.0, message.expires_at.map(|at| at.0), message.run.map(|run| run.0), message.data.as_str()),
-                (message.key.as_ref().map(|key| key.as_str()), message.body_hash, self.now.after(IDEMPOTENCY_LIFE).0),
-            ));
-            answers.push(Accepted::New(MessageId(id)));
+            query = query
+                .bind(*id)
+                .bind(message.channel.0)
+                .bind(message.template.0)
+                .bind(message.recipient.as_str())
+                .bind(state.code())
+                .bind(message.priority)
+                .bind(due_at.0)
+                .bind(message.expires_at.map(|at| at.0))
+                .bind(message.run.map(|run| run.0))
+                .bind(self.now.0);
         }
-        if rows.is_empty() {
-            return Ok(answers);
+        self.run(query).await?;
+        let mut query = INSERT_BODIES.query(rows.len());
+        for (id, message) in rows {
+            query = query.bind(*id).bind(&message.data);
         }
-        let keyed = rows.iter().any(|row| row.2.0.is_some());
-        let rows = json(&rows.into_iter().map(flat).collect::<Vec<_>>());
-        sqlx::query(include_str!("../../sql/sqlite/insert_messages.sql"))
-            .bind(&rows)
-            .bind(self.now.0)
-            .execute(&mut *self.connection)
-            .await
-            .map_err(during())?;
-        self.execute(include_str!("../../sql/sqlite/insert_bodies.sql"), &rows).await.map_err(during())?;
-        if keyed {
-            self.execute(include_str!("../../sql/sqlite/insert_keys.sql"), &rows).await.map_err(during())?;
+        self.run(query).await?;
+        let keyed: Vec<(&str, i64, i64)> = rows
+            .iter()
+            .filter_map(|(id, message)| Some((message.key.as_ref()?.as_str(), *id, message.body_hash)))
+            .collect();
+        if !keyed.is_empty() {
+            let mut query = INSERT_KEYS.query(keyed.len());
+            for (key, id, hash) in keyed {
+                query = query.bind(key).bind(id).bind(hash).bind(self.now.after(IDEMPOTENCY_LIFE).0);
+            }
+            self.run(query).await?;
         }
-        Ok(answers)
+        Ok(())
     }
 
     async fn take_credentials(
@@ -322,27 +402,36 @@ impl Step<'_> {
         if credentials.is_empty() {
             return Ok(Vec::new());
         }
-        let rows: Vec<_> = (last_credential + 1..)
-            .zip(credentials)
-            .map(|(id, new)| {
-                let who = (id, new.app.as_str(), new.source.as_str(), new.recipient.as_str());
-                let expires_at = new.expires_at.map(|at| at.0);
-                (who.0, who.1, who.2, who.3, &new.scope, &new.value, &new.identity, new.uses, expires_at)
-            })
-            .collect();
-        let inserted: HashMap<i64, ()> = sqlx::query(include_str!("../../sql/sqlite/insert_credentials.sql"))
-            .bind(json(&rows))
-            .bind(self.now.0)
-            .fetch_all(&mut *self.connection)
-            .await
-            .map_err(StoreError::during("take credentials in"))?
-            .iter()
-            .map(|row| (row.get(0), ()))
-            .collect();
+        let during = || StoreError::during("take credentials in");
+        let rows: Vec<(i64, &NewCredential)> = (last_credential + 1..).zip(credentials).collect();
+        let mut inserted = 0;
+        for rows in rows.chunks(ROWS_MAX) {
+            let mut query = INSERT_CREDENTIALS.query(rows.len());
+            for (id, new) in rows {
+                query = query
+                    .bind(*id)
+                    .bind(new.app.as_str())
+                    .bind(new.source.as_str())
+                    .bind(new.recipient.as_str())
+                    .bind(&new.scope)
+                    .bind(&new.value)
+                    .bind(&new.identity)
+                    .bind(new.uses)
+                    .bind(new.expires_at.map(|at| at.0))
+                    .bind(self.now.0);
+            }
+            inserted += self.run(query).await.map_err(during())?;
+        }
+        let is_new: HashSet<i64> = if inserted == rows.len() as u64 {
+            rows.iter().map(|row| row.0).collect()
+        } else {
+            let query = sqlx::query(include_str!("../../sql/sqlite/inserted_credentials.sql")).bind(last_credential);
+            fetch_json(query, self.connection, "take credentials in").await?
+        };
         let (mut answers, mut recipients) = (Vec::with_capacity(credentials.len()), Vec::new());
         for (id, new) in (last_credential + 1..).zip(credentials) {
-            if inserted.contains_key(&id) {
-                recipients.push(new.recipient.as_str());
+            if is_new.contains(&id) {
+                recipients.push(new.recipient.as_str().to_owned());
                 answers.push(CredentialIntake::New(CredentialId(id)));
             } else {
                 answers.push(CredentialIntake::Repeated);
@@ -365,12 +454,12 @@ impl Step<'_> {
     /// Wakes who waits for what is left of these credentials: recipient and uses left.
     async fn wake_for(&mut self, credentials: &[SqliteRow]) -> Result<(), StoreError> {
         let left = credentials.iter().filter(|row| row.get::<i64, _>(1) > 0);
-        let recipients: Vec<&str> = left.map(|row| row.get(0)).collect();
+        let recipients: Vec<String> = left.map(|row| row.get(0)).collect();
         self.wake(&recipients).await
     }
 
-    async fn wake(&mut self, recipients: &[&str]) -> Result<(), StoreError> {
-        if recipients.is_empty() {
+    async fn wake(&mut self, recipients: &[String]) -> Result<(), StoreError> {
+        if recipients.is_empty() || self.waiting == 0 {
             return Ok(());
         }
         let woken = sqlx::query(include_str!("../../sql/sqlite/wake_waiting.sql"))
@@ -530,16 +619,20 @@ impl Step<'_> {
     }
 
     async fn promote(&mut self) -> Result<bool, StoreError> {
-        let due = sqlx::query(include_str!("../../sql/sqlite/promote.sql"))
-            .bind(self.now.0)
-            .bind(length(TICK_PROMOTIONS_MAX))
-            .fetch_all(&mut *self.connection)
-            .await
-            .map_err(StoreError::during("make messages due"))?;
-        for row in &due {
-            self.moves.go(ChannelId(row.get(0)), State::Scheduled, State::Queued);
+        let query = sqlx::query(include_str!("../../sql/sqlite/due.sql"));
+        let query = query.bind(self.now.0).bind(length(TICK_PROMOTIONS_MAX));
+        let due: Vec<(i64, i64)> = fetch_json(query, self.connection, "look for what is due").await?;
+        let count: i64 = due.iter().map(|row| row.1).sum();
+        if count == 0 {
+            return Ok(false);
         }
-        Ok(due.len() == TICK_PROMOTIONS_MAX)
+        let query = sqlx::query(include_str!("../../sql/sqlite/promote.sql"));
+        let query = query.bind(self.now.0).bind(length(TICK_PROMOTIONS_MAX));
+        self.run(query).await.map_err(StoreError::during("make messages due"))?;
+        for (channel, messages) in due {
+            self.moves.go_many(ChannelId(channel), State::Scheduled, State::Queued, messages);
+        }
+        Ok(count == length(TICK_PROMOTIONS_MAX))
     }
 
     async fn expire(&mut self) -> Result<bool, StoreError> {
@@ -591,16 +684,20 @@ impl Step<'_> {
         Ok(next.map(Timestamp))
     }
 
-    async fn save_tally(self) -> Result<Moves, StoreError> {
-        let rows = self.moves.rows();
-        if !rows.is_empty() {
-            sqlx::query(include_str!("../../sql/sqlite/save_tally.sql"))
-                .bind(json(&rows))
-                .execute(&mut *self.connection)
-                .await
-                .map_err(StoreError::during("write the counts"))?;
+    async fn save_tally(mut self) -> Result<Moves, StoreError> {
+        for rows in self.moves.rows().chunks(ROWS_MAX) {
+            let mut query = SAVE_TALLY.query(rows.len());
+            for (channel, state, change) in rows {
+                query = query.bind(*channel).bind(*state).bind(*change);
+            }
+            self.run(query).await.map_err(StoreError::during("write the counts"))?;
         }
         Ok(self.moves)
+    }
+
+    /// Runs a statement that answers with no rows, and says how many it wrote.
+    pub(super) async fn run(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<u64, sqlx::Error> {
+        Ok(query.execute(&mut *self.connection).await?.rows_affected())
     }
 
     /// A statement whose one argument is a JSON array.
@@ -613,39 +710,36 @@ impl Step<'_> {
     }
 }
 
-type MessageColumns<'a> =
-    ((i64, i64, i64, &'a str, i64, i8), (i64, Option<i64>, Option<i64>, &'a str), (Option<&'a str>, i64, i64));
-
-/// The columns in the order of `insert_messages.sql`.
-fn flat(row: MessageColumns<'_>) -> impl serde::Serialize {
-    let ((id, channel, template, recipient, state, priority), (due, expires, run, data), (key, hash, key_end)) = row;
-    (id, channel, template, recipient, state, priority, due, expires, run, data, key, hash, key_end)
-}
-
-fn settle_row(settle: &Settle, now: Timestamp) -> impl serde::Serialize {
+/// Binds a settlement in the order of `settle.sql`.
+fn settle_row<'q>(query: StepQuery<'q>, settle: &Settle, now: Timestamp) -> StepQuery<'q> {
     let settlement = &settle.settlement;
-    (
-        settle.message.0,
-        settle.generation,
-        settlement.to.code(),
-        settlement.due_at.map(|at| at.0),
-        i32::from(settlement.counts),
-        i32::from(settlement.ambiguous),
-        i32::from(settle.rescued),
-        finished(settlement.to, now),
-        settlement.reason,
-        (!settlement.detail.is_empty()).then(|| settlement.detail.clone()),
-        settlement.provider_id.clone(),
-    )
+    query
+        .bind(settle.message.0)
+        .bind(settle.generation)
+        .bind(settlement.to.code())
+        .bind(settlement.due_at.map(|at| at.0))
+        .bind(settlement.counts)
+        .bind(settlement.ambiguous)
+        .bind(settle.rescued)
+        .bind(finished(settlement.to, now))
+        .bind(settlement.reason)
+        .bind((!settlement.detail.is_empty()).then_some(settlement.detail.as_str()))
+        .bind(settlement.provider_id.as_deref())
 }
 
-fn fate_code(fate: CredentialFate) -> u8 {
+/// The fate as `settle_credentials.sql` has it; `None` for what stays bound.
+fn fate_code(fate: CredentialFate) -> Option<u8> {
     match fate {
-        CredentialFate::Keep => 0,
-        CredentialFate::GiveBack => 1,
-        CredentialFate::Spend => 2,
-        CredentialFate::Drop | CredentialFate::DropAll => 3,
+        CredentialFate::Keep => None,
+        CredentialFate::GiveBack => Some(1),
+        CredentialFate::Spend => Some(2),
+        CredentialFate::Drop | CredentialFate::DropAll => Some(3),
     }
+}
+
+/// What the fence compares: which claim of which message.
+fn attempt(settle: &Settle) -> (i64, i64) {
+    (settle.message.0, settle.generation)
 }
 
 fn apart(state: Option<&(Timestamp, String)>) -> (Option<i64>, Option<&str>) {

@@ -315,6 +315,7 @@ pub(crate) fn outcome(claimed: &Claimed, to: State, credential: CredentialFate) 
     Settle {
         message: claimed.message,
         generation: claimed.generation,
+        channel: claimed.channel,
         started_at: NOON,
         ended_at: NOON,
         outcome: if to == State::Sent { "accepted" } else { "retry" },

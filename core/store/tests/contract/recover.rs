@@ -50,6 +50,7 @@ fn rescue(orphan: &tidings_store::Orphan, to: State, fate: CredentialFate) -> Se
     Settle {
         message: orphan.message,
         generation: orphan.generation,
+        channel: orphan.channel,
         started_at: orphan.claimed_at,
         ended_at: orphan.claimed_at,
         outcome: "rescued",
