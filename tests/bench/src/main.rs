@@ -1,0 +1,96 @@
+//! How fast the engine is, measured beside the least that could do the same, in one run.
+//!
+//! Each scenario has a peer that bounds it: the bare HTTP loop, raw SQLite, an API that stores nothing. Both take turns
+//! in every round, and what is reported is the median of the rounds' own ratios: on a machine that is busy now and
+//! then, a ratio means something where a rate does not.
+
+#![expect(clippy::print_stderr, reason = "progress goes there; what was measured goes through `report`")]
+
+mod bare;
+mod child;
+mod engine;
+mod failure;
+mod folder;
+mod measure;
+mod pipeline;
+mod queue;
+mod raw;
+mod report;
+mod server;
+mod usage;
+mod workload;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use failure::Failure;
+
+/// How fast the engine is, beside the least that could do the same, in one run. Build it with `--release`.
+#[derive(Debug, Parser)]
+#[command(max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+#[derive(Debug, Subcommand)]
+enum Scenario {
+    /// The whole engine (token, credential, render, send, settle) beside a bare HTTP loop.
+    Pipeline(pipeline::PipelineArgs),
+    /// The store alone (accept, claim, settle) beside raw SQLite, by batch size.
+    Queue(queue::QueueArgs),
+    /// The local provider, for the scenarios.
+    #[command(hide = true)]
+    Serve,
+    /// The engine under measurement, for the scenarios.
+    #[command(hide = true)]
+    Engine(engine::EngineArgs),
+}
+
+/// What every scenario takes.
+#[derive(Debug, Args)]
+struct Common {
+    /// Make the last line one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// How often everything is measured; what is reported is the median.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Where the stores are made, in a folder that is removed afterwards [default: the temporary folder].
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // Both sides of the program speak TLS by the same library; a second choice would be refused and is not made.
+    let _first = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: start the runtime: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    let outcome = runtime.block_on(run(arguments.scenario));
+    // A thread that still reads standard input must not hold the end up.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+async fn run(scenario: Scenario) -> Result<(), Failure> {
+    match scenario {
+        Scenario::Pipeline(args) => Box::pin(pipeline::pipeline(args)).await,
+        Scenario::Queue(args) => Box::pin(queue::queue(args)).await,
+        Scenario::Serve => server::serve().await,
+        Scenario::Engine(args) => Box::pin(engine::engine(args)).await,
+    }
+}

@@ -1,0 +1,64 @@
+//! What this process has used of the machine, as Linux counts it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+
+/// Ticks of a second in `/proc/self/stat`: Linux has shown 100 on every architecture since 2.6.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// What a process has used since it began.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Usage {
+    /// User and system time.
+    pub(crate) cpu_seconds: f64,
+    /// The most memory that was resident at once.
+    pub(crate) rss_mb: f64,
+}
+
+impl Usage {
+    pub(crate) fn now() -> Result<Usage, Failure> {
+        let stat = std::fs::read_to_string("/proc/self/stat")?;
+        let status = std::fs::read_to_string("/proc/self/status")?;
+        let unreadable = || Failure::new("read the process's own usage in /proc: it has another form than expected");
+        Ok(Usage {
+            cpu_seconds: cpu_ticks(&stat).ok_or_else(unreadable)? as f64 / TICKS_PER_SECOND,
+            rss_mb: peak_kb(&status).ok_or_else(unreadable)? as f64 / 1024.0,
+        })
+    }
+}
+
+/// User and system ticks: the 14th and 15th field, counted behind the name, which may hold anything.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(user + system)
+}
+
+fn peak_kb(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_found_behind_a_name_with_spaces_and_brackets() {
+        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194304 1 2 3 4 120 30 0 0 20 0 3 0 99 1 2";
+        assert_eq!(cpu_ticks(stat), Some(150));
+        assert_eq!(cpu_ticks("7 (x) S 1"), None);
+    }
+
+    #[test]
+    fn the_peak_is_read_in_kilobytes() {
+        assert_eq!(peak_kb("Name:\tx\nVmPeak:\t  9 kB\nVmHWM:\t  2048 kB\n"), Some(2048));
+        assert_eq!(peak_kb("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn this_process_has_used_something() {
+        assert!(Usage::now().unwrap().rss_mb > 0.5);
+    }
+}
