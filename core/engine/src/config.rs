@@ -19,6 +19,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use serde_json::{Map, Value};
 use tidings_model::cron::Cron;
+use tidings_model::limits::{KEEP_DONE_DEFAULT, KEEP_FAILED_DEFAULT};
 use tidings_model::rate::Rate;
 use tidings_model::{AppName, ChannelName, Policy, ScheduleName, SourceName, TemplateName};
 use tidings_sdk::{App, CredentialSource, HttpTransport, TokenProvider};
@@ -29,6 +30,7 @@ pub(crate) use read::{duration, no_such};
 
 use crate::registry::Registry;
 use crate::render::Rendering;
+use crate::retention::Keep;
 
 /// The default of `[store] url`.
 pub const STORE_URL: &str = "sqlite://tidings.db";
@@ -40,6 +42,8 @@ pub struct Config {
     pub folder: PathBuf,
     /// The store's address.
     pub store_url: String,
+    /// How long messages stay that have ended.
+    pub keep: Keep,
     /// Our own API.
     pub api: ApiConfig,
     /// How long a stop waits for messages on their way.
@@ -375,7 +379,7 @@ impl Reading<'_> {
         if root.parsed("version", known).is_none() && root.find("version").is_none() {
             root.missing("version", "`version = 1` at the top");
         }
-        let store_url = self.store(root);
+        let (store_url, keep) = self.store(root);
         let api = self.api(root, &store_url);
         let grace = self.engine(root);
         let mut notes = Vec::new();
@@ -386,6 +390,7 @@ impl Reading<'_> {
         Config {
             folder: PathBuf::new(),
             store_url,
+            keep,
             api,
             grace,
             apps: apps.known,
@@ -396,8 +401,9 @@ impl Reading<'_> {
         }
     }
 
-    fn store(&self, root: &Section<'_>) -> String {
-        let Some(section) = root.section("store") else { return self.resolve_store(STORE_URL) };
+    fn store(&self, root: &Section<'_>) -> (String, Keep) {
+        let mut keep = Keep { done: KEEP_DONE_DEFAULT, failed: KEEP_FAILED_DEFAULT };
+        let Some(section) = root.section("store") else { return (self.resolve_store(STORE_URL), keep) };
         let url = section.parsed("url", |value| {
             let url = read::text(value)?;
             if url.strip_prefix("sqlite://").is_some_and(|path| !path.is_empty()) {
@@ -408,8 +414,10 @@ impl Reading<'_> {
                 Err(format!("`{}` is no store; expected `sqlite://FILE`", without_password(&url)))
             }
         });
+        keep.done = section.duration("keep_done").unwrap_or(keep.done);
+        keep.failed = section.duration("keep_failed").unwrap_or(keep.failed);
         section.finish();
-        self.resolve_store(url.as_deref().unwrap_or(STORE_URL))
+        (self.resolve_store(url.as_deref().unwrap_or(STORE_URL)), keep)
     }
 
     fn resolve_store(&self, url: &str) -> String {

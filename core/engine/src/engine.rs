@@ -20,6 +20,7 @@ use crate::http::Http;
 use crate::jobs::Jobs;
 use crate::lanes::Lanes;
 use crate::pipeline::Pipeline;
+use crate::retention::Retention;
 use crate::scheduler::Scheduler;
 use crate::token::Keeper;
 use crate::writer::{Inbox, SharedLanes, WriterHandle, WriterTask, look};
@@ -181,7 +182,8 @@ fn writer_task(
     stop: watch::Receiver<bool>,
 ) -> WriterTask {
     let (lanes, config, clock) = (Arc::clone(lanes), Arc::clone(config), Arc::clone(clock));
-    WriterTask { store, inbox, lanes, config, pipeline, clock, in_flight, stop }
+    let retention = Retention::new(config.keep, clock.now());
+    WriterTask { store, inbox, lanes, config, pipeline, clock, retention, in_flight, stop }
 }
 
 fn channels_by_id(

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tidings_model::limits::PURGE_SLICE_MAX;
 use tidings_model::{AppName, Clock, RunId, TemplateName, Timestamp};
-use tidings_store::{Accepted, Reader, RunProgress, fingerprint};
+use tidings_store::{Accepted, Reader, RunProgress, Sweep, fingerprint};
 use tokio::sync::{mpsc, watch};
 
 use crate::admit::{Admission, Submission};
@@ -93,15 +92,15 @@ impl Jobs {
     }
 
     async fn purge_credentials(&self) -> Result<(u64, String), Cut> {
-        let (mut unused, mut used) = (0_u64, 0_u64);
-        loop {
-            let (gone_unused, gone_used) = self.writer.purge().await?;
-            unused += u64::from(gone_unused);
-            used += u64::from(gone_used);
-            if gone_unused + gone_used < PURGE_SLICE_MAX {
-                return Ok((unused + used, format!("{unused} unused and {used} used credentials removed")));
-            }
+        let (mut unused, mut removed) = (0_u64, 0_u64);
+        let mut slice = Some(Sweep::Credentials { after: 0 });
+        while let Some(sweep) = slice {
+            let swept = self.writer.sweep(sweep).await?;
+            unused += u64::from(swept.unused);
+            removed += u64::from(swept.removed);
+            slice = swept.next;
         }
+        Ok((removed, format!("{unused} unused and {} used credentials removed", removed - unused)))
     }
 }
 

@@ -12,7 +12,7 @@ use tidings_model::retry::{Backoff, delay};
 use tidings_model::{Clock, Event, State, Timestamp};
 use tidings_store::{
     Accepted, AppHalt, Batch, ChannelId, Committed, CredentialIntake, Fired, Firing, LaneRow, NewCredential,
-    NewMessage, Operated, Operation, RunProgress, Settle, StoreError, TokenRow, Writer,
+    NewMessage, Operated, Operation, RunProgress, Settle, StoreError, Sweep, Swept, TokenRow, Writer,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::lanes::{Applied, Change, Lanes};
 use crate::pipeline::Pipeline;
 use crate::refusal::Refusal;
+use crate::retention::Retention;
 
 /// How long a caller waits for a place in the writer's queue before it is told that the engine is busy.
 const QUEUE_WAIT: Duration = Duration::from_secs(5);
@@ -49,7 +50,7 @@ enum Work {
     Lift(AppHalt, Reply<()>),
     Fire(Box<Firing>, Reply<Fired>),
     Run(RunProgress, Reply<()>),
-    Purge(Reply<(u32, u32)>),
+    Sweep(Sweep, Reply<Swept>),
 }
 
 /// An attempt that ended.
@@ -120,9 +121,9 @@ impl WriterHandle {
         self.ask(|reply| Work::Run(progress, reply)).await
     }
 
-    /// Removes a slice of stale credentials: how many unused ones, and how many others.
-    pub(crate) async fn purge(&self) -> Result<(u32, u32), Refusal> {
-        self.ask(Work::Purge).await
+    /// Removes a slice of what is old.
+    pub(crate) async fn sweep(&self, sweep: Sweep) -> Result<Swept, Refusal> {
+        self.ask(|reply| Work::Sweep(sweep, reply)).await
     }
 
     async fn ask<T>(&self, work: impl FnOnce(Reply<T>) -> Work) -> Result<T, Refusal> {
@@ -161,6 +162,7 @@ pub(crate) struct WriterTask {
     pub(crate) config: Arc<Config>,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) retention: Retention,
     /// Told after each commit how many messages are on their way.
     pub(crate) in_flight: watch::Sender<u32>,
     /// True when it is time to go: what is in the queue is still written, and nothing new is taken.
@@ -232,7 +234,8 @@ impl WriterTask {
             return false;
         }
         let due = memory.next_due.is_some_and(|at| at <= now);
-        due || memory.more || !look(&self.lanes).claims(now, |channel| self.queued(channel)).is_empty()
+        let is_old = self.retention.due(now).is_some();
+        due || is_old || memory.more || !look(&self.lanes).claims(now, |channel| self.queued(channel)).is_empty()
     }
 
     fn is_retry_due(&self, memory: &Memory) -> bool {
@@ -247,7 +250,7 @@ impl WriterTask {
     fn sleep(&self, memory: &Memory) -> Duration {
         let now = self.clock.now();
         let opening = look(&self.lanes).next_opening(now, |channel| self.queued(channel));
-        let wake = [memory.next_due, opening].into_iter().flatten().min();
+        let wake = [memory.next_due, opening, Some(self.retention.next_at())].into_iter().flatten().min();
         let wake = memory.retry_at.filter(|at| *at > now).or(wake);
         // Half a millisecond up, so that the wake does not come just before the instant.
         wake.map_or(SLEEP_MAX, |at| (at.since(now) + Duration::from_micros(500)).min(SLEEP_MAX))
@@ -262,6 +265,10 @@ impl WriterTask {
         batch.apps.append(&mut memory.unsaved_apps);
         batch.settles = finished.iter().map(|finished| finished.settle.clone()).collect();
         self.pass_lanes(&mut batch, &finished, pauses, halts);
+        // Behind those that somebody asked for and waits for.
+        let own = self.retention.due(now);
+        let own_at = own.is_some().then_some(batch.sweeps.len());
+        batch.sweeps.extend(own);
         let echoes: Vec<(ChannelId, String, bool)> = batch
             .messages
             .iter()
@@ -274,6 +281,9 @@ impl WriterTask {
                 let (claimed, took) = (committed.claimed.len(), begun.elapsed());
                 tracing::trace!(outcomes, messages, claimed, took_us = took.as_micros(), "committed");
                 *memory = Memory { more: committed.more, next_due: committed.next_due, ..Memory::default() };
+                if let Some(swept) = own_at.and_then(|at| committed.swept.get(at)) {
+                    self.retention.swept(swept, now);
+                }
                 self.settled(&finished, &committed, now);
                 self.echo(&echoes, &committed, now);
                 self.waiting(&committed, now);
@@ -412,7 +422,7 @@ struct Replies {
     accepted: Vec<(usize, Reply<Vec<Accepted>>)>,
     credentials: Vec<(usize, Reply<Vec<CredentialIntake>>)>,
     fired: Vec<Reply<Fired>>,
-    purged: Vec<Reply<(u32, u32)>>,
+    swept: Vec<Reply<Swept>>,
     done: Vec<Reply<()>>,
 }
 
@@ -466,9 +476,9 @@ impl Gathered {
                 self.replies.done.push(reply);
                 1
             }
-            Work::Purge(reply) => {
-                self.batch.purge_credentials = true;
-                self.replies.purged.push(reply);
+            Work::Sweep(sweep, reply) => {
+                self.batch.sweeps.push(sweep);
+                self.replies.swept.push(reply);
                 1
             }
         }
@@ -485,8 +495,8 @@ impl Replies {
         for (reply, fired) in self.fired.into_iter().zip(&committed.fired) {
             drop(reply.send(Ok(*fired)));
         }
-        for reply in self.purged {
-            drop(reply.send(Ok(committed.purged)));
+        for (reply, swept) in self.swept.into_iter().zip(&committed.swept) {
+            drop(reply.send(Ok(swept.clone())));
         }
         for reply in self.done {
             drop(reply.send(Ok(())));
@@ -503,7 +513,7 @@ impl Replies {
         each(self.accepted.into_iter().map(|(_, reply)| reply), error);
         each(self.credentials.into_iter().map(|(_, reply)| reply), error);
         each(self.fired, error);
-        each(self.purged, error);
+        each(self.swept, error);
         each(self.done, error);
     }
 }

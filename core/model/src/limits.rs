@@ -25,8 +25,8 @@ pub const WRITER_QUEUE_MAX: usize = 4096;
 pub const TICK_PROMOTIONS_MAX: usize = 1024;
 /// Messages claimed for one channel in one transaction.
 pub const TICK_CLAIMS_MAX: u32 = 512;
-/// Stale rows removed in one transaction: small, so that no tick is long.
-pub const PURGE_SLICE_MAX: u32 = 500;
+/// Rows looked at in one transaction for what leaves by age: few, so that no tick is long.
+pub const SWEEP_ROWS_MAX: u32 = 500;
 
 /// Messages under way at once in a channel that does not say.
 pub const IN_FLIGHT_DEFAULT: u32 = 64;
@@ -51,5 +51,11 @@ pub const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// How long an idempotency key is remembered.
 pub const IDEMPOTENCY_LIFE: Duration = Duration::from_secs(72 * 3600);
+/// How long messages stay that were sent, delivered, expired or cancelled, in a store that does not say.
+pub const KEEP_DONE_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+/// How long messages stay that failed or are unknown, in a store that does not say.
+pub const KEEP_FAILED_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long runs and the verdicts of schedules stay.
+pub const RUN_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How long a used or dropped credential is remembered, so that its value is refused when it comes again.
 pub const CREDENTIAL_MEMORY: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -43,8 +43,8 @@ pub struct Batch {
     pub claims: Vec<ClaimRequest>,
     /// Whether to ask everybody again who waits and has some free credential: after a start, with perhaps another config.
     pub wake_all: bool,
-    /// Whether to remove a slice of stale credentials.
-    pub purge_credentials: bool,
+    /// Slices of what leaves by age.
+    pub sweeps: Vec<Sweep>,
 }
 
 /// What one transaction did. Each list answers the list of the same meaning in the batch, in its order.
@@ -66,8 +66,8 @@ pub struct Committed {
     pub waiting: Vec<(MessageId, ChannelId, String)>,
     /// The new rate state of each channel that claimed.
     pub arrivals: Vec<(ChannelId, Arrival)>,
-    /// Stale credentials that were removed unused, and others; full slices mean that there are more.
-    pub purged: (u32, u32),
+    /// For each sweep, what left.
+    pub swept: Vec<Swept>,
     /// Whether a bounded step stopped at its bound: there is more to do at once.
     pub more: bool,
     /// When the next message becomes due or runs out of time.
@@ -321,6 +321,49 @@ pub struct RunProgress {
     pub total: Option<u64>,
     /// `None` while it goes on; then what came of it.
     pub ended: Option<Result<String, String>>,
+}
+
+/// A slice of what leaves by age: of which rows, and after which of them to look. A walk begins with the default of its
+/// cursor and goes on with [`Swept::next`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sweep {
+    /// Messages that ended, with their data and attempts.
+    Messages {
+        /// The last that was looked at.
+        after: i64,
+        /// What was sent, delivered, expired or cancelled leaves if it ended at this instant or before.
+        done_before: Timestamp,
+        /// What failed or is unknown leaves if it ended at this instant or before.
+        failed_before: Timestamp,
+    },
+    /// Credentials: stale ones at once, used ones when nobody need remember them any more.
+    Credentials {
+        /// The last that was looked at.
+        after: i64,
+    },
+    /// Idempotency keys whose time is over.
+    Keys {
+        /// The last that was looked at.
+        after: String,
+    },
+    /// Runs that ended, and verdicts.
+    Runs {
+        /// The last that was looked at.
+        after: i64,
+        /// What ended, or was decided of, at this instant or before.
+        before: Timestamp,
+    },
+}
+
+/// What one slice did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Swept {
+    /// Rows that left.
+    pub removed: u32,
+    /// Credentials among them that had uses left.
+    pub unused: u32,
+    /// The next slice of the same walk; `None` at its end.
+    pub next: Option<Sweep>,
 }
 
 /// Room in a channel.

@@ -7,6 +7,7 @@ mod claim;
 mod reader;
 mod row;
 mod rows;
+mod sweep;
 mod tally;
 mod tick;
 
@@ -26,7 +27,8 @@ pub use reader::Reader;
 use tally::Tally;
 
 /// Every schema there was, oldest first: the number in the file is how many of them it has.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../migrations/sqlite/0001_first.sql"), include_str!("../migrations/sqlite/0002_fewer_indexes.sql")];
 
 /// The release that fixed the corruption after a WAL reset (3.7.0 to 3.51.2 have it).
 const SQLITE_MIN: (u32, u32, u32) = (3, 51, 3);

@@ -17,7 +17,7 @@ use tidings_model::{
 };
 use tidings_store::{
     Accepted, Batch, ChannelId, Claimed, Committed, CredentialIntake, CredentialRow, MessageFilter, MessageRow,
-    NewCredential, NewMessage, Operated, Settle,
+    NewCredential, NewMessage, Operated, Settle, Sweep,
 };
 
 #[path = "contract/harness.rs"]
@@ -243,7 +243,7 @@ impl World {
                     plan.batch.operations.push(act(ACTS[event], id));
                 }
                 Part::Claim { channel, limit } => plan.batch.claims.push(self.store.room(CHANNELS[channel], limit)),
-                Part::Purge => plan.batch.purge_credentials = true,
+                Part::Purge => plan.batch.sweeps = vec![Sweep::Credentials { after: 0 }],
             }
         }
         plan
@@ -338,7 +338,7 @@ impl World {
         let Plan { batch, accepts, posts, fates } = plan;
         let settles: Vec<_> = batch.settles.iter().map(|settle| (settle.message, settle.settlement.to)).collect();
         let acts: Vec<_> = batch.operations.iter().map(|operation| (operation.message, operation.event)).collect();
-        let purged = batch.purge_credentials;
+        let purged = !batch.sweeps.is_empty();
         let committed = self.store.commit(batch).await;
 
         let expected: Vec<bool> = fates.iter().map(|fate| fate.1).collect();

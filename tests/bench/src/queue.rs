@@ -255,7 +255,17 @@ fn settle(claimed: &Claimed, now: Timestamp) -> Settle {
         provider_id: None,
     };
     let (message, generation) = (claimed.message, claimed.generation);
-    Settle { message, generation, started_at: now, ended_at: now, outcome: "accepted", settlement, rescued: false }
+    let channel = claimed.channel;
+    Settle {
+        message,
+        generation,
+        channel,
+        started_at: now,
+        ended_at: now,
+        outcome: "accepted",
+        settlement,
+        rescued: false,
+    }
 }
 
 fn report(args: &QueueArgs, turns: &[Turn]) -> Report {

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Connection as _, Row as _, Sqlite};
-use tidings_model::limits::{CREDENTIAL_MEMORY, IDEMPOTENCY_LIFE, PURGE_SLICE_MAX, TICK_PROMOTIONS_MAX};
+use tidings_model::limits::{IDEMPOTENCY_LIFE, TICK_PROMOTIONS_MAX};
 use tidings_model::state::next;
 use tidings_model::{CredentialFate, CredentialId, Event, MessageId, RunId, State, Timestamp};
 
@@ -74,8 +74,8 @@ impl Writer {
             committed.more |= step.promote().await?;
             committed.more |= step.expire().await?;
         }
-        if batch.purge_credentials {
-            committed.purged = step.purge_credentials().await?;
+        for sweep in &batch.sweeps {
+            committed.swept.push(step.sweep(sweep).await?);
         }
         for request in &batch.claims {
             step.claim(&self.tally, request, &mut committed).await?;
@@ -661,19 +661,6 @@ impl Step<'_> {
             .map_err(during())?;
         self.spend_abandoned(&ids).await?;
         Ok(late.len() == TICK_PROMOTIONS_MAX)
-    }
-
-    async fn purge_credentials(&mut self) -> Result<(u32, u32), StoreError> {
-        let gone = sqlx::query(include_str!("../../sql/sqlite/purge_credentials.sql"))
-            .bind(self.now.0)
-            .bind(self.now.before(CREDENTIAL_MEMORY).0)
-            .bind(PURGE_SLICE_MAX)
-            .fetch_all(&mut *self.connection)
-            .await
-            .map_err(StoreError::during("remove stale credentials"))?;
-        let unused = gone.iter().filter(|row| row.get::<i64, _>(0) != 0).count();
-        let count = |n: usize| u32::try_from(n).expect("a slice is bounded");
-        Ok((count(unused), count(gone.len() - unused)))
     }
 
     async fn next_due(&mut self) -> Result<Option<Timestamp>, StoreError> {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tidings_model::limits::{CREDENTIAL_MEMORY, PURGE_SLICE_MAX};
+use tidings_model::limits::{CREDENTIAL_MEMORY, SWEEP_ROWS_MAX};
 use tidings_model::{AppName, CredentialFate, Event, SourceName, State};
-use tidings_store::{Batch, ClaimRequest, CredentialIntake, Needs, NewCredential, NewMessage};
+use tidings_store::{Batch, ClaimRequest, CredentialIntake, Needs, NewCredential, NewMessage, Sweep};
 
 use crate::harness::{
     BOUND, DAY, FORM_ID, FREE, GRANT, HOUR, NOON, PREPAY, SECOND, SISTER, Store, act, grant, ids, outcome, pairs,
@@ -405,7 +405,14 @@ async fn credentials_without_identity_are_all_new(mut store: Store) {
 }
 
 async fn purge(store: &mut Store) -> (u32, u32) {
-    store.commit(Batch { purge_credentials: true, ..Batch::default() }).await.purged
+    let (mut sweep, mut gone) = (Some(Sweep::Credentials { after: 0 }), (0, 0));
+    while let Some(slice) = sweep {
+        let mut swept = store.commit(Batch { sweeps: vec![slice], ..Batch::default() }).await.swept;
+        let swept = swept.remove(0);
+        gone = (gone.0 + swept.unused, gone.1 + swept.removed - swept.unused);
+        sweep = swept.next;
+    }
+    gone
 }
 
 async fn stale_credentials_are_removed_and_used_ones_remembered(mut store: Store) {
@@ -435,11 +442,15 @@ async fn a_bound_credential_is_never_purged(mut store: Store) {
 }
 
 async fn a_purge_takes_a_slice_at_a_time(mut store: Store) {
-    let permits = |from: u32| (from..from + PURGE_SLICE_MAX).map(|n| permit("ann", &n.to_string())).collect();
+    let permits = |from: u32| (from..from + SWEEP_ROWS_MAX).map(|n| permit("ann", &n.to_string())).collect();
     store.post(permits(0)).await;
-    store.post(permits(PURGE_SLICE_MAX).into_iter().take(7).collect::<Vec<_>>()).await;
+    store.post(permits(SWEEP_ROWS_MAX).into_iter().take(7).collect::<Vec<_>>()).await;
     store.accept_one(FREE, "ann").await;
     store.pass(DAY);
-    assert_eq!(purge(&mut store).await, (PURGE_SLICE_MAX, 0));
-    assert_eq!(purge(&mut store).await, (7, 0));
+    let batch = Batch { sweeps: vec![Sweep::Credentials { after: 0 }], ..Batch::default() };
+    let swept = store.commit(batch).await.swept.remove(0);
+    assert_eq!((swept.removed, swept.unused), (SWEEP_ROWS_MAX, SWEEP_ROWS_MAX));
+    let batch = Batch { sweeps: vec![swept.next.expect("there is more")], ..Batch::default() };
+    let swept = store.commit(batch).await.swept.remove(0);
+    assert_eq!((swept.removed, swept.unused, swept.next), (7, 7, None));
 }

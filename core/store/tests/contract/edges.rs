@@ -2,7 +2,7 @@
 
 use tidings_model::limits::{CREDENTIAL_BYTES_MAX, DATA_BYTES_MAX, RECIPIENT_BYTES_MAX};
 use tidings_model::{CredentialFate, Event, State, Timestamp};
-use tidings_store::{Batch, CredentialIntake, MessageFilter, NewCredential, NewMessage, Operation};
+use tidings_store::{Batch, CredentialIntake, MessageFilter, NewCredential, NewMessage, Operation, Sweep};
 
 use crate::harness::{BOUND, FREE, NOON, Store, act, key, outcome, permit};
 
@@ -131,7 +131,11 @@ async fn a_clock_at_either_end_of_time_commits(mut store: Store) {
         store.now = Timestamp(now);
         store.post(vec![NewCredential { expires_at: None, ..permit("ann", &now.to_string()) }]).await;
         let id = store.accept_one(BOUND, "ann").await;
-        let batch = Batch { claims: vec![store.room(BOUND, 1)], purge_credentials: true, ..Batch::default() };
+        let batch = Batch {
+            claims: vec![store.room(BOUND, 1)],
+            sweeps: vec![Sweep::Credentials { after: 0 }],
+            ..Batch::default()
+        };
         let claimed = store.commit(batch).await.claimed;
         assert_eq!((claimed[0].message, claimed[0].first_try_at), (id, Timestamp(now)));
         store.settle(vec![outcome(&claimed[0], State::Sent, CredentialFate::Spend)]).await;

@@ -32,4 +32,5 @@ mod file;
 mod operate;
 mod read;
 mod recover;
+mod retention;
 mod schedule;

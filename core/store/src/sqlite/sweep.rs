@@ -1,0 +1,117 @@
+//! What leaves by age: a slice of one table at a time, small enough that no tick is long.
+//!
+//! A table is walked from its oldest row on. An index by age would be quicker to ask and cost every message a write.
+
+use serde::Serialize;
+use tidings_model::limits::{CREDENTIAL_MEMORY, SWEEP_ROWS_MAX};
+use tidings_model::{State, Timestamp};
+
+use super::rows::fetch_json;
+use super::tick::{Step, json};
+use crate::batch::{ChannelId, Sweep, Swept};
+use crate::error::StoreError;
+
+const ACTION: &str = "remove what is old";
+
+/// The answer of `sweep_messages.sql`: rows seen, the last, the youngest, and those that leave (id, channel, state).
+type Slice = (u32, Option<i64>, Option<i64>, Vec<(i64, i64, i64)>);
+
+impl Step<'_> {
+    pub(super) async fn sweep(&mut self, sweep: &Sweep) -> Result<Swept, StoreError> {
+        match sweep {
+            Sweep::Messages { after, done_before, failed_before } => {
+                self.sweep_messages(*after, *done_before, *failed_before).await
+            }
+            Sweep::Credentials { after } => self.sweep_credentials(*after).await,
+            Sweep::Keys { after } => self.sweep_keys(after).await,
+            Sweep::Runs { after, before } => self.sweep_runs(*after, *before).await,
+        }
+    }
+
+    async fn sweep_messages(
+        &mut self,
+        after: i64,
+        done_before: Timestamp,
+        failed_before: Timestamp,
+    ) -> Result<Swept, StoreError> {
+        let query = sqlx::query(include_str!("../../sql/sqlite/sweep_messages.sql"))
+            .bind(after)
+            .bind(SWEEP_ROWS_MAX)
+            .bind(done_before.0)
+            .bind(failed_before.0);
+        let (seen, last, youngest, leave): Slice = fetch_json(query, self.connection, ACTION).await?;
+        let ids: Vec<i64> = leave.iter().map(|row| row.0).collect();
+        self.delete(include_str!("../../sql/sqlite/delete_messages.sql"), &ids).await?;
+        self.delete(include_str!("../../sql/sqlite/delete_bodies.sql"), &ids).await?;
+        self.delete(include_str!("../../sql/sqlite/delete_attempts.sql"), &ids).await?;
+        for (_, channel, state) in leave {
+            let state = State::from_code(state).expect("the statement asks for six states");
+            self.moves.leave(ChannelId(channel), state);
+        }
+        // Ids rise with time: behind one that was accepted too late to leave, nothing leaves.
+        let young = youngest.is_some_and(|at| at > done_before.max(failed_before).0);
+        let next = |after| Sweep::Messages { after, done_before, failed_before };
+        Ok(Swept { removed: length(&ids), unused: 0, next: last.filter(|_| is_full(seen) && !young).map(next) })
+    }
+
+    async fn sweep_credentials(&mut self, after: i64) -> Result<Swept, StoreError> {
+        let query = sqlx::query(include_str!("../../sql/sqlite/sweep_credentials.sql"))
+            .bind(after)
+            .bind(SWEEP_ROWS_MAX)
+            .bind(self.now.0)
+            .bind(self.now.before(CREDENTIAL_MEMORY).0);
+        let (seen, last, leave): (u32, Option<i64>, Vec<(i64, i64)>) =
+            fetch_json(query, self.connection, ACTION).await?;
+        let ids: Vec<i64> = leave.iter().map(|row| row.0).collect();
+        self.delete(include_str!("../../sql/sqlite/delete_credentials.sql"), &ids).await?;
+        let unused: Vec<_> = leave.iter().filter(|row| row.1 != 0).collect();
+        let next = last.filter(|_| is_full(seen)).map(|after| Sweep::Credentials { after });
+        Ok(Swept { removed: length(&ids), unused: length(&unused), next })
+    }
+
+    async fn sweep_keys(&mut self, after: &str) -> Result<Swept, StoreError> {
+        let query = sqlx::query(include_str!("../../sql/sqlite/sweep_keys.sql"))
+            .bind(after)
+            .bind(SWEEP_ROWS_MAX)
+            .bind(self.now.0);
+        let (seen, last, leave): (u32, Option<String>, Vec<String>) =
+            fetch_json(query, self.connection, ACTION).await?;
+        self.delete(include_str!("../../sql/sqlite/delete_keys.sql"), &leave).await?;
+        let next = last.filter(|_| is_full(seen)).map(|after| Sweep::Keys { after });
+        Ok(Swept { removed: length(&leave), unused: 0, next })
+    }
+
+    async fn sweep_runs(&mut self, after: i64, before: Timestamp) -> Result<Swept, StoreError> {
+        let query = sqlx::query(include_str!("../../sql/sqlite/sweep_runs.sql"))
+            .bind(after)
+            .bind(SWEEP_ROWS_MAX)
+            .bind(before.0);
+        let (seen, last, leave): (u32, Option<i64>, Vec<i64>) = fetch_json(query, self.connection, ACTION).await?;
+        self.delete(include_str!("../../sql/sqlite/delete_runs.sql"), &leave).await?;
+        let query = sqlx::query(include_str!("../../sql/sqlite/sweep_firings.sql"));
+        let query = query.bind(before.0).bind(SWEEP_ROWS_MAX);
+        let firings = self.run(query).await.map_err(StoreError::during(ACTION))?;
+        let firings = u32::try_from(firings).expect("a slice is bounded");
+        let next = match last {
+            Some(after) if is_full(seen) => Some(Sweep::Runs { after, before }),
+            _ if is_full(firings) => Some(Sweep::Runs { after: last.unwrap_or(after), before }),
+            _ => None,
+        };
+        Ok(Swept { removed: length(&leave) + firings, unused: 0, next })
+    }
+
+    async fn delete(&mut self, sql: &'static str, rows: &[impl Serialize]) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.execute(sql, &json(&rows)).await.map_err(StoreError::during(ACTION))
+    }
+}
+
+fn is_full(seen: u32) -> bool {
+    seen == SWEEP_ROWS_MAX
+}
+
+fn length<T>(rows: &[T]) -> u32 {
+    u32::try_from(rows.len()).expect("a slice is bounded")
+}

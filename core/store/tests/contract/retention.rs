@@ -1,0 +1,161 @@
+//! What leaves by age, and what never does.
+
+use tidings_model::limits::{IDEMPOTENCY_LIFE, SWEEP_ROWS_MAX};
+use tidings_model::{CredentialFate, Event, MessageId, ScheduleName, State, Timestamp};
+use tidings_store::{Accepted, Batch, Fired, Firing, MessageFilter, NewMessage, RunProgress, Sweep, Swept, Verdict};
+
+use crate::harness::{DAY, FREE, HOUR, NOON, SECOND, Store, act, key, outcome};
+
+for_every_store! {
+    what_is_done_leaves_after_its_time_with_its_data_and_attempts,
+    what_failed_stays_for_its_own_time,
+    what_has_not_ended_never_leaves,
+    a_message_that_left_keeps_its_key_taken,
+    a_key_leaves_when_its_time_is_over,
+    a_walk_takes_a_slice_at_a_time_and_goes_on_where_it_was,
+    a_walk_ends_at_the_first_message_that_is_too_young,
+    old_runs_and_verdicts_leave_and_nothing_fires_again,
+    a_run_under_way_never_leaves,
+}
+
+async fn sweep(store: &mut Store, sweep: Sweep) -> Swept {
+    store.commit(Batch { sweeps: vec![sweep], ..Batch::default() }).await.swept.remove(0)
+}
+
+/// Done for a day, failed for ten.
+fn messages(store: &Store, after: i64) -> Sweep {
+    Sweep::Messages { after, done_before: store.now.before(DAY), failed_before: store.now.before(DAY * 10) }
+}
+
+async fn left(store: &Store) -> Vec<MessageId> {
+    store.messages(&MessageFilter::default()).await.into_iter().map(|row| row.id).collect()
+}
+
+async fn what_is_done_leaves_after_its_time_with_its_data_and_attempts(mut store: Store) {
+    let id = store.accept_one(FREE, "ann").await;
+    let claimed = store.claim_one(FREE).await;
+    store.settle(vec![outcome(&claimed, State::Scheduled, CredentialFate::GiveBack)]).await;
+    let claimed = store.claim_one(FREE).await;
+    store.settle(vec![outcome(&claimed, State::Sent, CredentialFate::Spend)]).await;
+    assert_eq!(store.reader.message(id).await.unwrap().unwrap().1.len(), 2);
+    store.pass(DAY - SECOND);
+    let request = messages(&store, 0);
+    assert_eq!(sweep(&mut store, request).await.removed, 0);
+    store.pass(SECOND);
+    let request = messages(&store, 0);
+    assert_eq!(sweep(&mut store, request).await, Swept { removed: 1, unused: 0, next: None });
+    assert!(store.reader.message(id).await.unwrap().is_none());
+    // Nothing of it stays under its number, which no other message gets.
+    let next = store.accept_one(FREE, "ann").await;
+    assert!(next > id);
+}
+
+async fn what_failed_stays_for_its_own_time(mut store: Store) {
+    let failed = store.ended(State::Failed).await;
+    let unknown = store.ended(State::Unknown).await;
+    store.ended(State::Sent).await;
+    store.pass(DAY * 9);
+    let request = messages(&store, 0);
+    assert_eq!(sweep(&mut store, request).await.removed, 1);
+    assert_eq!(left(&store).await, [unknown, failed]);
+    store.pass(DAY);
+    let request = messages(&store, 0);
+    assert_eq!(sweep(&mut store, request).await.removed, 2);
+}
+
+async fn what_has_not_ended_never_leaves(mut store: Store) {
+    let held = store.accept_one(FREE, "ann").await;
+    store.commit(Batch { operations: vec![act(Event::Hold, held)], ..Batch::default() }).await;
+    let later = NewMessage { send_at: Some(NOON.after(DAY * 400)), ..store.message(FREE, "ben") };
+    let scheduled = store.accept(vec![later]).await[0];
+    let sending = store.accept_one(FREE, "cho").await;
+    store.claim_one(FREE).await;
+    let queued = store.accept_one(FREE, "dan").await;
+    store.pass(DAY * 300);
+    let request = messages(&store, 0);
+    assert_eq!(sweep(&mut store, request).await.removed, 0);
+    assert_eq!(left(&store).await, [queued, sending, scheduled, held]);
+}
+
+async fn a_message_that_left_keeps_its_key_taken(mut store: Store) {
+    let message = NewMessage { key: key("order-7"), ..store.message(FREE, "ann") };
+    let id = store.accept(vec![message.clone()]).await[0];
+    let claimed = store.claim_one(FREE).await;
+    store.settle(vec![outcome(&claimed, State::Sent, CredentialFate::Spend)]).await;
+    store.pass(DAY);
+    let request = messages(&store, 0);
+    assert_eq!(sweep(&mut store, request).await.removed, 1);
+    let again = store.commit(Batch { messages: vec![message], ..Batch::default() }).await.accepted;
+    assert_eq!(again, [Accepted::Repeat(id)]);
+}
+
+async fn a_key_leaves_when_its_time_is_over(mut store: Store) {
+    let message = NewMessage { key: key("order-7"), ..store.message(FREE, "ann") };
+    store.accept(vec![message]).await;
+    store.pass(IDEMPOTENCY_LIFE - SECOND);
+    let walk = || Sweep::Keys { after: String::new() };
+    assert_eq!(sweep(&mut store, walk()).await.removed, 0);
+    store.pass(SECOND);
+    assert_eq!(sweep(&mut store, walk()).await, Swept { removed: 1, unused: 0, next: None });
+}
+
+async fn a_walk_takes_a_slice_at_a_time_and_goes_on_where_it_was(mut store: Store) {
+    let rows = usize::try_from(SWEEP_ROWS_MAX).unwrap();
+    let mut new = vec![store.message(FREE, "ann"); rows + 7];
+    for message in &mut new {
+        message.expires_at = Some(NOON);
+    }
+    store.accept(new).await;
+    store.pass(DAY);
+    let request = messages(&store, 0);
+    let first = sweep(&mut store, request).await;
+    assert_eq!(first.removed, SWEEP_ROWS_MAX);
+    let second = sweep(&mut store, first.next.expect("there is more")).await;
+    assert_eq!(second, Swept { removed: 7, unused: 0, next: None });
+}
+
+async fn a_walk_ends_at_the_first_message_that_is_too_young(mut store: Store) {
+    let rows = usize::try_from(SWEEP_ROWS_MAX).unwrap();
+    store.accept(vec![store.message(FREE, "ann"); rows]).await;
+    store.accept_one(FREE, "ben").await;
+    let request = messages(&store, 0);
+    assert_eq!(sweep(&mut store, request).await.next, None, "a full slice of young ones");
+    store.pass(DAY * 2);
+    let request = messages(&store, 0);
+    assert!(sweep(&mut store, request).await.next.is_some(), "a full slice of old ones that have not ended");
+}
+
+fn firing(nominal: Timestamp) -> Firing {
+    Firing {
+        schedule: ScheduleName::new("digest").unwrap(),
+        definition: "0 9 * * 1-5".to_owned(),
+        verdicts: vec![(nominal, Verdict::Fired)],
+        run: Some((nominal, "send digest".to_owned())),
+        cursor_at: nominal,
+        next_at: Some(nominal.after(HOUR)),
+        paused: None,
+    }
+}
+
+async fn old_runs_and_verdicts_leave_and_nothing_fires_again(mut store: Store) {
+    let fired = store.commit(Batch { firings: vec![firing(NOON)], ..Batch::default() }).await.fired;
+    let Fired::Run(run) = fired[0] else { panic!("it ran") };
+    let ended = RunProgress { run, done: 1, total: None, ended: Some(Ok("done".to_owned())) };
+    store.commit(Batch { runs: vec![ended], ..Batch::default() }).await;
+    store.pass(DAY * 100);
+    let before = store.now.before(DAY);
+    let swept = sweep(&mut store, Sweep::Runs { after: 0, before }).await;
+    assert_eq!(swept, Swept { removed: 2, unused: 0, next: None }, "the run and its verdict");
+    assert!(store.reader.runs(None, None, 10).await.unwrap().rows.is_empty());
+    assert!(store.reader.firings("digest", 10).await.unwrap().is_empty());
+    let schedule = store.reader.schedules().await.unwrap().remove(0);
+    assert_eq!(schedule.cursor_at, NOON, "the cursor stays");
+}
+
+async fn a_run_under_way_never_leaves(mut store: Store) {
+    store.commit(Batch { firings: vec![firing(NOON)], ..Batch::default() }).await;
+    store.pass(DAY * 100);
+    let before = store.now;
+    sweep(&mut store, Sweep::Runs { after: 0, before }).await;
+    assert_eq!(store.reader.unfinished_runs().await.unwrap().len(), 1);
+}
