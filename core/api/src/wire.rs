@@ -229,6 +229,12 @@ pub struct Overview {
     pub draining: bool,
     /// Messages by state, over all channels.
     pub states: Counts,
+    /// Outcomes since the start that came too late and changed nothing: their attempt was no longer the message's.
+    #[serde(default)]
+    pub late_outcomes: u64,
+    /// What is wrong with the store, if it takes no new messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_problem: Option<String>,
     /// Channels by name.
     pub channels: Vec<Channel>,
     /// Schedules by name.

@@ -90,7 +90,7 @@ impl Engine {
             instance: store.instance().to_owned(),
         });
         settle_orphans(&mut store, &pipeline, &*clock).await?;
-        store.commit(Batch { now: clock.now(), wake_all: true, ..Batch::default() }).await?;
+        store.commit(&Batch { now: clock.now(), wake_all: true, ..Batch::default() }).await?;
 
         tell_forgotten(&config, &reader).await?;
         let names = ids.channels.iter().map(|(name, id)| (*id, name.clone())).collect();
@@ -228,7 +228,7 @@ async fn settle_orphans(store: &mut Writer, pipeline: &Pipeline, clock: &dyn Clo
     for slice in orphans.chunks(TICK_CHANGES_MAX) {
         let settles =
             slice.iter().map(|orphan| pipeline.rescue(orphan).unwrap_or_else(|| forsake(orphan, clock))).collect();
-        store.commit(Batch { now: clock.now(), settles, ..Batch::default() }).await?;
+        store.commit(&Batch { now: clock.now(), settles, ..Batch::default() }).await?;
     }
     Ok(())
 }

@@ -242,6 +242,16 @@ impl EngineHandle {
         lanes.recent.iter().rev().map(|change| (change.clone(), name(change.channel))).collect()
     }
 
+    /// Outcomes since the start that came too late and changed nothing.
+    pub fn late_outcomes(&self) -> u64 {
+        look(&self.shared.lanes).late_outcomes
+    }
+
+    /// Why the store takes no new messages, if it does not.
+    pub fn store_problem(&self) -> Option<String> {
+        look(&self.shared.lanes).store_problem.clone()
+    }
+
     /// Whether the engine is stopping.
     pub fn is_draining(&self) -> bool {
         look(&self.shared.lanes).draining

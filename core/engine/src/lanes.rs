@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use tidings_model::limits::TICK_CLAIMS_MAX;
 use tidings_model::{AppName, ChannelName, LaneEffect, MessageId, State, Timestamp};
-use tidings_store::{AppHalt, ChannelId, ChannelState, ClaimRequest, LaneRow, Needs, SourceRule, TemplateId};
+use tidings_store::{AppHalt, ChannelId, ChannelState, ClaimRequest, LaneRow, Needs, Settle, SourceRule, TemplateId};
 
 use crate::config::{ChannelConfig, Config};
-use crate::writer::Finished;
 
 /// Changes kept for whoever looks: a screenful, not a history.
 const RECENT_MAX: usize = 64;
@@ -74,6 +73,10 @@ pub(crate) struct Lanes {
     pub(crate) lanes: BTreeMap<ChannelId, Lane>,
     pub(crate) halts: HashMap<AppName, AppHalt>,
     pub(crate) recent: VecDeque<Change>,
+    /// Outcomes that met the fence since the start.
+    pub(crate) late_outcomes: u64,
+    /// The disk is full: since then only what is on its way is written, and nothing is claimed.
+    pub(crate) store_problem: Option<String>,
     /// Nothing is claimed any more: the engine is stopping.
     pub(crate) draining: bool,
 }
@@ -189,29 +192,31 @@ impl Lanes {
     }
 
     /// Frees the places of attempts that ended.
-    pub(crate) fn free_places(&mut self, finished: &[Finished]) {
-        for finished in finished {
-            if let Some(lane) = self.lanes.get_mut(&finished.settle.channel) {
+    pub(crate) fn free_places(&mut self, settles: &[Settle]) {
+        for settle in settles {
+            if let Some(lane) = self.lanes.get_mut(&settle.channel) {
                 lane.in_flight = lane.in_flight.saturating_sub(1);
             }
         }
     }
 
     /// Takes them again: the store did not write how they ended.
-    pub(crate) fn take_places(&mut self, finished: &[Finished]) {
-        for finished in finished {
-            if let Some(lane) = self.lanes.get_mut(&finished.settle.channel) {
+    pub(crate) fn take_places(&mut self, settles: &[Settle]) {
+        for settle in settles {
+            if let Some(lane) = self.lanes.get_mut(&settle.channel) {
                 lane.in_flight += 1;
             }
         }
     }
 
-    /// Remembers a change for whoever looks.
-    pub(crate) fn remember(&mut self, change: Change) {
-        if self.recent.len() == RECENT_MAX {
-            self.recent.pop_front();
+    /// Remembers the last of these changes for whoever looks.
+    pub(crate) fn remember(&mut self, changes: impl Iterator<Item = Change>) {
+        for change in changes {
+            if self.recent.len() == RECENT_MAX {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(change);
         }
-        self.recent.push_back(change);
     }
 
     /// Messages on their way, over all channels.

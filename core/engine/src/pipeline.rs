@@ -1,8 +1,11 @@
 //! One attempt: token, render, request, HTTP, read. The stages decide; the effects are here, in their order.
 
 use std::collections::HashMap;
+use std::future::{Future as _, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use serde_json::{Map, Value};
 use tidings_model::limits::DETAIL_BYTES_MAX;
@@ -105,22 +108,27 @@ impl Pipeline {
         })
     }
 
-    /// Delivers in a task of its own: whatever breaks in there, this attempt still ends with an outcome.
-    async fn supervised(self: &Arc<Self>, channel: &Arc<ChannelConfig>, claimed: &Claimed) -> Outcome {
-        let delivering = tokio::spawn({
-            let (pipeline, channel, claimed) = (Arc::clone(self), Arc::clone(channel), claimed.clone());
-            async move {
-                let mut secrets: Vec<String> = claimed.credential.iter().map(|bound| bound.value.clone()).collect();
-                let outcome = match pipeline.deliver(&channel, &claimed, &mut secrets).await {
-                    Ok(outcome) | Err(outcome) => outcome,
-                };
-                without_secrets(outcome, &secrets)
+    /// Delivers, and whatever breaks in there, this attempt still ends with an outcome.
+    async fn supervised(&self, channel: &ChannelConfig, claimed: &Claimed) -> Outcome {
+        let mut secrets: Vec<String> = claimed.credential.iter().map(|bound| bound.value.clone()).collect();
+        let outcome = {
+            let mut delivering = pin!(self.deliver(channel, claimed, &mut secrets));
+            // Nothing is asked of what a panic leaves behind: it is dropped here.
+            let step = move |context: &mut Context<'_>| match catch_unwind(AssertUnwindSafe(|| {
+                delivering.as_mut().poll(context)
+            })) {
+                Ok(poll) => poll.map(Some),
+                Err(_) => Poll::Ready(None),
+            };
+            poll_fn(step).await
+        };
+        match outcome {
+            Some(Ok(outcome) | Err(outcome)) => without_secrets(outcome, &secrets),
+            None => {
+                tracing::error!(message = %claimed.message, "an attempt panicked");
+                Outcome::Unknown { detail: "the attempt broke down; see the log".to_owned() }
             }
-        });
-        delivering.await.unwrap_or_else(|error| {
-            tracing::error!(message = %claimed.message, "an attempt ended badly: {error}");
-            Outcome::Unknown { detail: "the attempt broke down; see the log".to_owned() }
-        })
+        }
     }
 
     async fn deliver(

@@ -125,9 +125,9 @@ impl Keeper {
     /// A token that is good now. Near its end, one caller renews it while the others go on with it.
     pub(crate) async fn get(&self) -> Result<Token, Trouble> {
         let now = self.clock.now();
-        let known = self.known();
-        if let Some(token) = usable(&known.row, now) {
-            if !self.is_due(&known.row, now) {
+        let (token, is_due) = self.glance(now);
+        if let Some(token) = token {
+            if !is_due {
                 return Ok(token);
             }
             let Ok(failures) = self.fetching.try_lock() else { return Ok(token) };
@@ -283,6 +283,12 @@ impl Keeper {
         let mut secrets = self.secrets.clone();
         secrets.extend(self.known().row.value);
         clean(text, &secrets)
+    }
+
+    /// The token that is good now, and whether it is time to renew it: what every message asks.
+    fn glance(&self, now: Timestamp) -> (Option<Token>, bool) {
+        let known = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        (usable(&known.row, now), self.is_due(&known.row, now))
     }
 
     fn known(&self) -> Known {

@@ -172,8 +172,8 @@ pub(crate) struct WriterTask {
 /// What the task remembers from one transaction to the next.
 #[derive(Default)]
 struct Memory {
-    /// Outcomes that the store has not taken yet.
-    unsettled: Vec<Finished>,
+    /// Outcomes that the store has not taken yet, and whom their messages are for.
+    unsettled: (Vec<Settle>, Vec<String>),
     /// What changed of channels and apps, and is not on disk yet. It is in force already.
     unsaved_lanes: Vec<LaneRow>,
     unsaved_apps: Vec<AppHalt>,
@@ -189,7 +189,7 @@ impl WriterTask {
     pub(crate) async fn run(mut self) -> Result<(), StoreError> {
         let mut memory = Memory { more: true, ..Memory::default() };
         let (mut open, mut stopping) = (true, false);
-        while open || (!memory.unsettled.is_empty() && memory.failures < LAST_TRIES_MAX) {
+        while open || (!memory.unsettled.0.is_empty() && memory.failures < LAST_TRIES_MAX) {
             let mut gathered = Gathered::default();
             // Whoever could say "stop" and is gone has said it.
             if (*self.stop.borrow() || self.stop.has_changed().is_err()) && !stopping {
@@ -240,7 +240,7 @@ impl WriterTask {
 
     fn is_retry_due(&self, memory: &Memory) -> bool {
         let now = self.clock.now();
-        !memory.unsettled.is_empty() && memory.retry_at.is_none_or(|at| at <= now)
+        !memory.unsettled.0.is_empty() && memory.retry_at.is_none_or(|at| at <= now)
     }
 
     fn queued(&self, channel: ChannelId) -> i64 {
@@ -258,44 +258,38 @@ impl WriterTask {
 
     async fn tick(&mut self, gathered: Gathered, memory: &mut Memory) {
         let now = self.clock.now();
-        let Gathered { mut finished, mut batch, replies, halts, pauses, .. } = gathered;
-        finished.splice(0..0, std::mem::take(&mut memory.unsettled));
+        let Gathered { mut batch, mut recipients, replies, halts, pauses, .. } = gathered;
+        let (settles, of) = std::mem::take(&mut memory.unsettled);
+        batch.settles.splice(0..0, settles);
+        recipients.splice(0..0, of);
         batch.now = now;
         batch.lanes.append(&mut memory.unsaved_lanes);
         batch.apps.append(&mut memory.unsaved_apps);
-        batch.settles = finished.iter().map(|finished| finished.settle.clone()).collect();
-        self.pass_lanes(&mut batch, &finished, pauses, halts);
+        self.pass_lanes(&mut batch, pauses, halts);
         // Behind those that somebody asked for and waits for.
         let own = self.retention.due(now);
         let own_at = own.is_some().then_some(batch.sweeps.len());
         batch.sweeps.extend(own);
-        let echoes: Vec<(ChannelId, String, bool)> = batch
-            .messages
-            .iter()
-            .map(|new| (new.channel, new.recipient.as_str().to_owned(), new.send_at.is_some_and(|at| at > now)))
-            .collect();
-        let (lanes, apps) = (batch.lanes.clone(), batch.apps.clone());
-        let (outcomes, messages, begun) = (batch.settles.len(), batch.messages.len(), Instant::now());
-        match self.store.commit(batch).await {
+        let begun = Instant::now();
+        match self.store.commit(&batch).await {
             Ok(committed) => {
-                let (claimed, took) = (committed.claimed.len(), begun.elapsed());
-                tracing::trace!(outcomes, messages, claimed, took_us = took.as_micros(), "committed");
+                let (outcomes, messages, claimed) =
+                    (batch.settles.len(), batch.messages.len(), committed.claimed.len());
+                tracing::trace!(outcomes, messages, claimed, took_us = begun.elapsed().as_micros(), "committed");
                 *memory = Memory { more: committed.more, next_due: committed.next_due, ..Memory::default() };
                 if let Some(swept) = own_at.and_then(|at| committed.swept.get(at)) {
                     self.retention.swept(swept, now);
                 }
-                self.settled(&finished, &committed, now);
-                self.echo(&echoes, &committed, now);
-                self.waiting(&committed, now);
+                self.remember(&batch, recipients, &committed);
                 replies.answer(&committed);
                 self.dispatch(committed);
             }
             Err(error) => {
                 memory.failures += 1;
                 memory.retry_at = Some(now.after(delay(FAILURE_BACKOFF, memory.failures, random())));
-                memory.unsettled = finished;
-                (memory.unsaved_lanes, memory.unsaved_apps) = (lanes, apps);
-                look(&self.lanes).take_places(&memory.unsettled);
+                look(&self.lanes).take_places(&batch.settles);
+                memory.unsettled = (batch.settles, recipients);
+                (memory.unsaved_lanes, memory.unsaved_apps) = (batch.lanes, batch.apps);
                 let error = Arc::new(error);
                 tracing::error!("{}", Refusal::store(&error));
                 replies.refuse(&error);
@@ -305,7 +299,7 @@ impl WriterTask {
 
     /// Passes the batch by the channels: what operators and outcomes change of them, the places that become free, and
     /// which of them claim.
-    fn pass_lanes(&self, batch: &mut Batch, finished: &[Finished], pauses: Vec<Pause>, halts: Vec<AppHalt>) {
+    fn pass_lanes(&self, batch: &mut Batch, pauses: Vec<Pause>, halts: Vec<AppHalt>) {
         let now = batch.now;
         let mut lanes = look(&self.lanes);
         for (channel, paused) in pauses {
@@ -322,63 +316,59 @@ impl WriterTask {
             lanes.halts.remove(&halt.app);
             batch.apps.push(halt);
         }
-        for finished in finished {
-            let Some(effect) = &finished.settle.settlement.lane else { continue };
-            match lanes.apply(finished.settle.channel, effect, &self.config, now) {
+        for settle in &batch.settles {
+            let Some(effect) = &settle.settlement.lane else { continue };
+            match lanes.apply(settle.channel, effect, &self.config, now) {
                 Applied::Nothing => {}
                 Applied::Lane(row) => batch.lanes.push(row),
                 Applied::App(halt) => batch.apps.push(halt),
             }
         }
         // What ended here makes room for what is claimed here: one sync for both.
-        lanes.free_places(finished);
+        lanes.free_places(&batch.settles);
         // The store knows best how many are due once the earlier steps are done: every open channel asks.
         batch.claims = lanes.claims(now, |channel| self.queued(channel).max(1));
     }
 
-    /// Remembers what ended for whoever looks.
-    fn settled(&self, finished: &[Finished], committed: &Committed, now: Timestamp) {
+    /// Remembers what ended, came and waits, for whoever looks.
+    fn remember(&self, batch: &Batch, recipients: Vec<String>, committed: &Committed) {
+        let at = batch.now;
         let mut lanes = look(&self.lanes);
-        for (finished, applied) in finished.iter().zip(&committed.settled) {
-            if !applied {
-                tracing::warn!(message = %finished.settle.message, "an outcome came too late and changed nothing");
-                continue;
-            }
-            let settlement = &finished.settle.settlement;
-            lanes.remember(Change {
-                at: now,
-                message: finished.settle.message,
-                channel: finished.settle.channel,
-                recipient: finished.recipient.clone(),
-                state: settlement.to,
-                reason: settlement.reason,
-            });
+        let late = committed.settled.iter().filter(|applied| !**applied).count();
+        if late > 0 {
+            lanes.late_outcomes += late as u64;
+            tracing::warn!("{late} outcomes came too late and changed nothing");
         }
-    }
-
-    fn echo(&self, echoes: &[(ChannelId, String, bool)], committed: &Committed, now: Timestamp) {
-        let mut lanes = look(&self.lanes);
-        for ((channel, recipient, later), accepted) in echoes.iter().zip(&committed.accepted) {
-            if let Accepted::New(message) = accepted {
-                let state = if *later { State::Scheduled } else { State::Queued };
-                let (channel, recipient) = (*channel, recipient.clone());
-                lanes.remember(Change { at: now, message: *message, channel, recipient, state, reason: None });
-            }
-        }
-    }
-
-    fn waiting(&self, committed: &Committed, now: Timestamp) {
-        let mut lanes = look(&self.lanes);
-        for (message, channel, recipient) in &committed.waiting {
-            lanes.remember(Change {
-                at: now,
-                message: *message,
-                channel: *channel,
-                recipient: recipient.clone(),
-                state: State::Waiting,
-                reason: Some("no_credential"),
-            });
-        }
+        let settled = batch.settles.iter().zip(recipients).zip(&committed.settled).filter(|(_, applied)| **applied);
+        lanes.remember(settled.map(|((settle, recipient), _)| Change {
+            at,
+            message: settle.message,
+            channel: settle.channel,
+            recipient,
+            state: settle.settlement.to,
+            reason: settle.settlement.reason,
+        }));
+        let accepted = batch.messages.iter().zip(&committed.accepted);
+        let new = accepted.filter_map(|(new, accepted)| match accepted {
+            Accepted::New(message) => Some((*message, new)),
+            Accepted::Repeat(_) | Accepted::KeyTaken(_) => None,
+        });
+        lanes.remember(new.map(|(message, new)| Change {
+            at,
+            message,
+            channel: new.channel,
+            recipient: new.recipient.as_str().to_owned(),
+            state: if new.send_at.is_some_and(|due| due > at) { State::Scheduled } else { State::Queued },
+            reason: None,
+        }));
+        lanes.remember(committed.waiting.iter().map(|(message, channel, recipient)| Change {
+            at,
+            message: *message,
+            channel: *channel,
+            recipient: recipient.clone(),
+            state: State::Waiting,
+            reason: Some("no_credential"),
+        }));
     }
 
     fn dispatch(&self, committed: Committed) {
@@ -408,8 +398,9 @@ impl WriterTask {
 #[derive(Default)]
 struct Gathered {
     size: usize,
-    finished: Vec<Finished>,
+    /// Its outcomes are those of `recipients`, in the same order.
     batch: Batch,
+    recipients: Vec<String>,
     pauses: Vec<Pause>,
     halts: Vec<AppHalt>,
     replies: Replies,
@@ -430,7 +421,8 @@ impl Gathered {
     fn add(&mut self, work: Work) {
         self.size += match work {
             Work::Settle(finished) => {
-                self.finished.push(*finished);
+                self.batch.settles.push(finished.settle);
+                self.recipients.push(finished.recipient);
                 1
             }
             Work::Operate(operations, reply) => {

@@ -25,6 +25,10 @@ pub const WRITER_QUEUE_MAX: usize = 4096;
 pub const TICK_PROMOTIONS_MAX: usize = 1024;
 /// Messages claimed for one channel in one transaction.
 pub const TICK_CLAIMS_MAX: u32 = 512;
+/// Bytes set aside beside the store, for the outcomes of what is on its way when the disk is full.
+pub const BALLAST_BYTES: u64 = 16 * 1024 * 1024;
+/// Pages of the store's log (4 KiB each, so 64 MiB) above which readers that hold on to it are interrupted.
+pub const LOG_PAGES_MAX: i64 = 16 * 1024;
 /// Rows looked at in one transaction for what leaves by age: few, so that no tick is long.
 pub const SWEEP_ROWS_MAX: u32 = 500;
 

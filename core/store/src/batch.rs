@@ -45,6 +45,8 @@ pub struct Batch {
     pub wake_all: bool,
     /// Slices of what leaves by age.
     pub sweeps: Vec<Sweep>,
+    /// The disk is full: nothing is made due and nothing expires until there is room.
+    pub spare: bool,
 }
 
 /// What one transaction did. Each list answers the list of the same meaning in the batch, in its order.

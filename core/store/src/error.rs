@@ -1,5 +1,9 @@
 //! What a caller of the store can act on.
 
+/// What SQLite answers when the disk is full: SQLITE_FULL, and SQLITE_IOERR_SHMSIZE for the memory it shares through a
+/// file (sqlite.org/rescode.html).
+const FULL: [&str; 2] = ["13", "4874"];
+
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -63,6 +67,12 @@ pub enum StoreError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The disk has no room, or the user's share of it.
+    #[error("the disk has no room for `{path}`; free some, and work goes on by itself")]
+    Full {
+        /// The file that was to grow.
+        path: String,
+    },
     /// An outcome of the batch met the fence. The writer sees to it; nobody else ever gets it.
     #[error("an outcome came too late")]
     Late,
@@ -80,5 +90,17 @@ impl StoreError {
     /// Names what was tried when the database said no.
     pub(crate) fn during(action: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
         move |source| StoreError::Database { action, source }
+    }
+
+    /// Whether there is no room on the disk: nothing of the batch was written, and it may be when there is room again.
+    pub fn is_full(&self) -> bool {
+        match self {
+            StoreError::Full { .. } => true,
+            StoreError::Database { source, .. } => {
+                let code = source.as_database_error().and_then(|error| error.code());
+                code.is_some_and(|code| FULL.contains(&code.as_ref()))
+            }
+            _ => false,
+        }
     }
 }

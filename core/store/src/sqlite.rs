@@ -3,7 +3,9 @@
 //! WAL with `synchronous = FULL`: what was answered survives a power cut. One write connection, on the writer's task;
 //! readers are read-only. Settings are read back, because SQLite ignores an unknown or impossible pragma in silence.
 
+mod ballast;
 mod claim;
+mod log;
 mod reader;
 mod row;
 mod rows;
@@ -23,6 +25,8 @@ use tidings_model::{AppName, ChannelName, TemplateName, Timestamp};
 
 use crate::batch::{AppHalt, ChannelId, ChannelState, Orphan, TemplateId, TokenRow};
 use crate::error::StoreError;
+use ballast::Ballast;
+use log::Log;
 pub use reader::Reader;
 use tally::Tally;
 
@@ -39,6 +43,9 @@ const LOOK_NOW: Option<Timestamp> = Some(Timestamp(i64::MIN));
 /// Rows handed from SQLite's thread to ours at a time. A statement of the writer returns a whole batch, and each hop
 /// between threads costs as much as many rows.
 const ROWS_PER_HOP: usize = 1024;
+
+/// Steps of SQLite's machine between two looks whether a reader has to let go: some microseconds.
+const STEPS_PER_LOOK: i32 = 1000;
 
 /// Reader connections: a screen, a script and a list at once.
 const READERS_MAX: u32 = 4;
@@ -58,6 +65,8 @@ pub struct Writer {
     /// A commit failed in a way that leaves open whether it landed: what is remembered here must be read again.
     in_doubt: bool,
     instance: String,
+    ballast: Ballast,
+    log: Log,
     /// Held as long as the writer lives: the file is ours.
     _lock: File,
 }
@@ -92,7 +101,8 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
         .row_buffer_size(ROWS_PER_HOP)
         .pragma("cache_size", "-65536")
         .pragma("temp_store", "MEMORY")
-        .pragma("journal_size_limit", "67108864");
+        .pragma("journal_size_limit", "67108864")
+        .pragma("wal_autocheckpoint", "0");
     let unusable = |source| StoreError::Unusable { path: shown.clone(), source };
     let mut connection = options.clone().connect().await.map_err(unusable)?;
     check_version(&mut connection, &shown).await?;
@@ -104,7 +114,16 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
     let last_message = sequence(&mut connection, "message").await?;
     let last_credential = sequence(&mut connection, "credential").await?;
     let instance = instance(&mut connection).await?;
+    let log = Log::default();
+    let let_go = log.let_go();
     let pool = SqlitePoolOptions::new()
+        .after_connect(move |connection, _| {
+            let let_go = let_go.clone();
+            Box::pin(async move {
+                connection.lock_handle().await?.set_progress_handler(STEPS_PER_LOOK, move || !let_go.is_asked());
+                Ok(())
+            })
+        })
         .max_connections(READERS_MAX)
         .acquire_timeout(READER_WAIT)
         .connect_with(options.read_only(true).create_if_missing(false).pragma("cache_size", "-4096"))
@@ -118,6 +137,8 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
         quiet_until: LOOK_NOW,
         in_doubt: false,
         instance,
+        ballast: Ballast::beside(&path),
+        log,
         _lock: lock,
     };
     Ok((writer, Reader::new(pool)))
@@ -157,6 +178,20 @@ impl Writer {
             ids.templates.insert(name, TemplateId(id));
         }
         Ok(ids)
+    }
+
+    /// Sets space aside for the outcomes of what is on its way when the disk is full.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Full`] if there is no room for it now.
+    pub fn lay_ballast(&self) -> Result<(), StoreError> {
+        self.ballast.lay()
+    }
+
+    /// Gives that space up.
+    pub fn release_ballast(&self) {
+        self.ballast.release();
     }
 
     /// What a crash left in the middle of an attempt. Empty after a clean stop.

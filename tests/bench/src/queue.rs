@@ -186,7 +186,7 @@ impl Store {
             })
         };
         let credentials = numbers.map(credential).collect::<Result<_, _>>()?;
-        let committed = self.writer.commit(Batch { now, credentials, ..Batch::default() }).await?;
+        let committed = self.writer.commit(&Batch { now, credentials, ..Batch::default() }).await?;
         let new = committed.credentials.iter().all(|one| matches!(one, CredentialIntake::New(_)));
         check(new, || "the store knew a fresh credential".to_owned())
     }
@@ -208,7 +208,7 @@ impl Store {
             })
         };
         let messages = numbers.map(message).collect::<Result<_, _>>()?;
-        let committed = self.writer.commit(Batch { now: now(), messages, ..Batch::default() }).await?;
+        let committed = self.writer.commit(&Batch { now: now(), messages, ..Batch::default() }).await?;
         let new = committed.accepted.iter().all(|one| matches!(one, Accepted::New(_)));
         check(new, || "the store knew a fresh message".to_owned())
     }
@@ -218,7 +218,7 @@ impl Store {
         let now = now();
         let settles: Vec<Settle> = ended.iter().map(|claimed| settle(claimed, now)).collect();
         let claims = vec![ClaimRequest { channel: self.channel, limit, rate: None, needs: self.needs.clone() }];
-        let committed = self.writer.commit(Batch { now, settles, claims, ..Batch::default() }).await?;
+        let committed = self.writer.commit(&Batch { now, settles, claims, ..Batch::default() }).await?;
         check(committed.settled.iter().all(|applied| *applied), || "the store refused an outcome".to_owned())?;
         let bound = committed.claimed.iter().all(|claimed| claimed.credential.is_some() == self.needs.is_some());
         check(bound, || "the store claimed a message without its credential".to_owned())?;

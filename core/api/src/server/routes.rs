@@ -107,6 +107,8 @@ async fn overview(Shared(engine): Shared<EngineHandle>) -> Answer<Response> {
         started_at: engine.started_at().to_rfc3339(),
         draining: engine.is_draining(),
         states: convert::counts(&counts, None),
+        late_outcomes: engine.late_outcomes(),
+        store_problem: engine.store_problem(),
         channels: channels(&engine, &counts),
         schedules,
         tokens: engine.tokens().into_iter().map(convert::token).collect(),

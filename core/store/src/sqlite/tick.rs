@@ -34,10 +34,10 @@ impl Writer {
     /// # Panics
     ///
     /// On an [`Operation`] that is no act of an operator.
-    pub async fn commit(&mut self, batch: Batch) -> Result<Committed, StoreError> {
-        match self.transact(&batch, Fence::Counts).await {
+    pub async fn commit(&mut self, batch: &Batch) -> Result<Committed, StoreError> {
+        match self.transact(batch, Fence::Counts).await {
             // Rare, and nothing is written yet: the same again, looking first.
-            Err(StoreError::Late) => self.transact(&batch, Fence::Looks).await,
+            Err(StoreError::Late) => self.transact(batch, Fence::Looks).await,
             done => done,
         }
     }
@@ -69,7 +69,7 @@ impl Writer {
             step.wake_all().await?;
         }
         let quiet_until = earliest(self.quiet_until, quiet_until(batch));
-        let is_quiet = quiet_until.is_none_or(|at| at > now);
+        let is_quiet = batch.spare || quiet_until.is_none_or(|at| at > now);
         if !is_quiet {
             committed.more |= step.promote().await?;
             committed.more |= step.expire().await?;
@@ -91,6 +91,11 @@ impl Writer {
         self.quiet_until = committed.next_due;
         self.last_message += length(batch.messages.len());
         self.last_credential += length(batch.credentials.len());
+        let rows = batch.settles.len() + batch.messages.len() + batch.credentials.len() + committed.claimed.len();
+        // The transaction is on disk whatever comes of this; what is wrong with the disk, the next one will meet.
+        if let Err(error) = self.log.committed(&mut self.connection, rows).await {
+            tracing::warn!("{error}");
+        }
         Ok(committed)
     }
 }

@@ -118,7 +118,7 @@ impl Store {
 
     /// Commits, and checks what must hold after every commit.
     pub(crate) async fn commit(&mut self, batch: Batch) -> Committed {
-        let committed = self.writer.commit(Batch { now: self.now, ..batch }).await.expect("the batch is committed");
+        let committed = self.writer.commit(&Batch { now: self.now, ..batch }).await.expect("the batch is committed");
         self.check().await;
         committed
     }
