@@ -18,7 +18,7 @@ pub(crate) async fn send(
     in_flight: usize,
 ) -> Result<Duration, Failure> {
     let client = client(None)?;
-    let url = format!("{}{}?access_token=bench-token", provider.url, kind.path());
+    let url = url(provider, kind);
     let begun = Instant::now();
     stream::iter(1..=messages)
         .map(|number| one(client.clone(), &url, kind, number))
@@ -28,7 +28,13 @@ pub(crate) async fn send(
     Ok(begun.elapsed())
 }
 
-async fn one(client: reqwest::Client, url: &str, kind: Kind, number: u32) -> Result<(), Failure> {
+/// Where such a message is posted, with a token as the engine's.
+pub(crate) fn url(provider: &Provider, kind: Kind) -> String {
+    format!("{}{}?access_token=bench-token", provider.url, kind.path())
+}
+
+/// Sends one message, and reads the answer.
+pub(crate) async fn one(client: reqwest::Client, url: &str, kind: Kind, number: u32) -> Result<(), Failure> {
     let body = serde_json::to_vec(&kind.body(number))?;
     let response = client.post(url).header("content-type", "application/json").body(body).send().await?;
     let answer: Value = serde_json::from_slice(&response.bytes().await?)?;

@@ -6,11 +6,14 @@
 
 #![expect(clippy::print_stderr, reason = "progress goes there; what was measured goes through `report`")]
 
+mod accept;
+mod backlog;
 mod bare;
 mod child;
 mod engine;
 mod failure;
 mod folder;
+mod latency;
 mod measure;
 mod pipeline;
 mod queue;
@@ -41,6 +44,12 @@ enum Scenario {
     Pipeline(pipeline::PipelineArgs),
     /// The store alone (accept, claim, settle) beside raw SQLite, by batch size.
     Queue(queue::QueueArgs),
+    /// Many clients at the API, each message on disk before its 202, beside an API that stores nothing.
+    Accept(accept::AcceptArgs),
+    /// From a message's POST to its arrival at the provider, at a steady rate.
+    Latency(latency::LatencyArgs),
+    /// The engine with a long past and a long queue beside an empty one, and its start after a crash.
+    Backlog(backlog::BacklogArgs),
     /// The local provider, for the scenarios.
     #[command(hide = true)]
     Serve,
@@ -90,6 +99,9 @@ async fn run(scenario: Scenario) -> Result<(), Failure> {
     match scenario {
         Scenario::Pipeline(args) => Box::pin(pipeline::pipeline(args)).await,
         Scenario::Queue(args) => Box::pin(queue::queue(args)).await,
+        Scenario::Accept(args) => Box::pin(accept::accept(args)).await,
+        Scenario::Latency(args) => Box::pin(latency::latency(args)).await,
+        Scenario::Backlog(args) => Box::pin(backlog::backlog(args)).await,
         Scenario::Serve => server::serve().await,
         Scenario::Engine(args) => Box::pin(engine::engine(args)).await,
     }

@@ -81,7 +81,7 @@ async fn round(provider: &Provider, args: &PipelineArgs, kind: Kind) -> Result<R
 
 fn report(args: &PipelineArgs, rounds: &[Round]) -> Report {
     let over = |value: &dyn Fn(&Round) -> f64| Spread::of(rounds.iter().map(value));
-    let cpu = |told: &Told| told.usage.cpu_seconds * 1000.0 / f64::from(told.count.max(1));
+    let cpu = |told: &Told| told.cpu_seconds * 1000.0 / f64::from(told.count.max(1));
     let mut report = Report::new("pipeline");
     report.rate("per_second", "engine sends", over(&|round| round.engine.per_second()));
     report.rate("bare_per_second", "bare loop sends", over(&|round| round.bare));

@@ -33,7 +33,7 @@ impl Report {
     /// Any other number, with its unit.
     pub(crate) fn number(&mut self, name: &str, label: &str, unit: &str, spread: Spread) {
         self.spread(name, spread, 3);
-        self.line(label, format!("{:>9.2} {unit:<4} ({:.2} … {:.2})", spread.median, spread.min, spread.max));
+        self.line(label, format!("{:>9.3} {unit:<4} ({:.3} … {:.3})", spread.median, spread.min, spread.max));
     }
 
     /// A condition of the measurement.
