@@ -16,7 +16,7 @@ fn run(arguments: &str) -> Value {
     let out = String::from_utf8(output.stdout).expect("text");
     let last = out.lines().last().expect("a line");
     let report: Value = serde_json::from_str(last).expect("the last line is JSON");
-    assert_eq!(report["scenario"], arguments.split(' ').next().unwrap());
+    assert_eq!(report["scenario"], arguments.split(' ').next().expect("a scenario"));
     report
 }
 
