@@ -11,6 +11,7 @@ use crate::folder::Folder;
 use crate::measure::{Spread, rate};
 use crate::report::Report;
 use crate::server::Provider;
+use crate::usage::Usage;
 use crate::workload::Kind;
 
 /// Messages that warm the provider up, and whose time is nobody's.
@@ -34,9 +35,14 @@ pub(crate) struct PipelineArgs {
 /// What one round found.
 struct Round {
     bare: f64,
+    /// What the loop's process used of the machine, and the provider's meanwhile.
+    bare_cpu_seconds: f64,
+    bare_provider_cpu_seconds: f64,
     engine: Told,
     accepted: Told,
     permitted: Option<Told>,
+    /// What the provider's process used while the engine sent.
+    provider_cpu_seconds: f64,
 }
 
 pub(crate) async fn pipeline(args: PipelineArgs) -> Result<(), Failure> {
@@ -55,7 +61,10 @@ pub(crate) async fn pipeline(args: PipelineArgs) -> Result<(), Failure> {
 
 async fn round(provider: &Provider, args: &PipelineArgs, kind: Kind) -> Result<Round, Failure> {
     provider.reset().await?;
+    let (before, provider_before) = (Usage::now()?.cpu_seconds, provider.usage().await?.cpu_seconds);
     let took = bare::send(provider, kind, args.messages, args.in_flight as usize).await?;
+    let bare_cpu_seconds = Usage::now()?.cpu_seconds - before;
+    let bare_provider_cpu_seconds = provider.usage().await?.cpu_seconds - provider_before;
     let bare_bytes = provider.check("the bare loop", args.messages).await?.bytes;
     let bare = rate(args.messages.into(), took);
 
@@ -68,7 +77,9 @@ async fn round(provider: &Provider, args: &PipelineArgs, kind: Kind) -> Result<R
         Kind::Free => None,
     };
     let accepted = engine.accept(1, args.messages)?;
+    let provider_before = provider.usage().await?.cpu_seconds;
     let sent = engine.send(args.messages)?;
+    let provider_cpu_seconds = provider.usage().await?.cpu_seconds - provider_before;
     let engine_bytes = provider.check("the engine", args.messages).await?.bytes;
     check(sent.standing.sent == i64::from(args.messages), || format!("not all were sent: {:?}", sent.standing))?;
     // Both send the same number of bytes, but for the number in a dedupe id.
@@ -76,12 +87,13 @@ async fn round(provider: &Provider, args: &PipelineArgs, kind: Kind) -> Result<R
         format!("the engine sent {engine_bytes} bytes, and the bare loop {bare_bytes}: the ratio would say nothing")
     })?;
     engine.stop()?;
-    Ok(Round { bare, engine: sent, accepted, permitted })
+    let engine = sent;
+    Ok(Round { bare, bare_cpu_seconds, bare_provider_cpu_seconds, engine, accepted, permitted, provider_cpu_seconds })
 }
 
 fn report(args: &PipelineArgs, rounds: &[Round]) -> Report {
     let over = |value: &dyn Fn(&Round) -> f64| Spread::of(rounds.iter().map(value));
-    let cpu = |told: &Told| told.cpu_seconds * 1000.0 / f64::from(told.count.max(1));
+    let thousand = |seconds: f64| seconds * 1000.0 / f64::from(args.messages);
     let mut report = Report::new("pipeline");
     report.rate("per_second", "engine sends", over(&|round| round.engine.per_second()));
     report.rate("bare_per_second", "bare loop sends", over(&|round| round.bare));
@@ -91,7 +103,20 @@ fn report(args: &PipelineArgs, rounds: &[Round]) -> Report {
         let permitted = |round: &Round| round.permitted.as_ref().map_or(f64::NAN, Told::per_second);
         report.rate("credentials_per_second", "engine takes credentials in", over(&permitted));
     }
-    report.number("cpu_s_per_1000", "engine's CPU for 1000 sends", "s", over(&|round| cpu(&round.engine)));
+    for (name, label, seconds) in [
+        ("cpu_s_per_1000", "engine's CPU for 1000 sends", (|round| round.engine.cpu_seconds) as fn(&Round) -> f64),
+        ("provider_cpu_s_per_1000", "  the provider's meanwhile", |round| round.provider_cpu_seconds),
+        ("bare_cpu_s_per_1000", "bare loop's CPU for 1000 sends", |round| round.bare_cpu_seconds),
+        ("bare_provider_cpu_s_per_1000", "  the provider's meanwhile", |round| round.bare_provider_cpu_seconds),
+    ] {
+        report.number(name, label, "s", over(&|round| thousand(seconds(round))));
+    }
+    // Says on a machine that is busy with other things what the ratio would be on one that is not.
+    let cpu_ratio = |round: &Round| {
+        (round.bare_cpu_seconds + round.bare_provider_cpu_seconds)
+            / (round.engine.cpu_seconds + round.provider_cpu_seconds)
+    };
+    report.ratio("cpu_ratio_to_bare", "ratio of the CPU of both sides", over(&cpu_ratio));
     report.number("rss_mb", "engine's memory, at most", "MB", over(&|round| round.engine.usage.rss_mb));
     report.condition("messages", args.messages);
     report.condition("rounds", args.common.rounds);

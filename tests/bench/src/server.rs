@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 
 use crate::child::{Child, PATIENCE};
 use crate::failure::{Failure, check};
+use crate::usage::Usage;
 use crate::workload::{Kind, number};
 
 /// What the first line of its output says.
@@ -71,6 +72,7 @@ pub(crate) async fn serve() -> Result<(), Failure> {
         .route("/count", get(count))
         .route("/arrivals", get(arrivals))
         .route("/reset", post(reset))
+        .route("/usage", get(usage))
         .with_state(log);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let ready = Ready { port: listener.local_addr()?.port() };
@@ -119,6 +121,10 @@ async fn reset(State(log): State<Shared>) {
     *look(&log) = Log::default();
 }
 
+async fn usage() -> Result<Json<Usage>, StatusCode> {
+    Usage::now().map(Json).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
 /// The server from outside.
 pub(crate) struct Provider {
     client: reqwest::Client,
@@ -148,6 +154,11 @@ impl Provider {
 
     pub(crate) async fn arrivals(&self) -> Result<Vec<(u32, u64)>, Failure> {
         self.get("/arrivals").await
+    }
+
+    /// What its process has used since it began.
+    pub(crate) async fn usage(&self) -> Result<Usage, Failure> {
+        self.get("/usage").await
     }
 
     /// Makes sure that so many messages arrived, each of them once.
