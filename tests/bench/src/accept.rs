@@ -10,6 +10,7 @@ use tidings_api::wire::{SendReply, SendRequest};
 
 use crate::Common;
 use crate::child::PATIENCE;
+use crate::disk;
 use crate::engine::{EngineProcess, KEY, Told};
 use crate::failure::{Failure, check};
 use crate::folder::Folder;
@@ -41,6 +42,8 @@ struct Round {
     bare: Seen,
     engine: Seen,
     used: Told,
+    /// One sync of the disk, at that time.
+    sync: Duration,
 }
 
 pub(crate) async fn accept(args: AcceptArgs) -> Result<(), Failure> {
@@ -55,7 +58,8 @@ pub(crate) async fn accept(args: AcceptArgs) -> Result<(), Failure> {
             engine.per_second,
             engine.per_second / bare.per_second
         );
-        rounds.push(Round { bare, engine, used });
+        let sync = disk::sync(args.common.dir.as_deref())?;
+        rounds.push(Round { bare, engine, used, sync });
     }
     report(&args, &rounds).tell(args.common.json)
 }
@@ -149,6 +153,7 @@ fn report(args: &AcceptArgs, rounds: &[Round]) -> Report {
         report.number(&format!("bare_{name}"), "  where nothing is stored", "ms", bare);
     }
     let cpu = |round: &Round| round.used.cpu_seconds;
+    report.number("disk_sync_ms", "one sync of the disk, median", "ms", over(&|round| millis(round.sync)));
     report.number("rss_mb", "engine's memory, at most", "MB", over(&|round| round.used.usage.rss_mb));
     report.number(
         "cpu_s_per_1000",

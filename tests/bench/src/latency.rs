@@ -11,6 +11,7 @@ use crate::Common;
 use crate::accept::post;
 use crate::bare;
 use crate::child::PATIENCE;
+use crate::disk;
 use crate::engine::EngineProcess;
 use crate::failure::{Failure, check};
 use crate::folder::Folder;
@@ -66,6 +67,8 @@ struct Round {
     bare: Seen,
     engine: Seen,
     rss_mb: f64,
+    /// One sync of the disk, at that time.
+    sync: Duration,
 }
 
 pub(crate) async fn latency(args: LatencyArgs) -> Result<(), Failure> {
@@ -77,7 +80,8 @@ pub(crate) async fn latency(args: LatencyArgs) -> Result<(), Failure> {
         let (engine, rss_mb) = engine(&provider, &args, kind).await?;
         let p99 = |seen: &Seen| millis(percentile(&seen.from_post, 990));
         eprintln!("round {number}: p99 {:.2} ms, straight to the provider {:.2} ms", p99(&engine), p99(&bare));
-        rounds.push(Round { bare, engine, rss_mb });
+        let sync = disk::sync(args.common.dir.as_deref())?;
+        rounds.push(Round { bare, engine, rss_mb, sync });
     }
     report(&args, &rounds).tell(args.common.json)
 }
@@ -203,6 +207,7 @@ fn report(args: &LatencyArgs, rounds: &[Round]) -> Report {
         let accepted = over(&|round| at(&round.engine.from_accepted));
         report.number(&format!("from_accepted_{name}"), "  from its 202 (0: it came before)", "ms", accepted);
     }
+    report.number("disk_sync_ms", "one sync of the disk, median", "ms", over(&|round| millis(round.sync)));
     report.number("rss_mb", "engine's memory, at most", "MB", over(&|round| round.rss_mb));
     report.condition("messages", args.messages);
     report.condition("rounds", args.common.rounds);

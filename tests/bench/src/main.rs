@@ -10,6 +10,7 @@ mod accept;
 mod backlog;
 mod bare;
 mod child;
+mod disk;
 mod engine;
 mod failure;
 mod folder;
