@@ -183,7 +183,8 @@ fn writer_task(
 ) -> WriterTask {
     let (lanes, config, clock) = (Arc::clone(lanes), Arc::clone(config), Arc::clone(clock));
     let retention = Retention::new(config.keep, clock.now());
-    WriterTask { store, inbox, lanes, config, pipeline, clock, retention, in_flight, stop }
+    let look_for_room_at = Some(clock.now());
+    WriterTask { store, inbox, lanes, config, pipeline, clock, retention, look_for_room_at, in_flight, stop }
 }
 
 fn channels_by_id(

@@ -243,7 +243,7 @@ impl Broadcast<'_> {
                     self.jobs.note(RunProgress { run: self.run, done, total: None, ended: None }).await;
                     return Ok(());
                 }
-                Err(refusal) if refusal.class == Class::Unavailable => {
+                Err(refusal) if matches!(refusal.class, Class::Unavailable | Class::Full) => {
                     tokio::select! {
                         () = tokio::time::sleep(STEP_WAIT) => {}
                         _ = self.stop.changed() => {}

@@ -134,7 +134,7 @@ impl Lanes {
 
     /// Which channels have room now. `queued` says how many messages of a channel are due.
     pub(crate) fn claims(&self, now: Timestamp, queued: impl Fn(ChannelId) -> i64) -> Vec<ClaimRequest> {
-        if self.draining {
+        if self.draining || self.store_problem.is_some() {
             return Vec::new();
         }
         self.lanes
@@ -146,7 +146,7 @@ impl Lanes {
 
     /// When a channel that cannot claim now, and has messages that are due, can claim again by itself.
     pub(crate) fn next_opening(&self, now: Timestamp, queued: impl Fn(ChannelId) -> i64) -> Option<Timestamp> {
-        if self.draining {
+        if self.draining || self.store_problem.is_some() {
             return None;
         }
         self.lanes

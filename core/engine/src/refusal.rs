@@ -16,6 +16,8 @@ pub enum Class {
     Conflict,
     /// Come again later.
     Unavailable,
+    /// Come again when somebody has made room on the disk.
+    Full,
 }
 
 /// A no, with a stable code and a sentence.
@@ -61,6 +63,9 @@ impl Refusal {
         while let Some(cause) = source {
             detail.push_str(&format!(": {cause}"));
             source = cause.source();
+        }
+        if error.is_full() {
+            return Refusal::new(Class::Full, "store-full", detail);
         }
         Refusal::new(Class::Unavailable, "store", detail)
     }

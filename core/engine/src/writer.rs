@@ -30,6 +30,9 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// Between transactions that failed.
 const FAILURE_BACKOFF: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(5) };
 
+/// Between two looks whether a disk that was full has room.
+const ROOM_WAIT: Duration = Duration::from_secs(1);
+
 /// Tries to write the last outcomes after a stop, if the store does not take them. The next start settles the rest.
 const LAST_TRIES_MAX: u32 = 10;
 
@@ -163,6 +166,8 @@ pub(crate) struct WriterTask {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) retention: Retention,
+    /// When to look whether there is room on the disk; `None` while there is.
+    pub(crate) look_for_room_at: Option<Timestamp>,
     /// Told after each commit how many messages are on their way.
     pub(crate) in_flight: watch::Sender<u32>,
     /// True when it is time to go: what is in the queue is still written, and nothing new is taken.
@@ -233,6 +238,9 @@ impl WriterTask {
         if memory.retry_at.is_some_and(|at| now < at) {
             return false;
         }
+        if let Some(at) = self.look_for_room_at {
+            return at <= now;
+        }
         let due = memory.next_due.is_some_and(|at| at <= now);
         let is_old = self.retention.due(now).is_some();
         due || is_old || memory.more || !look(&self.lanes).claims(now, |channel| self.queued(channel)).is_empty()
@@ -251,13 +259,48 @@ impl WriterTask {
         let now = self.clock.now();
         let opening = look(&self.lanes).next_opening(now, |channel| self.queued(channel));
         let wake = [memory.next_due, opening, Some(self.retention.next_at())].into_iter().flatten().min();
+        let wake = self.look_for_room_at.or(wake);
         let wake = memory.retry_at.filter(|at| *at > now).or(wake);
         // Half a millisecond up, so that the wake does not come just before the instant.
         wake.map_or(SLEEP_MAX, |at| (at.since(now) + Duration::from_micros(500)).min(SLEEP_MAX))
     }
 
-    async fn tick(&mut self, gathered: Gathered, memory: &mut Memory) {
+    /// Looks whether there is room on the disk: there is when the ballast can be laid.
+    fn look_for_room(&mut self, now: Timestamp) {
+        if self.look_for_room_at.is_none_or(|at| at > now) {
+            return;
+        }
+        let problem = match self.store.lay_ballast() {
+            Ok(()) => None,
+            Err(error) if error.is_full() => Some(error),
+            Err(error) => {
+                tracing::warn!("{}", Refusal::store(&error));
+                None
+            }
+        };
+        let mut lanes = look(&self.lanes);
+        if problem.is_none() && lanes.store_problem.is_some() {
+            tracing::info!("there is room on the disk again; work goes on");
+        }
+        self.look_for_room_at = problem.is_some().then(|| now.after(ROOM_WAIT));
+        lanes.store_problem = problem.map(|problem| problem.to_string());
+    }
+
+    /// The disk is full: what was set aside is for the outcomes.
+    fn make_room(&mut self, error: &StoreError, now: Timestamp) {
+        self.store.release_ballast();
+        self.look_for_room_at = Some(now.after(ROOM_WAIT));
+        let problem = Refusal::store(error).detail;
+        tracing::error!("{problem}");
+        look(&self.lanes).store_problem = Some(problem);
+    }
+
+    async fn tick(&mut self, mut gathered: Gathered, memory: &mut Memory) {
         let now = self.clock.now();
+        self.look_for_room(now);
+        if self.look_for_room_at.is_some() {
+            gathered.spare(&Arc::new(self.store.full()));
+        }
         let Gathered { mut batch, mut recipients, replies, halts, pauses, .. } = gathered;
         let (settles, of) = std::mem::take(&mut memory.unsettled);
         batch.settles.splice(0..0, settles);
@@ -267,7 +310,7 @@ impl WriterTask {
         batch.apps.append(&mut memory.unsaved_apps);
         self.pass_lanes(&mut batch, pauses, halts);
         // Behind those that somebody asked for and waits for.
-        let own = self.retention.due(now);
+        let own = self.retention.due(now).filter(|_| !batch.spare);
         let own_at = own.is_some().then_some(batch.sweeps.len());
         batch.sweeps.extend(own);
         let begun = Instant::now();
@@ -285,8 +328,14 @@ impl WriterTask {
                 self.dispatch(committed);
             }
             Err(error) => {
+                // What is spared for outcomes was given up just now: with it they are tried again at once.
+                let is_first = error.is_full() && self.look_for_room_at.is_none();
                 memory.failures += 1;
-                memory.retry_at = Some(now.after(delay(FAILURE_BACKOFF, memory.failures, random())));
+                let wait = if is_first { Duration::ZERO } else { delay(FAILURE_BACKOFF, memory.failures, random()) };
+                memory.retry_at = Some(now.after(wait));
+                if error.is_full() {
+                    self.make_room(&error, now);
+                }
                 look(&self.lanes).take_places(&batch.settles);
                 memory.unsettled = (batch.settles, recipients);
                 (memory.unsaved_lanes, memory.unsaved_apps) = (batch.lanes, batch.apps);
@@ -414,6 +463,7 @@ struct Replies {
     credentials: Vec<(usize, Reply<Vec<CredentialIntake>>)>,
     fired: Vec<Reply<Fired>>,
     swept: Vec<Reply<Swept>>,
+    ran: Vec<Reply<()>>,
     done: Vec<Reply<()>>,
 }
 
@@ -465,7 +515,7 @@ impl Gathered {
             }
             Work::Run(progress, reply) => {
                 self.batch.runs.push(progress);
-                self.replies.done.push(reply);
+                self.replies.ran.push(reply);
                 1
             }
             Work::Sweep(sweep, reply) => {
@@ -475,6 +525,21 @@ impl Gathered {
             }
         }
         .max(1);
+    }
+}
+
+impl Gathered {
+    /// Leaves what must be written also when the disk is full, and refuses the rest.
+    fn spare(&mut self, full: &Arc<StoreError>) {
+        self.batch.spare = true;
+        self.batch.messages.clear();
+        self.batch.credentials.clear();
+        self.batch.firings.clear();
+        self.batch.runs.clear();
+        self.batch.sweeps.clear();
+        let Replies { operated, accepted, credentials, fired, swept, ran, done } = std::mem::take(&mut self.replies);
+        Replies { accepted, credentials, fired, swept, ran, ..Replies::default() }.refuse(full);
+        self.replies = Replies { operated, done, ..Replies::default() };
     }
 }
 
@@ -490,7 +555,7 @@ impl Replies {
         for (reply, swept) in self.swept.into_iter().zip(&committed.swept) {
             drop(reply.send(Ok(swept.clone())));
         }
-        for reply in self.done {
+        for reply in self.ran.into_iter().chain(self.done) {
             drop(reply.send(Ok(())));
         }
     }
@@ -506,6 +571,7 @@ impl Replies {
         each(self.credentials.into_iter().map(|(_, reply)| reply), error);
         each(self.fired, error);
         each(self.swept, error);
+        each(self.ran, error);
         each(self.done, error);
     }
 }

@@ -189,6 +189,11 @@ impl Writer {
         self.ballast.lay()
     }
 
+    /// What is told while there is no room.
+    pub fn full(&self) -> StoreError {
+        self.ballast.full()
+    }
+
     /// Gives that space up.
     pub fn release_ballast(&self) {
         self.ballast.release();

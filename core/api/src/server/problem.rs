@@ -7,7 +7,7 @@ use tidings_model::limits::REQUEST_BYTES_MAX;
 
 use crate::wire::Problem;
 
-/// When to come again after a 503.
+/// When to come again after a 503 or a 507.
 const RETRY_AFTER_S: &str = "2";
 
 /// A no, on its way out.
@@ -27,7 +27,7 @@ impl IntoResponse for Refused {
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
         }
         if status == StatusCode::UNAUTHORIZED {
@@ -44,6 +44,7 @@ pub(super) fn problem(refusal: &Refusal) -> Problem {
         Class::NotFound => (StatusCode::NOT_FOUND, "there is no such thing"),
         Class::Conflict => (StatusCode::CONFLICT, "the state does not allow it"),
         Class::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "not now"),
+        Class::Full => (StatusCode::INSUFFICIENT_STORAGE, "the disk is full"),
     };
     make(refusal.code, status, title, refusal.detail.clone())
 }

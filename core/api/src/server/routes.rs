@@ -92,6 +92,9 @@ async fn readyz(Shared(engine): Shared<EngineHandle>) -> Response {
     if engine.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
+    if let Some(problem) = engine.store_problem() {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n")).into_response();
+    }
     match engine.counts().await {
         Ok(_) => "ready\n".into_response(),
         Err(refusal) => (StatusCode::SERVICE_UNAVAILABLE, format!("{refusal}\n")).into_response(),

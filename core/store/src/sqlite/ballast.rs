@@ -32,12 +32,19 @@ impl Ballast {
         }
         self.write().map_err(|source| {
             self.release();
-            let path = self.path.display().to_string();
             match source.kind() {
-                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => StoreError::Full { path },
-                _ => StoreError::File { action: "set space aside in", path, source },
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => self.full(),
+                _ => StoreError::File {
+                    action: "set space aside in",
+                    path: self.path.display().to_string(),
+                    source,
+                },
             }
         })
+    }
+
+    pub(super) fn full(&self) -> StoreError {
+        StoreError::Full { path: self.path.display().to_string() }
     }
 
     fn write(&self) -> std::io::Result<()> {
