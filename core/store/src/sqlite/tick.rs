@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection as _, Row as _};
 use tidings_model::limits::{CREDENTIAL_MEMORY, IDEMPOTENCY_LIFE, PURGE_SLICE_MAX, TICK_PROMOTIONS_MAX};
 use tidings_model::state::next;
-use tidings_model::{CredentialFate, CredentialId, Event, MessageId, RunId, State, Timestamp};
+use tidings_model::{CredentialFate, CredentialId, Event, MessageId, Refused, RunId, State, Timestamp};
 
 use super::tally::{Moves, Tally};
 use super::{LOOK_NOW, Writer};
@@ -20,7 +20,7 @@ use crate::batch::{
 use crate::error::StoreError;
 
 /// What an operator may do to a message.
-const ACTS: [Event; 4] = [Event::Cancel, Event::Retry, Event::Hold, Event::Release];
+const ACTS: [Event; 5] = [Event::Cancel, Event::Retry, Event::RetryLater, Event::Hold, Event::Release];
 
 impl Writer {
     /// Commits everything in the batch, or nothing.
@@ -213,14 +213,19 @@ impl Step<'_> {
             let event = group[0].event;
             assert!(ACTS.contains(&event), "`{}` is no act of an operator", event.as_str());
             let mut rows = Vec::new();
-            for id in &ids {
+            for operation in group {
+                let id = &operation.message.0;
                 let Some((channel, from)) = stand.get_mut(id) else {
                     answers.push(Operated::NoSuchMessage);
                     continue;
                 };
+                if operation.from.is_some_and(|only| only != *from) {
+                    answers.push(Operated::Refused(Refused { state: *from, event }));
+                    continue;
+                }
                 answers.push(match next(*from, event) {
                     Ok(to) => {
-                        rows.push((*id, from.code(), to.code()));
+                        rows.push((*id, from.code(), to.code(), operation.due_at.map(|at| at.0)));
                         self.moves.go(*channel, *from, to);
                         // No event follows itself, so one list has a message once at most.
                         *from = to;
