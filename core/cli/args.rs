@@ -180,6 +180,8 @@ pub(crate) enum MessagesCommand {
     List(MessagesListArgs),
     /// One message, with its data and attempts.
     Show(MessageArgs),
+    /// What was not sent, counted by channel, state, reason and template.
+    Reasons(MessagesReasonsArgs),
     /// Send failed, unknown, expired, cancelled or held ones again.
     Retry(MessagesActArgs),
     /// Withdraw ones that are not on their way yet.
@@ -191,6 +193,9 @@ pub(crate) struct MessagesListArgs {
     /// In this state: scheduled, queued, waiting, sending, held, sent, delivered, failed, unknown, expired, cancelled.
     #[arg(long)]
     pub(crate) state: Option<String>,
+    /// There for this reason, as `messages reasons` shows it.
+    #[arg(long, requires = "state")]
+    pub(crate) reason: Option<String>,
     /// Of this channel.
     #[arg(long)]
     pub(crate) channel: Option<String>,
@@ -202,6 +207,19 @@ pub(crate) struct MessagesListArgs {
     pub(crate) to: Option<String>,
     #[command(flatten)]
     pub(crate) page: PageArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct MessagesReasonsArgs {
+    /// In this state: held, failed, unknown, expired or cancelled. The first three if not given.
+    #[arg(long)]
+    pub(crate) state: Option<String>,
+    /// Of this channel.
+    #[arg(long)]
+    pub(crate) channel: Option<String>,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

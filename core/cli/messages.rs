@@ -3,7 +3,7 @@
 use tidings_api::client::Client;
 use tidings_api::wire::Message;
 
-use crate::args::{MessageArgs, MessagesActArgs, MessagesCommand, MessagesListArgs};
+use crate::args::{MessageArgs, MessagesActArgs, MessagesCommand, MessagesListArgs, MessagesReasonsArgs};
 use crate::connect::Reach;
 use crate::{Failure, Outcome, output};
 
@@ -12,6 +12,7 @@ pub(crate) async fn messages(reach: &Reach, command: MessagesCommand) -> Outcome
     match command {
         MessagesCommand::List(args) => list(&client, args).await,
         MessagesCommand::Show(args) => show(&client, &args).await,
+        MessagesCommand::Reasons(args) => reasons(&client, args).await,
         MessagesCommand::Retry(args) => act(&client, "retry", &args).await,
         MessagesCommand::Cancel(args) => act(&client, "cancel", &args).await,
     }
@@ -19,7 +20,13 @@ pub(crate) async fn messages(reach: &Reach, command: MessagesCommand) -> Outcome
 
 async fn list(client: &Client, args: MessagesListArgs) -> Outcome {
     let mut query = vec![("limit", args.page.limit.to_string())];
-    let filters = [("state", args.state), ("channel", args.channel), ("template", args.template), ("to", args.to)];
+    let filters = [
+        ("state", args.state),
+        ("reason", args.reason),
+        ("channel", args.channel),
+        ("template", args.template),
+        ("to", args.to),
+    ];
     query.extend(filters.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))));
     query.extend(args.page.cursor.map(|cursor| ("cursor", cursor)));
     let page = client.messages(&query).await?;
@@ -44,6 +51,30 @@ async fn list(client: &Client, args: MessagesListArgs) -> Outcome {
         .collect();
     output::table(&["ID", "STATE", "REASON", "CHANNEL", "TEMPLATE", "TO", "ATTEMPTS", "CREATED"], &rows)?;
     output::more(page.next.as_deref());
+    Ok(())
+}
+
+async fn reasons(client: &Client, args: MessagesReasonsArgs) -> Outcome {
+    let mut query = Vec::new();
+    query.extend(args.state.map(|state| ("state", state)));
+    query.extend(args.channel.map(|channel| ("channel", channel)));
+    let reasons = client.reasons(&query).await?;
+    if args.json {
+        return output::json(&reasons);
+    }
+    let rows: Vec<Vec<String>> = reasons
+        .items
+        .into_iter()
+        .map(|group| {
+            let count = group.count.to_string();
+            let (oldest, newest) = (group.oldest_at, group.newest_at);
+            vec![group.channel, group.state, group.reason, group.template, count, oldest, newest, group.newest]
+        })
+        .collect();
+    output::table(&["CHANNEL", "STATE", "REASON", "TEMPLATE", "COUNT", "OLDEST", "NEWEST", "LAST"], &rows)?;
+    if reasons.more {
+        eprintln!("more: there are other groups; ask for one state or channel with --state, --channel");
+    }
     Ok(())
 }
 

@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::wire::{
-    ActReply, ActRequest, BulkLine, Channel, Credential, CredentialsReply, Message, Overview, Page, Problem, Run,
-    Schedule, SendReply, SendRequest, Token,
+    ActReply, ActRequest, BulkLine, Channel, Credential, CredentialsReply, Message, Overview, Page, Problem, Reasons,
+    Run, Schedule, SendReply, SendRequest, Token,
 };
 
 /// How long one call may take.
@@ -105,9 +105,16 @@ impl Client {
         text.lines().map(|line| self.parse(line)).collect()
     }
 
-    /// A page of messages. The query is that of `GET /v1/messages`: `state`, `channel`, `template`, `to`, `limit`, `cursor`.
+    /// A page of messages. The query is that of `GET /v1/messages`: `state`, `reason`, `channel`, `template`,
+    /// `to`, `limit`, `cursor`.
     pub async fn messages(&self, query: &[(&str, String)]) -> Result<Page<Message>, ClientError> {
         self.get(&with_query("/v1/messages", query)).await
+    }
+
+    /// Messages that stopped short of being sent, by why. The query is that of `GET /v1/messages/reasons`: `state`,
+    /// `channel`.
+    pub async fn reasons(&self, query: &[(&str, String)]) -> Result<Reasons, ClientError> {
+        self.get(&with_query("/v1/messages/reasons", query)).await
     }
 
     /// One message, with its data and attempts.

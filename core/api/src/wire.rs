@@ -140,6 +140,37 @@ pub struct Attempt {
     pub detail: String,
 }
 
+/// Messages that stopped short of being sent, by why: the largest group first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reasons {
+    /// The groups.
+    pub items: Vec<Reason>,
+    /// Whether there are more groups than one answer has; a state and a channel make them fewer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
+}
+
+/// Messages of one channel and template that stopped short of being sent for one reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reason {
+    /// Their channel.
+    pub channel: String,
+    /// Their template.
+    pub template: String,
+    /// Where they stand.
+    pub state: String,
+    /// Why, in a word.
+    pub reason: String,
+    /// How many.
+    pub count: i64,
+    /// When the first of them ended; for held ones, was due.
+    pub oldest_at: String,
+    /// When the last of them did.
+    pub newest_at: String,
+    /// The one that was accepted last, to look at.
+    pub newest: String,
+}
+
 /// A page of a list, newest first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Page<T> {

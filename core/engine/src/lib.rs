@@ -12,6 +12,7 @@ pub mod render;
 
 mod admit;
 mod clock;
+mod dead;
 mod engine;
 mod handle;
 mod http;

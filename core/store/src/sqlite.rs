@@ -25,7 +25,8 @@ pub use reader::Reader;
 use tally::Tally;
 
 /// Every schema there was, oldest first: the number in the file is how many of them it has.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../migrations/sqlite/0001_first.sql"), include_str!("../migrations/sqlite/0002_dead_letters.sql")];
 
 /// The release that fixed the corruption after a WAL reset (3.7.0 to 3.51.2 have it).
 const SQLITE_MIN: (u32, u32, u32) = (3, 51, 3);
@@ -95,7 +96,7 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
     check_version(&mut connection, &shown).await?;
     check_pragma(&mut connection, &shown, "journal_mode", "wal").await?;
     check_pragma(&mut connection, &shown, "synchronous", "2").await?;
-    migrate(&mut connection, &shown).await?;
+    migrate(&mut connection, &shown, MIGRATIONS).await?;
 
     let tally = Tally::load(&mut connection).await?;
     let last_message = sequence(&mut connection, "message").await?;
@@ -270,17 +271,19 @@ async fn check_pragma(
     Err(StoreError::Unsafe { path: path.to_owned(), setting, found, expected })
 }
 
-async fn migrate(connection: &mut SqliteConnection, path: &str) -> Result<(), StoreError> {
+/// Brings the file from the schema it has to the last of these, each step with its number in a transaction of its own:
+/// a step that fails leaves the file as the step before it made it.
+async fn migrate(connection: &mut SqliteConnection, path: &str, migrations: &[&'static str]) -> Result<(), StoreError> {
     let during = || StoreError::during("bring the schema up to date");
     let found: i64 = sqlx::query_scalar("SELECT user_version FROM pragma_user_version")
         .fetch_one(&mut *connection)
         .await
         .map_err(during())?;
-    let known = i64::try_from(MIGRATIONS.len()).expect("there are few migrations");
+    let known = i64::try_from(migrations.len()).expect("there are few migrations");
     if found > known {
         return Err(StoreError::Newer { path: path.to_owned(), found, known });
     }
-    for (version, migration) in (1_i64..).zip(MIGRATIONS).skip(usize::try_from(found).unwrap_or(0)) {
+    for (version, migration) in (1_i64..).zip(migrations).skip(usize::try_from(found).unwrap_or(0)) {
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(during())?;
         sqlx::raw_sql(*migration).execute(&mut *transaction).await.map_err(during())?;
         let mark = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {version}"));
@@ -327,3 +330,6 @@ async fn number(connection: &mut SqliteConnection, table: Table, name: &str) -> 
     sqlx::query(insert).bind(name).execute(&mut *connection).await.map_err(during())?;
     sqlx::query_scalar(select).bind(name).fetch_one(connection).await.map_err(during())
 }
+
+#[cfg(test)]
+mod tests;

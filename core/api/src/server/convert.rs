@@ -3,7 +3,7 @@
 use tidings_engine::{Change, ChannelView, LaneState, ScheduleView, Submission, Submitted, TokenView};
 use tidings_model::rate::Rate;
 use tidings_model::{State, Timestamp};
-use tidings_store::{AttemptRow, CredentialRow, MessageRow, RunRow};
+use tidings_store::{AttemptRow, CredentialRow, MessageRow, ReasonRow, RunRow};
 
 use crate::wire;
 
@@ -60,6 +60,19 @@ pub(super) fn message(row: MessageRow, attempts: Vec<AttemptRow>) -> wire::Messa
                 detail: attempt.detail,
             })
             .collect(),
+    }
+}
+
+pub(super) fn reason(row: ReasonRow) -> wire::Reason {
+    wire::Reason {
+        channel: row.channel,
+        template: row.template,
+        state: row.state.to_string(),
+        reason: row.reason.unwrap_or_default(),
+        count: row.count,
+        oldest_at: row.oldest_at.to_rfc3339(),
+        newest_at: row.newest_at.to_rfc3339(),
+        newest: row.newest.to_string(),
     }
 }
 

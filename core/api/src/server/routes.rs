@@ -29,6 +29,7 @@ pub(super) fn routes(engine: EngineHandle) -> Router {
         .route("/v1/overview", get(overview))
         .route("/v1/messages", get(list_messages).post(send_message))
         .route("/v1/messages/bulk", post(send_bulk))
+        .route("/v1/messages/reasons", get(list_reasons))
         .route("/v1/messages/{id}", get(show_message))
         .route("/v1/messages/{id}/{act}", post(act_on_message))
         .route("/v1/credentials", get(list_credentials))
@@ -52,7 +53,8 @@ pub(super) fn routes(engine: EngineHandle) -> Router {
 async fn no_idle_parameters(request: Request, next: Next) -> Result<Response, Refused> {
     let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
     // Their handlers know their own.
-    let reads = matches!(path, "/v1/messages" | "/v1/runs") || path.starts_with("/v1/credentials");
+    let reads =
+        matches!(path, "/v1/messages" | "/v1/messages/reasons" | "/v1/runs") || path.starts_with("/v1/credentials");
     if query.is_empty() || reads || !path.starts_with("/v1/") {
         return Ok(next.run(request).await);
     }
@@ -184,19 +186,31 @@ async fn send_bulk(Shared(engine): Shared<EngineHandle>, body: Bytes) -> Answer<
 }
 
 async fn list_messages(Shared(engine): Shared<EngineHandle>, Query(query): Asked) -> Answer<Response> {
-    known(&query, &["state", "channel", "template", "to", "limit", "cursor"])?;
+    known(&query, &["state", "reason", "channel", "template", "to", "limit", "cursor"])?;
     let state = query.get("state").map(|word| state_named(word)).transpose()?;
+    if query.contains_key("reason") && state.is_none() {
+        return Err(unreadable("`reason` needs a `state` beside it: a reason says why a message is where it is"));
+    }
     let filter = MessageFilter {
         state,
         channel: query.get("channel").cloned(),
         template: query.get("template").cloned(),
         recipient: query.get("to").cloned(),
+        reason: query.get("reason").cloned(),
         before: cursor(&query)?,
         limit: limit(&query)?,
     };
     let page = engine.reader().messages(&filter).await.map_err(tidings_engine::Refusal::from)?;
     let items = page.rows.into_iter().map(|row| convert::message(row, Vec::new())).collect();
     Ok(json(StatusCode::OK, &wire::Page { items, next: page.next.map(|next| next.to_string()) }))
+}
+
+async fn list_reasons(Shared(engine): Shared<EngineHandle>, Query(query): Asked) -> Answer<Response> {
+    known(&query, &["state", "channel"])?;
+    let state = query.get("state").map(|word| state_named(word)).transpose()?;
+    let (rows, more) = engine.reasons(state, query.get("channel").map(String::as_str)).await?;
+    let items = rows.into_iter().map(convert::reason).collect();
+    Ok(json(StatusCode::OK, &wire::Reasons { items, more }))
 }
 
 async fn show_message(Shared(engine): Shared<EngineHandle>, Path(id): Path<String>) -> Answer<Response> {

@@ -467,16 +467,18 @@ impl Step<'_> {
             if before.is_some() {
                 fired = Fired::Before;
             } else {
-                let sql = "INSERT INTO run (schedule, nominal_at, job, state, started_at) VALUES (?1, ?2, ?3, 0, ?4) RETURNING id";
-                let id: i64 = sqlx::query_scalar(sql)
+                // A time that has a run and no verdict was fired too: its key refuses the second.
+                let sql = "INSERT INTO run (schedule, nominal_at, job, state, started_at) VALUES (?1, ?2, ?3, 0, ?4)
+                           ON CONFLICT (schedule, nominal_at) DO NOTHING RETURNING id";
+                let id: Option<i64> = sqlx::query_scalar(sql)
                     .bind(name)
                     .bind(nominal.0)
                     .bind(job)
                     .bind(self.now.0)
-                    .fetch_one(&mut *self.connection)
+                    .fetch_optional(&mut *self.connection)
                     .await
                     .map_err(during())?;
-                fired = Fired::Run(RunId(id));
+                fired = id.map_or(Fired::Before, |id| Fired::Run(RunId(id)));
             }
         }
         for (nominal, verdict) in &firing.verdicts {

@@ -26,6 +26,7 @@ mod harness;
 mod accept;
 mod claim;
 mod credentials;
+mod dead;
 mod edges;
 mod fence;
 mod file;
