@@ -182,8 +182,8 @@ pub(crate) enum MessagesCommand {
     Show(MessageArgs),
     /// What was not sent, counted by channel, state, reason and template.
     Reasons(MessagesReasonsArgs),
-    /// Send failed, unknown, expired, cancelled or held ones again.
-    Retry(MessagesActArgs),
+    /// Send failed, unknown, expired, cancelled or held ones again: some by their ids, or all of a state at a rate.
+    Retry(MessagesRetryArgs),
     /// Withdraw ones that are not on their way yet.
     Cancel(MessagesActArgs),
 }
@@ -237,8 +237,39 @@ pub(crate) struct MessagesActArgs {
     #[arg(required = true)]
     pub(crate) ids: Vec<String>,
     /// Why, for the record.
+    #[arg(long, alias = "reason")]
+    pub(crate) note: Option<String>,
+    /// For scripts.
     #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct MessagesRetryArgs {
+    /// The messages, as in msg_42. These go now.
+    #[arg(required_unless_present = "state", conflicts_with = "state")]
+    pub(crate) ids: Vec<String>,
+    /// All in this state: held, failed, unknown, expired or cancelled. Without --yes it is only told what would be done.
+    #[arg(long)]
+    pub(crate) state: Option<String>,
+    /// Only of this channel.
+    #[arg(long, requires = "state")]
+    pub(crate) channel: Option<String>,
+    /// Only for this reason, as `messages reasons` shows it.
+    #[arg(long, requires = "state")]
     pub(crate) reason: Option<String>,
+    /// Only of this template.
+    #[arg(long, requires = "state")]
+    pub(crate) template: Option<String>,
+    /// How fast they go, one after the other [default: 50/s]
+    #[arg(long, requires = "state")]
+    pub(crate) rate: Option<String>,
+    /// Do it.
+    #[arg(long, requires = "state")]
+    pub(crate) yes: bool,
+    /// Why, for the record.
+    #[arg(long)]
+    pub(crate) note: Option<String>,
     /// For scripts.
     #[arg(long)]
     pub(crate) json: bool,

@@ -12,6 +12,7 @@ mod api;
 mod by_hand;
 mod check;
 mod commands;
+mod dead;
 mod demo;
 mod faults;
 mod files;

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::wire::{
     ActReply, ActRequest, BulkLine, Channel, Credential, CredentialsReply, Message, Overview, Page, Problem, Reasons,
-    Run, Schedule, SendReply, SendRequest, Token,
+    RetryPlan, RetryReply, RetryRequest, Run, Schedule, SendReply, SendRequest, Token,
 };
 
 /// How long one call may take.
@@ -125,6 +125,16 @@ impl Client {
     /// `retry`, `cancel`, `hold` or `release` of one message.
     pub async fn act(&self, id: &str, act: &str, reason: Option<String>) -> Result<ActReply, ClientError> {
         self.post(&format!("/v1/messages/{}/{act}", encode(id)), &ActRequest { reason }).await
+    }
+
+    /// What sending many messages again would do.
+    pub async fn plan_retry(&self, request: &RetryRequest) -> Result<RetryPlan, ClientError> {
+        self.post("/v1/messages/retry", &RetryRequest { plan: true, ..request.clone() }).await
+    }
+
+    /// Sends many messages again, at a rate; what is left takes another call with the cursor of the answer.
+    pub async fn retry_many(&self, request: &RetryRequest) -> Result<RetryReply, ClientError> {
+        self.post("/v1/messages/retry", &RetryRequest { plan: false, ..request.clone() }).await
     }
 
     /// Posts credentials as JSON objects, one or many.

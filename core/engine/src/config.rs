@@ -23,6 +23,7 @@ use tidings_model::rate::Rate;
 use tidings_model::{AppName, ChannelName, Policy, ScheduleName, SourceName, TemplateName};
 use tidings_sdk::{App, CredentialSource, HttpTransport, TokenProvider};
 
+pub(crate) use channels::rate;
 pub use read::Problem;
 use read::{Section, Source};
 pub(crate) use read::{duration, no_such};

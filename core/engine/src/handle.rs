@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidings_model::{AppName, ChannelName, Clock, Event, MessageId, ScheduleName, State, Timestamp};
 use tidings_sdk::Intake;
 use tidings_store::{
-    Accepted, AppHalt, ChannelId, Counts, CredentialIntake, NewMessage, Operated, Reader, RunRow, TokenRow,
+    Accepted, AppHalt, ChannelId, Counts, CredentialIntake, NewMessage, Operated, Operation, Reader, RunRow, TokenRow,
 };
 
 use crate::admit::{Admission, Submission};
@@ -203,6 +203,10 @@ impl EngineHandle {
             }
             Some(Operated::NoSuchMessage) | None => Err(message_unknown(message)),
         }
+    }
+
+    pub(crate) async fn operate_many(&self, operations: Vec<Operation>) -> Result<Vec<Operated>, Refusal> {
+        self.shared.writer.operate(operations).await
     }
 
     /// Stops a channel from claiming, or lets it go on. What is on its way goes on.

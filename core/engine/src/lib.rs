@@ -26,6 +26,7 @@ mod writer;
 pub use admit::Submission;
 pub use clock::SystemClock;
 pub use config::{Config, Problem};
+pub use dead::{RETRY_RATE, Retried, RetryMany, RetryPlan};
 pub use engine::{Engine, EngineError, Left};
 pub use handle::{ChannelView, EngineHandle, ScheduleView, Submitted, TokenView};
 pub use lanes::{Change, LaneState};

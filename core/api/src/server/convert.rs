@@ -1,6 +1,8 @@
 //! The engine's values as the wire shows them.
 
-use tidings_engine::{Change, ChannelView, LaneState, ScheduleView, Submission, Submitted, TokenView};
+use tidings_engine::{
+    Change, ChannelView, LaneState, Retried, RetryPlan, ScheduleView, Submission, Submitted, TokenView,
+};
 use tidings_model::rate::Rate;
 use tidings_model::{State, Timestamp};
 use tidings_store::{AttemptRow, CredentialRow, MessageRow, ReasonRow, RunRow};
@@ -73,6 +75,27 @@ pub(super) fn reason(row: ReasonRow) -> wire::Reason {
         oldest_at: row.oldest_at.to_rfc3339(),
         newest_at: row.newest_at.to_rfc3339(),
         newest: row.newest.to_string(),
+    }
+}
+
+pub(super) fn retry_plan(plan: RetryPlan) -> wire::RetryPlan {
+    wire::RetryPlan {
+        count: plan.count,
+        sample: plan.sample.into_iter().map(|row| message(row, Vec::new())).collect(),
+        rate: rate(plan.rate),
+        takes_s: plan.takes.as_secs(),
+        may_arrive_twice: plan.may_arrive_twice,
+        next: plan.next,
+    }
+}
+
+pub(super) fn retried(retried: Retried) -> wire::RetryReply {
+    wire::RetryReply {
+        moved: retried.moved,
+        passed_over: retried.passed_over,
+        left: retried.left,
+        last_due_at: instant(retried.last_due_at),
+        next: retried.next,
     }
 }
 

@@ -12,10 +12,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tidings_engine::EngineHandle;
+use tidings_engine::{EngineHandle, RetryMany};
 use tidings_model::limits::{BULK_ROWS_MAX, PAGE_ROWS_MAX, REQUEST_BYTES_MAX};
 use tidings_model::{Event, MessageId, State};
-use tidings_store::{CredentialFilter, CredentialIntake, MessageFilter};
+use tidings_store::{CredentialFilter, CredentialIntake, DeadFilter, MessageFilter};
 
 use super::convert;
 use super::problem::{Refused, from_framework, no_route, problem, unreadable};
@@ -30,6 +30,7 @@ pub(super) fn routes(engine: EngineHandle) -> Router {
         .route("/v1/messages", get(list_messages).post(send_message))
         .route("/v1/messages/bulk", post(send_bulk))
         .route("/v1/messages/reasons", get(list_reasons))
+        .route("/v1/messages/retry", post(retry_many))
         .route("/v1/messages/{id}", get(show_message))
         .route("/v1/messages/{id}/{act}", post(act_on_message))
         .route("/v1/credentials", get(list_credentials))
@@ -242,6 +243,19 @@ async fn act_on_message(
     let id = message_id(&id)?;
     let state = engine.operate(id, event, &note).await?;
     Ok(json(StatusCode::OK, &wire::ActReply { id: id.to_string(), state: state.to_string() }))
+}
+
+/// A plan, or up to a bounded number of messages that get their times; the rest takes another call.
+async fn retry_many(Shared(engine): Shared<EngineHandle>, body: Bytes) -> Answer<Response> {
+    let request: wire::RetryRequest = parse(&body)?;
+    let wire::RetryFilter { state, channel, reason, template } = request.filter;
+    let filter = DeadFilter { state: state_named(&state)?, channel, reason, template };
+    let note = request.note.filter(|note| !note.is_empty());
+    let asked = RetryMany { filter, rate: request.rate, note, cursor: request.cursor };
+    if request.plan {
+        return Ok(json(StatusCode::OK, &convert::retry_plan(engine.plan_retry(&asked).await?)));
+    }
+    Ok(json(StatusCode::OK, &convert::retried(engine.retry_many(&asked).await?)))
 }
 
 async fn list_credentials(Shared(engine): Shared<EngineHandle>, Query(query): Asked) -> Answer<Response> {
