@@ -56,6 +56,8 @@ pub(crate) enum Command {
     /// Runs of schedules.
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// A consistent copy of the store in a new file, while the engine runs or when none does.
+    Backup(BackupArgs),
     /// The screen: what a running engine does, live.
     Tui,
     /// WeChat's server, simulated, for tests and demos.
@@ -337,6 +339,15 @@ pub(crate) struct RunsListArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct JsonArgs {
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BackupArgs {
+    /// The file to make. Only its owner can read it; a file that is there is never written over.
+    pub(crate) file: PathBuf,
     /// For scripts.
     #[arg(long)]
     pub(crate) json: bool,

@@ -17,7 +17,7 @@ fn commands(help: &str) -> Vec<String> {
 fn help_names_every_command() {
     let world = World::new();
     let expected = [
-        ("", "demo run check send credentials messages channels tokens schedules runs tui sandbox help"),
+        ("", "demo run check send credentials messages channels tokens schedules runs backup tui sandbox help"),
         ("credentials", "add list help"),
         ("messages", "list show reasons retry cancel help"),
         ("channels", "list pause resume help"),
@@ -51,6 +51,7 @@ fn every_command_has_help_of_its_own() {
         ("tokens refresh", &["APP"]),
         ("schedules list", &["--json"]),
         ("runs list", &["--schedule"]),
+        ("backup", &["FILE", "--json"]),
         ("tui", &["--url"]),
         ("sandbox", &["--listen", "--faults", "127.0.0.1:7390"]),
     ] {

@@ -9,6 +9,7 @@
 mod harness;
 
 mod api;
+mod backup;
 mod by_hand;
 mod check;
 mod commands;

@@ -8,12 +8,15 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::wire::{
-    ActReply, ActRequest, BulkLine, Channel, Credential, CredentialsReply, Message, Overview, Page, Problem, Reasons,
-    RetryPlan, RetryReply, RetryRequest, Run, Schedule, SendReply, SendRequest, Token,
+    ActReply, ActRequest, BackupReply, BackupRequest, BulkLine, Channel, Credential, CredentialsReply, Message,
+    Overview, Page, Problem, Reasons, RetryPlan, RetryReply, RetryRequest, Run, Schedule, SendReply, SendRequest,
+    Token,
 };
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a copy of a large store may take.
+const BACKUP_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -181,6 +184,15 @@ impl Client {
     /// A page of runs. The query is that of `GET /v1/runs`: `schedule`, `limit`, `cursor`.
     pub async fn runs(&self, query: &[(&str, String)]) -> Result<Page<Run>, ClientError> {
         self.get(&with_query("/v1/runs", query)).await
+    }
+
+    /// Copies the store into a new file on the engine's machine. Over the local socket alone.
+    pub async fn backup(&self, path: &str) -> Result<BackupReply, ClientError> {
+        let request = BackupRequest { path: path.to_owned() };
+        let body = serde_json::to_string(&request).expect("a request is JSON");
+        let request = self.http.post(self.url("/v1/backup")).header("content-type", "application/json").body(body);
+        let text = self.text(request.timeout(BACKUP_TIMEOUT)).await?;
+        self.parse(&text)
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {

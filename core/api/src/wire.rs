@@ -243,6 +243,25 @@ pub struct RetryReply {
     pub next: Option<String>,
 }
 
+/// A copy of the store to make, over the local socket alone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupRequest {
+    /// A new file on the engine's machine; a relative path starts at the engine's working folder.
+    pub path: String,
+}
+
+/// A copy of the store that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupReply {
+    /// Where it is.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// How long it took.
+    pub took_ms: u64,
+}
+
 /// A page of a list, newest first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Page<T> {

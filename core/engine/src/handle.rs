@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) writer: WriterHandle,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) started_at: Timestamp,
+    /// Held while a backup is made.
+    pub(crate) backing_up: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl std::fmt::Debug for EngineHandle {

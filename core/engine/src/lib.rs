@@ -11,6 +11,7 @@ pub mod registry;
 pub mod render;
 
 mod admit;
+mod backup;
 mod clock;
 mod dead;
 mod engine;
@@ -24,6 +25,7 @@ mod token;
 mod writer;
 
 pub use admit::Submission;
+pub use backup::Backup;
 pub use clock::SystemClock;
 pub use config::{Config, Problem};
 pub use dead::{RETRY_RATE, Retried, RetryMany, RetryPlan};

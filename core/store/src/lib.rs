@@ -24,4 +24,4 @@ pub use read::{
     AttemptRow, Counts, CredentialFilter, CredentialRow, DeadFilter, FiringRow, MessageFilter, MessageRow, Page,
     ReasonRow, RunRow, ScheduleRow, Span,
 };
-pub use sqlite::{Ids, Reader, Writer, open};
+pub use sqlite::{Ids, Reader, Writer, backup, open};

@@ -3,6 +3,7 @@
 //! WAL with `synchronous = FULL`: what was answered survives a power cut. One write connection, on the writer's task;
 //! readers are read-only. Settings are read back, because SQLite ignores an unknown or impossible pragma in silence.
 
+mod backup;
 mod claim;
 mod reader;
 mod row;
@@ -21,6 +22,7 @@ use tidings_model::{AppName, ChannelName, TemplateName, Timestamp};
 
 use crate::batch::{AppHalt, ChannelId, ChannelState, Orphan, TemplateId, TokenRow};
 use crate::error::StoreError;
+pub use backup::backup;
 pub use reader::Reader;
 use tally::Tally;
 

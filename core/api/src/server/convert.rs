@@ -1,7 +1,7 @@
 //! The engine's values as the wire shows them.
 
 use tidings_engine::{
-    Change, ChannelView, LaneState, Retried, RetryPlan, ScheduleView, Submission, Submitted, TokenView,
+    Backup, Change, ChannelView, LaneState, Retried, RetryPlan, ScheduleView, Submission, Submitted, TokenView,
 };
 use tidings_model::rate::Rate;
 use tidings_model::{State, Timestamp};
@@ -155,6 +155,14 @@ fn rate(rate: Rate) -> String {
         3600 => format!("{}/h", rate.count),
         86_400 => format!("{}/d", rate.count),
         _ => format!("{}/{}ms", rate.count, rate.period.as_millis()),
+    }
+}
+
+pub(super) fn backup(made: Backup) -> wire::BackupReply {
+    wire::BackupReply {
+        path: made.path.display().to_string(),
+        bytes: made.bytes,
+        took_ms: u64::try_from(made.took.as_millis()).unwrap_or(u64::MAX),
     }
 }
 

@@ -24,6 +24,9 @@ use crate::wire;
 /// Rows of a list when the caller does not say.
 const PAGE_ROWS_DEFAULT: u32 = 50;
 
+/// A file on the engine's machine is the business of who may open its socket; a key over TCP is not enough.
+pub(super) const BACKUP: &str = "/v1/backup";
+
 pub(super) fn routes(engine: EngineHandle) -> Router {
     Router::new()
         .route("/v1/overview", get(overview))
@@ -41,6 +44,7 @@ pub(super) fn routes(engine: EngineHandle) -> Router {
         .route("/v1/tokens/{app}/refresh", post(refresh_token))
         .route("/v1/schedules", get(list_schedules))
         .route("/v1/runs", get(list_runs))
+        .route(BACKUP, post(backup))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .fallback(missing)
@@ -361,6 +365,12 @@ async fn list_runs(Shared(engine): Shared<EngineHandle>, Query(query): Asked) ->
         engine.reader().runs(schedule, cursor(&query)?, limit(&query)?).await.map_err(tidings_engine::Refusal::from)?;
     let items = page.rows.into_iter().map(convert::run).collect();
     Ok(json(StatusCode::OK, &wire::Page { items, next: page.next.map(|next| next.to_string()) }))
+}
+
+async fn backup(Shared(engine): Shared<EngineHandle>, body: Bytes) -> Answer<Response> {
+    let request: wire::BackupRequest = parse(&body)?;
+    let made = engine.backup(std::path::Path::new(&request.path)).await?;
+    Ok(json(StatusCode::OK, &convert::backup(made)))
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Response {

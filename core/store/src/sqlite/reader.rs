@@ -35,6 +35,11 @@ impl Reader {
         Reader { pool }
     }
 
+    /// How a reader connects.
+    pub(super) fn options(&self) -> std::sync::Arc<sqlx::sqlite::SqliteConnectOptions> {
+        self.pool.connect_options()
+    }
+
     /// One message with its data, and its attempts in order.
     pub async fn message(&self, id: MessageId) -> Result<Option<(MessageRow, Vec<AttemptRow>)>, StoreError> {
         let during = || StoreError::during("read a message");

@@ -80,7 +80,7 @@ pub(crate) struct Store {
     pub(crate) paid: TemplateId,
     pub(crate) shipped: TemplateId,
     channels: BTreeMap<&'static str, ChannelId>,
-    home: Home,
+    pub(crate) home: Home,
 }
 
 impl Store {
