@@ -3,7 +3,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 use tidings_store::{Batch, MessageFilter, StoreError};
 
 use crate::harness::{FREE, Home, Store};
@@ -46,7 +47,7 @@ async fn a_backup_under_load_is_a_store_as_it_was_at_one_instant() {
     let bytes = backup.await.unwrap().unwrap();
     assert_eq!(std::fs::metadata(home.file()).unwrap().len(), bytes);
 
-    let mut connection = sqlx::sqlite::SqliteConnectOptions::new().filename(home.file()).connect().await.unwrap();
+    let mut connection = SqliteConnectOptions::new().filename(home.file()).connect().await.unwrap();
     let sound: String = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut connection).await.unwrap();
     assert_eq!(sound, "ok");
     drop(connection);
@@ -102,7 +103,12 @@ async fn a_copy_that_breaks_off_leaves_no_file() {
         store.accept_one(FREE, &"x".repeat(500)).await;
     }
     let home = store.close().await;
-    // The middle of the source is unreadable.
+    // Everything is in the file and nothing in a log, whatever the readers are still about to close.
+    let mut connection = SqliteConnectOptions::new().filename(home.file()).connect().await.unwrap();
+    let mode: String = sqlx::query_scalar("PRAGMA journal_mode = DELETE").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(mode, "delete");
+    connection.close().await.unwrap();
+    // Its second half is unreadable.
     let mut bytes = std::fs::read(home.file()).unwrap();
     let half = bytes.len() / 2;
     bytes[half..].fill(0xa5);
