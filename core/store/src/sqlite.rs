@@ -232,13 +232,37 @@ fn take_lock(path: &Path) -> Result<File, StoreError> {
 }
 
 /// Makes the file, if it is not there, for its owner alone: tokens and credentials stand in it. SQLite gives the files
-/// beside it the same rights.
+/// beside it the same rights. What is there and open to others, after a restore say, is closed to them.
 fn make_private(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::OpenOptionsExt as _;
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(source) => Err(StoreError::File { action: "make store", path: path.display().to_string(), source }),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(source) => {
+            return Err(StoreError::File { action: "make store", path: path.display().to_string(), source });
+        }
+    }
+    for end in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        close_to_others(Path::new(&name));
+    }
+    Ok(())
+}
+
+/// Takes from all but the owner what rights they have, and says so. A file of another owner is used as it is: to refuse
+/// it would stop the engine and hide nothing.
+fn close_to_others(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Ok(found) = std::fs::metadata(path) else { return };
+    let mode = found.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return;
+    }
+    let shown = path.display();
+    match std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)) {
+        Ok(()) => tracing::warn!("`{shown}` was open to others ({mode:03o}); its rights are 600 now"),
+        Err(error) => tracing::warn!("`{shown}` is open to others ({mode:03o}) and cannot be closed to them: {error}"),
     }
 }
 
