@@ -171,7 +171,7 @@ fn tell_plan(filter: &RetryFilter, plan: &RetryPlan) -> Outcome {
     }
     output::line(&format!("at {rate} the last of them goes after {}", span(plan.takes_s)))?;
     if plan.may_arrive_twice {
-        output::line("each of them may have arrived already: whoever got it may get it twice")?;
+        output::line("some of them may have arrived already: whoever got one may get it twice")?;
     }
     eprintln!("nothing was changed; the same command with --yes does it");
     Ok(())

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tidings_model::limits::{BULK_CALL_MAX, BULK_STEP_MAX};
 use tidings_model::rate::Rate;
 use tidings_model::{Event, MessageId, State, Timestamp};
-use tidings_store::{DeadFilter, MessageFilter, MessageRow, Operated, Operation, ReasonRow, Span};
+use tidings_store::{DeadCount, DeadFilter, MessageFilter, MessageRow, Operated, Operation, ReasonRow, Span};
 
 use crate::config::rate;
 use crate::handle::EngineHandle;
@@ -84,7 +84,7 @@ impl EngineHandle {
 
     /// What [`EngineHandle::retry_many`] would do. Nothing changes.
     pub async fn plan_retry(&self, asked: &RetryMany) -> Result<RetryPlan, Refusal> {
-        let (rate, place, count) = self.begin(asked).await?;
+        let (rate, place, DeadCount { count, ambiguous, .. }) = self.begin(asked).await?;
         let filter = &asked.filter;
         let sample = MessageFilter {
             state: Some(filter.state),
@@ -100,7 +100,7 @@ impl EngineHandle {
             sample: if count == 0 { Vec::new() } else { self.reader().messages(&sample).await?.rows },
             rate,
             takes: rate.place(place.start, u32::try_from(count).unwrap_or(u32::MAX)).since(place.start),
-            may_arrive_twice: filter.state == State::Unknown && count > 0,
+            may_arrive_twice: ambiguous || (filter.state == State::Unknown && count > 0),
             next: (count > 0).then(|| place.cursor()),
         })
     }
@@ -134,13 +134,13 @@ impl EngineHandle {
             }
             timed += u32::try_from(step.len()).expect("a step is bounded");
         }
-        let (left, _) = self.reader().count_dead(filter, place.span).await?;
+        let left = self.reader().count_dead(filter, place.span).await?.count;
         place.start = rate.place(place.start, timed);
         Ok(Retried { moved, passed_over, left, last_due_at, next: (left > 0).then(|| place.cursor()) })
     }
 
-    /// The rate, where it goes on, and how many are left. What comes from now on is not among them.
-    async fn begin(&self, asked: &RetryMany) -> Result<(Rate, Place, u64), Refusal> {
+    /// The rate, where it goes on, and what is left. What comes from now on is not among them.
+    async fn begin(&self, asked: &RetryMany) -> Result<(Rate, Place, DeadCount), Refusal> {
         dead(asked.filter.state)?;
         let rate = rate(asked.rate.as_deref().unwrap_or(RETRY_RATE))
             .map_err(|wrong| Refusal::invalid("rate-invalid", format!("`rate`: {wrong}")))?;
@@ -152,8 +152,8 @@ impl EngineHandle {
             })?,
         };
         place.start = place.start.max(self.now());
-        let (count, last) = self.reader().count_dead(&asked.filter, place.span).await?;
-        place.span.until = last.unwrap_or(place.span.after);
+        let count = self.reader().count_dead(&asked.filter, place.span).await?;
+        place.span.until = count.last.unwrap_or(place.span.after);
         Ok((rate, place, count))
     }
 }

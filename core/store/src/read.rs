@@ -57,6 +57,17 @@ impl Span {
     pub const ALL: Span = Span { after: MessageId(0), until: MessageId(i64::MAX) };
 }
 
+/// What a bulk act is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadCount {
+    /// How many messages.
+    pub count: u64,
+    /// The last of them.
+    pub last: Option<MessageId>,
+    /// Whether an attempt of one of them may have arrived.
+    pub ambiguous: bool,
+}
+
 /// Messages that stopped short of being sent in one way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReasonRow {

@@ -6,8 +6,8 @@
 CREATE INDEX message_dead_reason ON message (state, channel_id, reason, template_id, finished_at, due_at)
     WHERE state = 4 OR state = 7 OR state = 8 OR state = 9 OR state = 10;
 
--- For lists, newest first, and for bulk acts, oldest first.
-CREATE INDEX message_dead ON message (state, id, channel_id, reason, template_id)
+-- For lists, newest first, and for bulk acts, oldest first, which say whether any of them may have arrived.
+CREATE INDEX message_dead ON message (state, id, channel_id, reason, template_id, ambiguous)
     WHERE state = 4 OR state = 7 OR state = 8 OR state = 9 OR state = 10;
 
 -- A nominal time has one run, as it has one verdict. No file has two: a run never began without its verdict.

@@ -1,5 +1,5 @@
--- How many a bulk act is for, and the last of them. The parameters are those of find_dead.sql.
-SELECT count(*), max(id)
+-- How many a bulk act is for, the last of them, and whether any may have arrived. The parameters are those of find_dead.sql.
+SELECT count(*), max(id), max(ambiguous)
 FROM message
 WHERE (state = 4 OR state = 7 OR state = 8 OR state = 9 OR state = 10)
   AND state = ?1 AND id > ?5 AND id <= ?6

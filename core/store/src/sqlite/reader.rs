@@ -10,8 +10,8 @@ use tidings_model::{AppName, CredentialId, MessageId, RunId, State, Timestamp};
 use super::row::{instant, noted};
 use crate::error::StoreError;
 use crate::read::{
-    AttemptRow, Counts, CredentialFilter, CredentialRow, DeadFilter, FiringRow, MessageFilter, MessageRow, Page,
-    ReasonRow, RunRow, ScheduleRow, Span,
+    AttemptRow, Counts, CredentialFilter, CredentialRow, DeadCount, DeadFilter, FiringRow, MessageFilter, MessageRow,
+    Page, ReasonRow, RunRow, ScheduleRow, Span,
 };
 
 /// Reads, and changes nothing. Cheap to clone.
@@ -130,18 +130,21 @@ impl Reader {
         Ok(rows.iter().map(|row| MessageId(row.get(0))).collect())
     }
 
-    /// How many messages of the filter are in that span, and the last of them.
+    /// How many messages of the filter are in that span.
     ///
     /// # Panics
     ///
     /// On a state that is not one of [`State::is_dead`].
-    pub async fn count_dead(&self, filter: &DeadFilter, span: Span) -> Result<(u64, Option<MessageId>), StoreError> {
+    pub async fn count_dead(&self, filter: &DeadFilter, span: Span) -> Result<DeadCount, StoreError> {
         let row = bind_dead(sqlx::query(include_str!("../../sql/sqlite/count_dead.sql")), filter, span)
             .fetch_one(&self.pool)
             .await
             .map_err(StoreError::during("count messages to act on"))?;
-        let count = u64::try_from(row.get::<i64, _>(0)).expect("a count is not negative");
-        Ok((count, row.get::<Option<i64>, _>(1).map(MessageId)))
+        Ok(DeadCount {
+            count: u64::try_from(row.get::<i64, _>(0)).expect("a count is not negative"),
+            last: row.get::<Option<i64>, _>(1).map(MessageId),
+            ambiguous: row.get::<Option<bool>, _>(2).unwrap_or(false),
+        })
     }
 
     /// Credentials, newest first, without their values.
