@@ -56,6 +56,8 @@ pub(crate) enum Command {
     /// Runs of schedules.
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// A consistent copy of the store in a new file, while the engine runs or when none does.
+    Backup(BackupArgs),
     /// The screen: what a running engine does, live.
     Tui,
     /// WeChat's server, simulated, for tests and demos.
@@ -180,8 +182,10 @@ pub(crate) enum MessagesCommand {
     List(MessagesListArgs),
     /// One message, with its data and attempts.
     Show(MessageArgs),
-    /// Send failed, unknown, expired, cancelled or held ones again.
-    Retry(MessagesActArgs),
+    /// What was not sent, counted by channel, state, reason and template.
+    Reasons(MessagesReasonsArgs),
+    /// Send failed, unknown, expired, cancelled or held ones again: some by their ids, or all of a state at a rate.
+    Retry(MessagesRetryArgs),
     /// Withdraw ones that are not on their way yet.
     Cancel(MessagesActArgs),
 }
@@ -191,6 +195,9 @@ pub(crate) struct MessagesListArgs {
     /// In this state: scheduled, queued, waiting, sending, held, sent, delivered, failed, unknown, expired, cancelled.
     #[arg(long)]
     pub(crate) state: Option<String>,
+    /// There for this reason, as `messages reasons` shows it.
+    #[arg(long, requires = "state")]
+    pub(crate) reason: Option<String>,
     /// Of this channel.
     #[arg(long)]
     pub(crate) channel: Option<String>,
@@ -202,6 +209,19 @@ pub(crate) struct MessagesListArgs {
     pub(crate) to: Option<String>,
     #[command(flatten)]
     pub(crate) page: PageArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct MessagesReasonsArgs {
+    /// In this state: held, failed, unknown, expired or cancelled. The first three if not given.
+    #[arg(long)]
+    pub(crate) state: Option<String>,
+    /// Of this channel.
+    #[arg(long)]
+    pub(crate) channel: Option<String>,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -219,8 +239,39 @@ pub(crate) struct MessagesActArgs {
     #[arg(required = true)]
     pub(crate) ids: Vec<String>,
     /// Why, for the record.
+    #[arg(long, alias = "reason")]
+    pub(crate) note: Option<String>,
+    /// For scripts.
     #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct MessagesRetryArgs {
+    /// The messages, as in msg_42. These go now.
+    #[arg(required_unless_present = "state", conflicts_with = "state")]
+    pub(crate) ids: Vec<String>,
+    /// All in this state: held, failed, unknown, expired or cancelled. Without --yes it is only told what would be done.
+    #[arg(long)]
+    pub(crate) state: Option<String>,
+    /// Only of this channel.
+    #[arg(long, requires = "state")]
+    pub(crate) channel: Option<String>,
+    /// Only for this reason, as `messages reasons` shows it.
+    #[arg(long, requires = "state")]
     pub(crate) reason: Option<String>,
+    /// Only of this template.
+    #[arg(long, requires = "state")]
+    pub(crate) template: Option<String>,
+    /// How fast they go, one after the other [default: 50/s]
+    #[arg(long, requires = "state")]
+    pub(crate) rate: Option<String>,
+    /// Do it.
+    #[arg(long, requires = "state")]
+    pub(crate) yes: bool,
+    /// Why, for the record.
+    #[arg(long)]
+    pub(crate) note: Option<String>,
     /// For scripts.
     #[arg(long)]
     pub(crate) json: bool,
@@ -288,6 +339,15 @@ pub(crate) struct RunsListArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct JsonArgs {
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BackupArgs {
+    /// The file to make. Only its owner can read it; a file that is there is never written over.
+    pub(crate) file: PathBuf,
     /// For scripts.
     #[arg(long)]
     pub(crate) json: bool,

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "what is not data goes there; data goes through `output`")]
 
 mod args;
+mod backup;
 mod channels;
 mod check;
 mod connect;
@@ -92,6 +93,7 @@ async fn carry_out(args: Args) -> Outcome {
         Command::Tokens(command) => tokens::tokens(&reach, command).await,
         Command::Schedules(command) => schedules::schedules(&reach, command).await,
         Command::Runs(command) => schedules::runs(&reach, command).await,
+        Command::Backup(args) => backup::backup(&reach, args).await,
         Command::Tui => screen::screen(&reach).await,
         Command::Sandbox(sandbox) => sandbox::sandbox(sandbox).await,
     }

@@ -11,7 +11,7 @@ use crate::harness::{World, http_tcp, message};
 const TCP: &str = "[api]\nlisten = \"127.0.0.1:0\"\nkey = { file = \"tidings.key\", create = true }\n";
 
 /// An engine that listens on TCP too, where, and its key.
-fn over_tcp() -> (World, SocketAddr, String) {
+pub(crate) fn over_tcp() -> (World, SocketAddr, String) {
     let world = World::new();
     world.configure_more(TCP);
     world.run();

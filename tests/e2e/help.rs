@@ -17,9 +17,9 @@ fn commands(help: &str) -> Vec<String> {
 fn help_names_every_command() {
     let world = World::new();
     let expected = [
-        ("", "demo run check send credentials messages channels tokens schedules runs tui sandbox help"),
+        ("", "demo run check send credentials messages channels tokens schedules runs backup tui sandbox help"),
         ("credentials", "add list help"),
-        ("messages", "list show retry cancel help"),
+        ("messages", "list show reasons retry cancel help"),
         ("channels", "list pause resume help"),
         ("tokens", "list refresh help"),
         ("schedules", "list help"),
@@ -41,15 +41,17 @@ fn every_command_has_help_of_its_own() {
         ("send", &["--to", "--data", "--file", "--at", "--key", "--dry-run", "--json"]),
         ("credentials add", &["SOURCE", "--file", "--app"]),
         ("credentials list", &["--source", "--usable"]),
-        ("messages list", &["--state", "--channel", "--template", "--to", "--cursor", "waiting"]),
+        ("messages list", &["--state", "--reason", "--channel", "--template", "--to", "--cursor", "waiting"]),
         ("messages show", &["ID", "--json"]),
-        ("messages retry", &["--reason"]),
-        ("messages cancel", &["--reason"]),
+        ("messages reasons", &["--state", "--channel", "--json", "unknown"]),
+        ("messages retry", &["--state", "--channel", "--reason", "--template", "--rate", "50/s", "--yes", "--note"]),
+        ("messages cancel", &["--note"]),
         ("channels pause", &["--reason"]),
         ("channels resume", &["NAME"]),
         ("tokens refresh", &["APP"]),
         ("schedules list", &["--json"]),
         ("runs list", &["--schedule"]),
+        ("backup", &["FILE", "--json"]),
         ("tui", &["--url"]),
         ("sandbox", &["--listen", "--faults", "127.0.0.1:7390"]),
     ] {

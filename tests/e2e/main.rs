@@ -9,9 +9,11 @@
 mod harness;
 
 mod api;
+mod backup;
 mod by_hand;
 mod check;
 mod commands;
+mod dead;
 mod demo;
 mod faults;
 mod files;

@@ -114,3 +114,16 @@ fn the_store_and_its_companions_are_for_their_owner_alone() {
         assert_eq!(mode & 0o077, 0, "`{name}` holds tokens and credentials, and has mode {mode:o}");
     }
 }
+
+#[test]
+fn a_store_that_others_could_read_is_closed_to_them_and_the_log_says_so() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::running();
+    world.terminate();
+    assert!(!world.log().contains("open to others"), "{}", world.log());
+    let store = world.path("tidings.db");
+    std::fs::set_permissions(&store, std::fs::Permissions::from_mode(0o644)).unwrap();
+    world.run();
+    assert_eq!(std::fs::metadata(&store).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(world.log().contains("tidings.db` was open to others (644); its rights are 600 now"), "{}", world.log());
+}

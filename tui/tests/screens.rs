@@ -87,6 +87,8 @@ fn busy() -> Overview {
         change(age, &id, "order-updates", "oGx5b5TqWn8RkVJd2aZk0yq3Lw8c", "sent", None)
     }));
     Overview {
+        late_outcomes: 0,
+        store_problem: None,
         version: "0.1.0".to_owned(),
         now: at(0),
         started_at: at(-3 * 86_400 - 4 * 3_600),

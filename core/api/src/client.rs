@@ -8,12 +8,15 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::wire::{
-    ActReply, ActRequest, BulkLine, Channel, Credential, CredentialsReply, Message, Overview, Page, Problem, Run,
-    Schedule, SendReply, SendRequest, Token,
+    ActReply, ActRequest, BackupReply, BackupRequest, BulkLine, Channel, Credential, CredentialsReply, Message,
+    Overview, Page, Problem, Reasons, RetryPlan, RetryReply, RetryRequest, Run, Schedule, SendReply, SendRequest,
+    Token,
 };
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a copy of a large store may take.
+const BACKUP_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -105,9 +108,16 @@ impl Client {
         text.lines().map(|line| self.parse(line)).collect()
     }
 
-    /// A page of messages. The query is that of `GET /v1/messages`: `state`, `channel`, `template`, `to`, `limit`, `cursor`.
+    /// A page of messages. The query is that of `GET /v1/messages`: `state`, `reason`, `channel`, `template`,
+    /// `to`, `limit`, `cursor`.
     pub async fn messages(&self, query: &[(&str, String)]) -> Result<Page<Message>, ClientError> {
         self.get(&with_query("/v1/messages", query)).await
+    }
+
+    /// Messages that stopped short of being sent, by why. The query is that of `GET /v1/messages/reasons`: `state`,
+    /// `channel`.
+    pub async fn reasons(&self, query: &[(&str, String)]) -> Result<Reasons, ClientError> {
+        self.get(&with_query("/v1/messages/reasons", query)).await
     }
 
     /// One message, with its data and attempts.
@@ -118,6 +128,16 @@ impl Client {
     /// `retry`, `cancel`, `hold` or `release` of one message.
     pub async fn act(&self, id: &str, act: &str, reason: Option<String>) -> Result<ActReply, ClientError> {
         self.post(&format!("/v1/messages/{}/{act}", encode(id)), &ActRequest { reason }).await
+    }
+
+    /// What sending many messages again would do.
+    pub async fn plan_retry(&self, request: &RetryRequest) -> Result<RetryPlan, ClientError> {
+        self.post("/v1/messages/retry", &RetryRequest { plan: true, ..request.clone() }).await
+    }
+
+    /// Sends many messages again, at a rate; what is left takes another call with the cursor of the answer.
+    pub async fn retry_many(&self, request: &RetryRequest) -> Result<RetryReply, ClientError> {
+        self.post("/v1/messages/retry", &RetryRequest { plan: false, ..request.clone() }).await
     }
 
     /// Posts credentials as JSON objects, one or many.
@@ -164,6 +184,15 @@ impl Client {
     /// A page of runs. The query is that of `GET /v1/runs`: `schedule`, `limit`, `cursor`.
     pub async fn runs(&self, query: &[(&str, String)]) -> Result<Page<Run>, ClientError> {
         self.get(&with_query("/v1/runs", query)).await
+    }
+
+    /// Copies the store into a new file on the engine's machine. Over the local socket alone.
+    pub async fn backup(&self, path: &str) -> Result<BackupReply, ClientError> {
+        let request = BackupRequest { path: path.to_owned() };
+        let body = serde_json::to_string(&request).expect("a request is JSON");
+        let request = self.http.post(self.url("/v1/backup")).header("content-type", "application/json").body(body);
+        let text = self.text(request.timeout(BACKUP_TIMEOUT)).await?;
+        self.parse(&text)
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {

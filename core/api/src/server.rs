@@ -1,6 +1,7 @@
 //! The server: routes over an engine handle, on the local socket and over TCP.
 //!
-//! Whoever may open the socket's file may do everything; over TCP every call but the health checks needs the API key.
+//! Whoever may open the socket's file may do everything; over TCP every call but the health checks needs the API key,
+//! and what touches the machine's files is not offered.
 
 mod convert;
 mod intake;
@@ -76,10 +77,13 @@ async fn check_key(State(key): State<Arc<str>>, request: Request, next: Next) ->
         .get("authorization")
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.strip_prefix("Bearer "));
-    if open || shown.is_some_and(|shown| same(shown.as_bytes(), key.as_bytes())) {
-        return next.run(request).await;
+    if !open && !shown.is_some_and(|shown| same(shown.as_bytes(), key.as_bytes())) {
+        return problem::unauthorised().into_response();
     }
-    problem::unauthorised().into_response()
+    if request.uri().path() == routes::BACKUP {
+        return problem::local_only().into_response();
+    }
+    next.run(request).await
 }
 
 /// Compares in a time that does not tell how much is right.

@@ -140,6 +140,128 @@ pub struct Attempt {
     pub detail: String,
 }
 
+/// Messages that stopped short of being sent, by why: the largest group first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reasons {
+    /// The groups.
+    pub items: Vec<Reason>,
+    /// Whether there are more groups than one answer has; a state and a channel make them fewer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
+}
+
+/// Messages of one channel and template that stopped short of being sent for one reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reason {
+    /// Their channel.
+    pub channel: String,
+    /// Their template.
+    pub template: String,
+    /// Where they stand.
+    pub state: String,
+    /// Why, in a word.
+    pub reason: String,
+    /// How many.
+    pub count: i64,
+    /// When the first of them ended; for held ones, was due.
+    pub oldest_at: String,
+    /// When the last of them did.
+    pub newest_at: String,
+    /// The one that was accepted last, to look at.
+    pub newest: String,
+}
+
+/// Many messages to send again, at a rate.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetryRequest {
+    /// Which of those that stopped short of being sent.
+    pub filter: RetryFilter,
+    /// How fast, as in `50/s`: each gets a time of its own. That is the rate if none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<String>,
+    /// Why, for the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Only say what would be done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub plan: bool,
+    /// What the plan, or the call before, said to go on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// Which messages to send again.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetryFilter {
+    /// `held`, `failed`, `unknown`, `expired` or `cancelled`. Never left out: `unknown` ones may have arrived.
+    pub state: String,
+    /// Of this channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// For this reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Of this template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+}
+
+/// What sending many again would do: the answer to a plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RetryPlan {
+    /// How many messages.
+    pub count: u64,
+    /// Some of them, the newest.
+    pub sample: Vec<Message>,
+    /// How fast.
+    pub rate: String,
+    /// Seconds until the last of them is due.
+    pub takes_s: u64,
+    /// Whether they may have arrived, and arrive twice.
+    pub may_arrive_twice: bool,
+    /// The cursor with which the same request is for these messages and no others; absent if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// What sending many again did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RetryReply {
+    /// Messages that are scheduled now, each at its own time.
+    pub moved: u64,
+    /// Messages that somebody else moved meanwhile.
+    pub passed_over: u64,
+    /// Messages that wait for another call with the cursor.
+    pub left: u64,
+    /// When the last of the moved ones is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_due_at: Option<String>,
+    /// The cursor to go on with; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A copy of the store to make, over the local socket alone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupRequest {
+    /// A new file on the engine's machine; a relative path starts at the engine's working folder.
+    pub path: String,
+}
+
+/// A copy of the store that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupReply {
+    /// Where it is.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// How long it took.
+    pub took_ms: u64,
+}
+
 /// A page of a list, newest first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Page<T> {

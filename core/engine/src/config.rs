@@ -24,6 +24,7 @@ use tidings_model::rate::Rate;
 use tidings_model::{AppName, ChannelName, Policy, ScheduleName, SourceName, TemplateName};
 use tidings_sdk::{App, CredentialSource, HttpTransport, TokenProvider};
 
+pub(crate) use channels::rate;
 pub use read::Problem;
 use read::{Section, Source};
 pub(crate) use read::{duration, no_such};
@@ -305,6 +306,17 @@ fn create_key(path: &Path) -> std::io::Result<String> {
 /// Where the engine of a config file listens for callers on the same machine. It reads no secrets and checks nothing
 /// else, so that a caller need not be able to run the engine.
 pub fn local_socket(path: &Path) -> Result<PathBuf, String> {
+    let (store, socket) = local(path)?;
+    Ok(socket.unwrap_or_else(|| PathBuf::from(format!("{}.sock", store.display()))))
+}
+
+/// The address of the store of a config file, read as [`local_socket`] reads it.
+pub fn local_store(path: &Path) -> Result<String, String> {
+    local(path).map(|(store, _)| format!("sqlite://{}", store.display()))
+}
+
+/// The file of the store, and the socket if the file names one.
+fn local(path: &Path) -> Result<(PathBuf, Option<PathBuf>), String> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read `{shown}`: {error}"))?;
     let document = toml::de::DeTable::parse(&text).map_err(|error| format!("`{shown}`: {}", error.message()))?;
@@ -312,12 +324,9 @@ pub fn local_socket(path: &Path) -> Result<PathBuf, String> {
         document.get_ref().get(table)?.get_ref().as_table()?.get(key)?.get_ref().as_str().map(str::to_owned)
     };
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    if let Some(socket) = find("api", "socket") {
-        return Ok(folder.join(socket));
-    }
     let url = find("store", "url").unwrap_or_else(|| STORE_URL.to_owned());
     let store = folder.join(url.trim_start_matches("sqlite://"));
-    Ok(PathBuf::from(format!("{}.sock", store.display())))
+    Ok((store, find("api", "socket").map(|socket| folder.join(socket))))
 }
 
 impl Config {

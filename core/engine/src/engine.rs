@@ -118,8 +118,19 @@ impl Engine {
         let writer_join = tokio::spawn(task.run());
         let scheduler = tokio::spawn(scheduler.run());
         let started_at = clock.now();
-        let shared =
-            Shared { config, admission, keepers, lanes: Arc::clone(&lanes), names, reader, writer, clock, started_at };
+        let backing_up = Arc::default();
+        let shared = Shared {
+            config,
+            admission,
+            keepers,
+            lanes: Arc::clone(&lanes),
+            names,
+            reader,
+            writer,
+            clock,
+            started_at,
+            backing_up,
+        };
         let handle = EngineHandle { shared: Arc::new(shared) };
         Ok(Engine { handle, stop, stop_writer, in_flight, lanes, writer: writer_join, scheduler })
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidings_model::{AppName, ChannelName, Clock, Event, MessageId, ScheduleName, State, Timestamp};
 use tidings_sdk::Intake;
 use tidings_store::{
-    Accepted, AppHalt, ChannelId, Counts, CredentialIntake, NewMessage, Operated, Reader, RunRow, TokenRow,
+    Accepted, AppHalt, ChannelId, Counts, CredentialIntake, NewMessage, Operated, Operation, Reader, RunRow, TokenRow,
 };
 
 use crate::admit::{Admission, Submission};
@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) writer: WriterHandle,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) started_at: Timestamp,
+    /// Held while a backup is made.
+    pub(crate) backing_up: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl std::fmt::Debug for EngineHandle {
@@ -203,6 +205,10 @@ impl EngineHandle {
             }
             Some(Operated::NoSuchMessage) | None => Err(message_unknown(message)),
         }
+    }
+
+    pub(crate) async fn operate_many(&self, operations: Vec<Operation>) -> Result<Vec<Operated>, Refusal> {
+        self.shared.writer.operate(operations).await
     }
 
     /// Stops a channel from claiming, or lets it go on. What is on its way goes on.

@@ -11,7 +11,9 @@ pub mod registry;
 pub mod render;
 
 mod admit;
+mod backup;
 mod clock;
+mod dead;
 mod engine;
 mod handle;
 mod http;
@@ -24,8 +26,10 @@ mod token;
 mod writer;
 
 pub use admit::Submission;
+pub use backup::Backup;
 pub use clock::SystemClock;
 pub use config::{Config, Problem};
+pub use dead::{RETRY_RATE, Retried, RetryMany, RetryPlan};
 pub use engine::{Engine, EngineError, Left};
 pub use handle::{ChannelView, EngineHandle, ScheduleView, Submitted, TokenView};
 pub use lanes::{Change, LaneState};

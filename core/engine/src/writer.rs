@@ -587,5 +587,5 @@ fn parts<T: Clone>(replies: Vec<(usize, Reply<Vec<T>>)>, answers: &[T]) {
 
 /// An operator's act, as the store takes it.
 pub(crate) fn operation(message: tidings_model::MessageId, event: Event, note: &str) -> Operation {
-    Operation { message, event, note: note.to_owned() }
+    Operation { message, event, from: None, due_at: None, note: note.to_owned() }
 }

@@ -48,6 +48,10 @@ pub const THROTTLE_MAX: Duration = Duration::from_secs(3600);
 
 /// Rows of a list in one answer.
 pub const PAGE_ROWS_MAX: u32 = 250;
+/// Messages that a bulk act moves in one transaction.
+pub const BULK_STEP_MAX: u32 = 500;
+/// Messages that a bulk act moves before it answers; what is left takes another call.
+pub const BULK_CALL_MAX: u32 = 10_000;
 /// Messages or credentials in one request.
 pub const BULK_ROWS_MAX: usize = 1000;
 /// Bytes of a request to our API.

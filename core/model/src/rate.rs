@@ -27,6 +27,12 @@ impl Rate {
         i64::try_from(micros).unwrap_or(i64::MAX).max(1)
     }
 
+    /// When each of many goes that begin together and must not go together: the one at this place, from 0.
+    pub fn place(self, start: Timestamp, place: u32) -> Timestamp {
+        let micros = self.period.as_micros().saturating_mul(u128::from(place)) / u128::from(self.count.max(1));
+        start.after(Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)))
+    }
+
     /// How many may go at once after a quiet while: a tenth of a second's worth, at least one.
     pub fn burst(self) -> u32 {
         let worth = u128::from(self.count) * 100_000 / self.period.as_micros().max(1);
@@ -88,6 +94,19 @@ mod tests {
                 let total: u32 = sent.iter().filter(|(at, _)| (*start..start + 1000).contains(at)).map(|(_, n)| n).sum();
                 prop_assert!(total <= count + rate.burst(), "{total} in a second at {count}/s");
             }
+        }
+
+        /// However many there are: whole milliseconds make room for one more at most.
+        #[test]
+        fn of_many_that_are_spread_no_window_has_more_than_the_rate(
+            count in 1u32..5_000, seconds in 1u64..60, from in 0u32..100_000,
+        ) {
+            let rate = Rate { count, period: Duration::from_secs(seconds) };
+            let start = Timestamp(1_000_000);
+            let (first, last) = (rate.place(start, from), rate.place(start, from + count));
+            prop_assert!(last.since(first) + Duration::from_millis(1) >= rate.period, "{first} to {last}");
+            prop_assert!(last.since(first) <= rate.period + Duration::from_millis(1), "{first} to {last}");
+            prop_assert_eq!(rate.place(start, 0), start);
         }
 
         #[test]

@@ -85,6 +85,11 @@ impl State {
     pub fn is_terminal(self) -> bool {
         self >= State::Sent
     }
+
+    /// Whether it stopped short of being sent: what operators look at by reason and may send again.
+    pub fn is_dead(self) -> bool {
+        matches!(self, State::Held | State::Failed | State::Unknown | State::Expired | State::Cancelled)
+    }
 }
 
 impl fmt::Display for State {
@@ -124,6 +129,8 @@ pub enum Event {
     Cancel,
     /// An operator sends it again from the start.
     Retry,
+    /// An operator sends it again from the start, at a time of its own: one of many that must not go all at once.
+    RetryLater,
     /// A receipt says it arrived.
     Deliver,
     /// A receipt says it did not.
@@ -132,7 +139,7 @@ pub enum Event {
 
 impl Event {
     /// Every event, in reading order.
-    pub const ALL: [Event; 16] = [
+    pub const ALL: [Event; 17] = [
         Event::Due,
         Event::NoCredential,
         Event::CredentialArrived,
@@ -147,6 +154,7 @@ impl Event {
         Event::Release,
         Event::Cancel,
         Event::Retry,
+        Event::RetryLater,
         Event::Deliver,
         Event::Bounce,
     ];
@@ -168,6 +176,7 @@ impl Event {
             Event::Release => "release",
             Event::Cancel => "cancel",
             Event::Retry => "retry",
+            Event::RetryLater => "retry later",
             Event::Deliver => "deliver",
             Event::Bounce => "bounce",
         }
@@ -204,14 +213,19 @@ pub const TABLE: &[(State, Event, State)] = {
         (Held,      Expire,            Expired),
         (Held,      Cancel,            Cancelled),
         (Held,      Retry,             Queued),
+        (Held,      RetryLater,        Scheduled),
         (Sent,      Deliver,           Delivered),
         (Sent,      Bounce,            Failed),
         (Failed,    Retry,             Queued),
+        (Failed,    RetryLater,        Scheduled),
         (Unknown,   Retry,             Queued),
+        (Unknown,   RetryLater,        Scheduled),
         (Unknown,   Deliver,           Delivered),
         (Unknown,   Bounce,            Failed),
         (Expired,   Retry,             Queued),
+        (Expired,   RetryLater,        Scheduled),
         (Cancelled, Retry,             Queued),
+        (Cancelled, RetryLater,        Scheduled),
     ]
 };
 
@@ -274,7 +288,16 @@ mod tests {
     fn a_message_that_was_sent_is_never_sent_again() {
         for state in [State::Sent, State::Delivered] {
             assert!(next(state, Event::Retry).is_err());
+            assert!(next(state, Event::RetryLater).is_err());
             assert!(next(state, Event::Claim).is_err());
+        }
+    }
+
+    #[test]
+    fn what_stopped_short_of_being_sent_may_be_sent_again_and_nothing_else() {
+        for state in State::ALL {
+            assert_eq!(next(state, Event::Retry).is_ok(), state.is_dead(), "{state}, now");
+            assert_eq!(next(state, Event::RetryLater).is_ok(), state.is_dead(), "{state}, later");
         }
     }
 

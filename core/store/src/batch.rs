@@ -102,8 +102,12 @@ pub struct Settle {
 pub struct Operation {
     /// The message.
     pub message: MessageId,
-    /// The act: `Cancel`, `Retry`, `Hold` or `Release`.
+    /// The act: `Cancel`, `Retry`, `RetryLater`, `Hold` or `Release`.
     pub event: Event,
+    /// Only from this state: one that moved since it was looked for is left alone. `None` for any the table allows.
+    pub from: Option<State>,
+    /// When a message that is retried later is due; now if not given.
+    pub due_at: Option<Timestamp>,
     /// Who and why, for people.
     pub note: String,
 }

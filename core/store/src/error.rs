@@ -51,6 +51,18 @@ pub enum StoreError {
         /// Why not.
         source: sqlx::Error,
     },
+    /// A backup goes into a new file, and there is one.
+    #[error("back up to `{path}`: there is a file of that name, and none is written over; give another name")]
+    Exists {
+        /// The file.
+        path: String,
+    },
+    /// What another backup is writing, or left when it was broken off.
+    #[error("back up to `{path}`: another backup is writing it, or was broken off; if none is, remove it")]
+    Unfinished {
+        /// The file.
+        path: String,
+    },
     /// A cursor that no list of ours gave out.
     #[error("`{0}` is no cursor of this list; begin without one")]
     Cursor(String),

@@ -21,7 +21,7 @@ pub use batch::{
 pub use error::StoreError;
 pub use hash::{Fingerprint, fingerprint};
 pub use read::{
-    AttemptRow, Counts, CredentialFilter, CredentialRow, FiringRow, MessageFilter, MessageRow, Page, RunRow,
-    ScheduleRow,
+    AttemptRow, Counts, CredentialFilter, CredentialRow, DeadCount, DeadFilter, FiringRow, MessageFilter, MessageRow,
+    Page, ReasonRow, RunRow, ScheduleRow, Span,
 };
-pub use sqlite::{Ids, Reader, Writer, open};
+pub use sqlite::{Ids, Reader, Writer, backup, open};

@@ -22,10 +22,71 @@ pub struct MessageFilter {
     pub template: Option<String>,
     /// For this recipient.
     pub recipient: Option<String>,
+    /// Standing there for this reason.
+    pub reason: Option<String>,
     /// Older than this one: a cursor.
     pub before: Option<i64>,
     /// At most so many.
     pub limit: u32,
+}
+
+/// Which of the messages that stopped short of being sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadFilter {
+    /// In this state, one of those of [`State::is_dead`].
+    pub state: State,
+    /// Of this channel.
+    pub channel: Option<String>,
+    /// For this reason.
+    pub reason: Option<String>,
+    /// Of this template.
+    pub template: Option<String>,
+}
+
+/// A stretch of messages by their ids: what a bulk act that began at an instant is still for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// After this one.
+    pub after: MessageId,
+    /// Up to this one, and with it.
+    pub until: MessageId,
+}
+
+impl Span {
+    /// All of them.
+    pub const ALL: Span = Span { after: MessageId(0), until: MessageId(i64::MAX) };
+}
+
+/// What a bulk act is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadCount {
+    /// How many messages.
+    pub count: u64,
+    /// The last of them.
+    pub last: Option<MessageId>,
+    /// Whether an attempt of one of them may have arrived.
+    pub ambiguous: bool,
+}
+
+/// Messages that stopped short of being sent in one way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReasonRow {
+    /// Their channel's name.
+    pub channel: String,
+    /// Their template's name.
+    pub template: String,
+    /// Where they stand.
+    pub state: State,
+    /// Why, in a word.
+    pub reason: Option<String>,
+    /// How many.
+    pub count: i64,
+    /// When the first of them ended; for held ones, was due.
+    pub oldest_at: Timestamp,
+    /// When the last of them did.
+    pub newest_at: Timestamp,
+    /// The one that was accepted last.
+    pub newest: MessageId,
 }
 
 /// A message, for people.

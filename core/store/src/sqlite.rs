@@ -3,6 +3,7 @@
 //! WAL with `synchronous = FULL`: what was answered survives a power cut. One write connection, on the writer's task;
 //! readers are read-only. Settings are read back, because SQLite ignores an unknown or impossible pragma in silence.
 
+mod backup;
 mod ballast;
 mod claim;
 mod log;
@@ -25,14 +26,18 @@ use tidings_model::{AppName, ChannelName, TemplateName, Timestamp};
 
 use crate::batch::{AppHalt, ChannelId, ChannelState, Orphan, TemplateId, TokenRow};
 use crate::error::StoreError;
+pub use backup::backup;
 use ballast::Ballast;
 use log::Log;
 pub use reader::Reader;
 use tally::Tally;
 
 /// Every schema there was, oldest first: the number in the file is how many of them it has.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/sqlite/0001_first.sql"), include_str!("../migrations/sqlite/0002_fewer_indexes.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/sqlite/0001_first.sql"),
+    include_str!("../migrations/sqlite/0002_fewer_indexes.sql"),
+    include_str!("../migrations/sqlite/0003_dead_letters.sql"),
+];
 
 /// The release that fixed the corruption after a WAL reset (3.7.0 to 3.51.2 have it).
 const SQLITE_MIN: (u32, u32, u32) = (3, 51, 3);
@@ -108,7 +113,7 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
     check_version(&mut connection, &shown).await?;
     check_pragma(&mut connection, &shown, "journal_mode", "wal").await?;
     check_pragma(&mut connection, &shown, "synchronous", "2").await?;
-    migrate(&mut connection, &shown).await?;
+    migrate(&mut connection, &shown, MIGRATIONS).await?;
 
     let tally = Tally::load(&mut connection).await?;
     let last_message = sequence(&mut connection, "message").await?;
@@ -272,13 +277,37 @@ fn take_lock(path: &Path) -> Result<File, StoreError> {
 }
 
 /// Makes the file, if it is not there, for its owner alone: tokens and credentials stand in it. SQLite gives the files
-/// beside it the same rights.
+/// beside it the same rights. What is there and open to others, after a restore say, is closed to them.
 fn make_private(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::OpenOptionsExt as _;
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(source) => Err(StoreError::File { action: "make store", path: path.display().to_string(), source }),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(source) => {
+            return Err(StoreError::File { action: "make store", path: path.display().to_string(), source });
+        }
+    }
+    for end in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        close_to_others(Path::new(&name));
+    }
+    Ok(())
+}
+
+/// Takes from all but the owner what rights they have, and says so. A file of another owner is used as it is: to refuse
+/// it would stop the engine and hide nothing.
+fn close_to_others(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Ok(found) = std::fs::metadata(path) else { return };
+    let mode = found.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return;
+    }
+    let shown = path.display();
+    match std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)) {
+        Ok(()) => tracing::warn!("`{shown}` was open to others ({mode:03o}); its rights are 600 now"),
+        Err(error) => tracing::warn!("`{shown}` is open to others ({mode:03o}) and cannot be closed to them: {error}"),
     }
 }
 
@@ -313,17 +342,19 @@ async fn check_pragma(
     Err(StoreError::Unsafe { path: path.to_owned(), setting, found, expected })
 }
 
-async fn migrate(connection: &mut SqliteConnection, path: &str) -> Result<(), StoreError> {
+/// Brings the file from the schema it has to the last of these, each step with its number in a transaction of its own:
+/// a step that fails leaves the file as the step before it made it.
+async fn migrate(connection: &mut SqliteConnection, path: &str, migrations: &[&'static str]) -> Result<(), StoreError> {
     let during = || StoreError::during("bring the schema up to date");
     let found: i64 = sqlx::query_scalar("SELECT user_version FROM pragma_user_version")
         .fetch_one(&mut *connection)
         .await
         .map_err(during())?;
-    let known = i64::try_from(MIGRATIONS.len()).expect("there are few migrations");
+    let known = i64::try_from(migrations.len()).expect("there are few migrations");
     if found > known {
         return Err(StoreError::Newer { path: path.to_owned(), found, known });
     }
-    for (version, migration) in (1_i64..).zip(MIGRATIONS).skip(usize::try_from(found).unwrap_or(0)) {
+    for (version, migration) in (1_i64..).zip(migrations).skip(usize::try_from(found).unwrap_or(0)) {
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(during())?;
         sqlx::raw_sql(*migration).execute(&mut *transaction).await.map_err(during())?;
         let mark = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {version}"));
@@ -370,3 +401,6 @@ async fn number(connection: &mut SqliteConnection, table: Table, name: &str) -> 
     sqlx::query(insert).bind(name).execute(&mut *connection).await.map_err(during())?;
     sqlx::query_scalar(select).bind(name).fetch_one(connection).await.map_err(during())
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,7 @@ use harness::{BOUND, FORM_ID, FREE, GRANT, Home, PREPAY, SISTER, Store, act, gra
 
 const CHANNELS: [&str; 3] = [FREE, BOUND, SISTER];
 const NAMES: [&str; 2] = ["ann", "ben"];
-const ACTS: [Event; 4] = [Event::Cancel, Event::Retry, Event::Hold, Event::Release];
+const ACTS: [Event; 5] = [Event::Cancel, Event::Retry, Event::RetryLater, Event::Hold, Event::Release];
 /// What happens to a message without anybody asking for this one.
 const BY_ITSELF: [Event; 5] = [Event::Due, Event::NoCredential, Event::CredentialArrived, Event::Claim, Event::Expire];
 
@@ -113,7 +113,7 @@ fn parts() -> impl Strategy<Value = Part> {
             Part::Outcome { pick, outcome, random, on_unknown }
         }),
         2 => (0..99_usize, outcomes()).prop_map(|(pick, outcome)| Part::Late { pick, outcome }),
-        3 => (0..99_usize, 0..4_usize).prop_map(|(pick, event)| Part::Act { pick, event }),
+        3 => (0..99_usize, 0..5_usize).prop_map(|(pick, event)| Part::Act { pick, event }),
         5 => (0..3_usize, 0..4_u32).prop_map(|(channel, limit)| Part::Claim { channel, limit }),
         1 => Just(Part::Purge),
     ]

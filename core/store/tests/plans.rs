@@ -1,5 +1,5 @@
-//! The plans of the writer's statements: none of them reads a table from one end to the other, nor sorts what an index
-//! holds in order, whatever SQLite knows of the rows. A statement is in the folder, or it is not on the hot path.
+//! The plans of the statements in the folder: none of them reads a table from one end to the other, nor sorts what an
+//! index holds in order, whatever SQLite knows of the rows. A statement is in the folder, or it is not on the hot path.
 
 use std::path::Path;
 
@@ -31,10 +31,10 @@ const ROWS: &str = "
     FROM n;
 ";
 
-/// What a statement may walk from one end to the other: its own argument, and the messages in the middle of an attempt
-/// or waiting where all of them are asked for, once at the start.
+/// What a statement may walk from one end to the other: its own argument, the groups it made, and the messages in the
+/// middle of an attempt or waiting where all of them are asked for, once at the start.
 fn may_be_scanned(table: &str, how: &str) -> bool {
-    matches!(table, "j" | "new" | "r" | "s" | "json_each" | "CONSTANT")
+    matches!(table, "j" | "new" | "r" | "s" | "g" | "json_each" | "CONSTANT")
         || table.starts_with('(')
         || how.contains("message_sending")
         || how.contains("message_waiting")

@@ -1,9 +1,11 @@
 //! The engine's values as the wire shows them.
 
-use tidings_engine::{Change, ChannelView, LaneState, ScheduleView, Submission, Submitted, TokenView};
+use tidings_engine::{
+    Backup, Change, ChannelView, LaneState, Retried, RetryPlan, ScheduleView, Submission, Submitted, TokenView,
+};
 use tidings_model::rate::Rate;
 use tidings_model::{State, Timestamp};
-use tidings_store::{AttemptRow, CredentialRow, MessageRow, RunRow};
+use tidings_store::{AttemptRow, CredentialRow, MessageRow, ReasonRow, RunRow};
 
 use crate::wire;
 
@@ -63,6 +65,40 @@ pub(super) fn message(row: MessageRow, attempts: Vec<AttemptRow>) -> wire::Messa
     }
 }
 
+pub(super) fn reason(row: ReasonRow) -> wire::Reason {
+    wire::Reason {
+        channel: row.channel,
+        template: row.template,
+        state: row.state.to_string(),
+        reason: row.reason.unwrap_or_default(),
+        count: row.count,
+        oldest_at: row.oldest_at.to_rfc3339(),
+        newest_at: row.newest_at.to_rfc3339(),
+        newest: row.newest.to_string(),
+    }
+}
+
+pub(super) fn retry_plan(plan: RetryPlan) -> wire::RetryPlan {
+    wire::RetryPlan {
+        count: plan.count,
+        sample: plan.sample.into_iter().map(|row| message(row, Vec::new())).collect(),
+        rate: rate(plan.rate),
+        takes_s: plan.takes.as_secs(),
+        may_arrive_twice: plan.may_arrive_twice,
+        next: plan.next,
+    }
+}
+
+pub(super) fn retried(retried: Retried) -> wire::RetryReply {
+    wire::RetryReply {
+        moved: retried.moved,
+        passed_over: retried.passed_over,
+        left: retried.left,
+        last_due_at: instant(retried.last_due_at),
+        next: retried.next,
+    }
+}
+
 pub(super) fn credential(row: CredentialRow) -> wire::Credential {
     wire::Credential {
         id: row.id.to_string(),
@@ -119,6 +155,14 @@ fn rate(rate: Rate) -> String {
         3600 => format!("{}/h", rate.count),
         86_400 => format!("{}/d", rate.count),
         _ => format!("{}/{}ms", rate.count, rate.period.as_millis()),
+    }
+}
+
+pub(super) fn backup(made: Backup) -> wire::BackupReply {
+    wire::BackupReply {
+        path: made.path.display().to_string(),
+        bytes: made.bytes,
+        took_ms: u64::try_from(made.took.as_millis()).unwrap_or(u64::MAX),
     }
 }
 

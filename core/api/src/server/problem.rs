@@ -81,6 +81,13 @@ pub(super) fn unauthorised() -> Refused {
     Refused(make("unauthorised", StatusCode::UNAUTHORIZED, "who are you", detail.to_owned()))
 }
 
+/// The key is right, and the call is for the local socket.
+pub(super) fn local_only() -> Refused {
+    let detail = "this call writes a file on the engine's machine, and is taken over the local socket alone; \
+                  there, `tidings backup FILE` makes it";
+    Refused(make("local-only", StatusCode::FORBIDDEN, "not from here", detail.to_owned()))
+}
+
 fn make(code: &str, status: StatusCode, title: &str, detail: String) -> Problem {
     Problem { kind: format!("urn:tidings:problem:{code}"), title: title.to_owned(), status: status.as_u16(), detail }
 }

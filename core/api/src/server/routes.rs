@@ -12,10 +12,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tidings_engine::EngineHandle;
+use tidings_engine::{EngineHandle, RetryMany};
 use tidings_model::limits::{BULK_ROWS_MAX, PAGE_ROWS_MAX, REQUEST_BYTES_MAX};
 use tidings_model::{Event, MessageId, State};
-use tidings_store::{CredentialFilter, CredentialIntake, MessageFilter};
+use tidings_store::{CredentialFilter, CredentialIntake, DeadFilter, MessageFilter};
 
 use super::convert;
 use super::problem::{Refused, from_framework, no_route, problem, unreadable};
@@ -24,11 +24,16 @@ use crate::wire;
 /// Rows of a list when the caller does not say.
 const PAGE_ROWS_DEFAULT: u32 = 50;
 
+/// A file on the engine's machine is the business of who may open its socket; a key over TCP is not enough.
+pub(super) const BACKUP: &str = "/v1/backup";
+
 pub(super) fn routes(engine: EngineHandle) -> Router {
     Router::new()
         .route("/v1/overview", get(overview))
         .route("/v1/messages", get(list_messages).post(send_message))
         .route("/v1/messages/bulk", post(send_bulk))
+        .route("/v1/messages/reasons", get(list_reasons))
+        .route("/v1/messages/retry", post(retry_many))
         .route("/v1/messages/{id}", get(show_message))
         .route("/v1/messages/{id}/{act}", post(act_on_message))
         .route("/v1/credentials", get(list_credentials))
@@ -39,6 +44,7 @@ pub(super) fn routes(engine: EngineHandle) -> Router {
         .route("/v1/tokens/{app}/refresh", post(refresh_token))
         .route("/v1/schedules", get(list_schedules))
         .route("/v1/runs", get(list_runs))
+        .route(BACKUP, post(backup))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .fallback(missing)
@@ -52,7 +58,8 @@ pub(super) fn routes(engine: EngineHandle) -> Router {
 async fn no_idle_parameters(request: Request, next: Next) -> Result<Response, Refused> {
     let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
     // Their handlers know their own.
-    let reads = matches!(path, "/v1/messages" | "/v1/runs") || path.starts_with("/v1/credentials");
+    let reads =
+        matches!(path, "/v1/messages" | "/v1/messages/reasons" | "/v1/runs") || path.starts_with("/v1/credentials");
     if query.is_empty() || reads || !path.starts_with("/v1/") {
         return Ok(next.run(request).await);
     }
@@ -189,19 +196,31 @@ async fn send_bulk(Shared(engine): Shared<EngineHandle>, body: Bytes) -> Answer<
 }
 
 async fn list_messages(Shared(engine): Shared<EngineHandle>, Query(query): Asked) -> Answer<Response> {
-    known(&query, &["state", "channel", "template", "to", "limit", "cursor"])?;
+    known(&query, &["state", "reason", "channel", "template", "to", "limit", "cursor"])?;
     let state = query.get("state").map(|word| state_named(word)).transpose()?;
+    if query.contains_key("reason") && state.is_none() {
+        return Err(unreadable("`reason` needs a `state` beside it: a reason says why a message is where it is"));
+    }
     let filter = MessageFilter {
         state,
         channel: query.get("channel").cloned(),
         template: query.get("template").cloned(),
         recipient: query.get("to").cloned(),
+        reason: query.get("reason").cloned(),
         before: cursor(&query)?,
         limit: limit(&query)?,
     };
     let page = engine.reader().messages(&filter).await.map_err(tidings_engine::Refusal::from)?;
     let items = page.rows.into_iter().map(|row| convert::message(row, Vec::new())).collect();
     Ok(json(StatusCode::OK, &wire::Page { items, next: page.next.map(|next| next.to_string()) }))
+}
+
+async fn list_reasons(Shared(engine): Shared<EngineHandle>, Query(query): Asked) -> Answer<Response> {
+    known(&query, &["state", "channel"])?;
+    let state = query.get("state").map(|word| state_named(word)).transpose()?;
+    let (rows, more) = engine.reasons(state, query.get("channel").map(String::as_str)).await?;
+    let items = rows.into_iter().map(convert::reason).collect();
+    Ok(json(StatusCode::OK, &wire::Reasons { items, more }))
 }
 
 async fn show_message(Shared(engine): Shared<EngineHandle>, Path(id): Path<String>) -> Answer<Response> {
@@ -233,6 +252,19 @@ async fn act_on_message(
     let id = message_id(&id)?;
     let state = engine.operate(id, event, &note).await?;
     Ok(json(StatusCode::OK, &wire::ActReply { id: id.to_string(), state: state.to_string() }))
+}
+
+/// A plan, or up to a bounded number of messages that get their times; the rest takes another call.
+async fn retry_many(Shared(engine): Shared<EngineHandle>, body: Bytes) -> Answer<Response> {
+    let request: wire::RetryRequest = parse(&body)?;
+    let wire::RetryFilter { state, channel, reason, template } = request.filter;
+    let filter = DeadFilter { state: state_named(&state)?, channel, reason, template };
+    let note = request.note.filter(|note| !note.is_empty());
+    let asked = RetryMany { filter, rate: request.rate, note, cursor: request.cursor };
+    if request.plan {
+        return Ok(json(StatusCode::OK, &convert::retry_plan(engine.plan_retry(&asked).await?)));
+    }
+    Ok(json(StatusCode::OK, &convert::retried(engine.retry_many(&asked).await?)))
 }
 
 async fn list_credentials(Shared(engine): Shared<EngineHandle>, Query(query): Asked) -> Answer<Response> {
@@ -338,6 +370,12 @@ async fn list_runs(Shared(engine): Shared<EngineHandle>, Query(query): Asked) ->
         engine.reader().runs(schedule, cursor(&query)?, limit(&query)?).await.map_err(tidings_engine::Refusal::from)?;
     let items = page.rows.into_iter().map(convert::run).collect();
     Ok(json(StatusCode::OK, &wire::Page { items, next: page.next.map(|next| next.to_string()) }))
+}
+
+async fn backup(Shared(engine): Shared<EngineHandle>, body: Bytes) -> Answer<Response> {
+    let request: wire::BackupRequest = parse(&body)?;
+    let made = engine.backup(std::path::Path::new(&request.path)).await?;
+    Ok(json(StatusCode::OK, &convert::backup(made)))
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Response {

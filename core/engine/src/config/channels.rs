@@ -174,7 +174,7 @@ fn policy(section: &Section<'_>) -> Policy {
 }
 
 /// Reads `100/s`, `60/m`, `1000/h`, `100000/d`, `10/5s`.
-fn rate(text: &str) -> Result<Rate, String> {
+pub(crate) fn rate(text: &str) -> Result<Rate, String> {
     let wrong = || format!("`{text}` is no rate; write it as in `100/s`, `600/m`, `1000/h`, `100000/d`, `10/5s`");
     let (count, period) = text.split_once('/').ok_or_else(wrong)?;
     let count: u32 = count.trim().parse().map_err(|_| wrong())?;

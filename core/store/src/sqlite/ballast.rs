@@ -34,11 +34,7 @@ impl Ballast {
             self.release();
             match source.kind() {
                 std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => self.full(),
-                _ => StoreError::File {
-                    action: "set space aside in",
-                    path: self.path.display().to_string(),
-                    source,
-                },
+                _ => StoreError::File { action: "set space aside in", path: self.path.display().to_string(), source },
             }
         })
     }

@@ -10,8 +10,8 @@ use tidings_model::{AppName, CredentialId, MessageId, RunId, State, Timestamp};
 use super::row::{instant, noted};
 use crate::error::StoreError;
 use crate::read::{
-    AttemptRow, Counts, CredentialFilter, CredentialRow, FiringRow, MessageFilter, MessageRow, Page, RunRow,
-    ScheduleRow,
+    AttemptRow, Counts, CredentialFilter, CredentialRow, DeadCount, DeadFilter, FiringRow, MessageFilter, MessageRow,
+    Page, ReasonRow, RunRow, ScheduleRow, Span,
 };
 
 /// Reads, and changes nothing. Cheap to clone.
@@ -33,6 +33,11 @@ const RUN: &str = "SELECT id, schedule, nominal_at, job, state, started_at, ende
 impl Reader {
     pub(super) fn new(pool: SqlitePool) -> Reader {
         Reader { pool }
+    }
+
+    /// How a reader connects.
+    pub(super) fn options(&self) -> std::sync::Arc<sqlx::sqlite::SqliteConnectOptions> {
+        self.pool.connect_options()
     }
 
     /// One message with its data, and its attempts in order.
@@ -70,28 +75,76 @@ impl Reader {
 
     /// Messages, newest first.
     pub async fn messages(&self, filter: &MessageFilter) -> Result<Page<MessageRow>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(MESSAGE);
-        query.push(" WHERE true");
-        if let Some(state) = filter.state {
-            // A literal, so that the partial index of that state can serve.
-            query.push(format_args!(" AND m.state = {}", state.code()));
-        }
-        if let Some(channel) = &filter.channel {
-            query.push(" AND c.name = ").push_bind(channel);
-        }
-        if let Some(template) = &filter.template {
-            query.push(" AND t.name = ").push_bind(template);
-        }
-        if let Some(recipient) = &filter.recipient {
-            query.push(" AND m.recipient = ").push_bind(recipient);
-        }
-        if let Some(before) = filter.before {
-            query.push(" AND m.id < ").push_bind(before);
-        }
-        let rows = self.newest(query, "m.id", filter.limit).await?;
+        let rows = self.newest(select_messages(filter), "m.id", filter.limit).await?;
         let rows: Vec<MessageRow> = rows.iter().map(message_row).collect::<Result<_, _>>()?;
         let last = rows.last().map(|row| row.id.0);
         Ok(page(rows, filter.limit, last))
+    }
+
+    /// The messages of these states by channel, reason and template, the largest group first; and whether there are
+    /// more groups than one answer has. Reads every message of these states once, in an index.
+    ///
+    /// # Panics
+    ///
+    /// On a state that is not one of [`State::is_dead`].
+    pub async fn reasons(&self, states: &[State], channel: Option<&str>) -> Result<(Vec<ReasonRow>, bool), StoreError> {
+        let mut groups = Vec::new();
+        for state in states {
+            assert!(state.is_dead(), "{state} messages are not looked at by reason");
+            let rows = sqlx::query(include_str!("../../sql/sqlite/count_reasons.sql"))
+                .bind(state.code())
+                .bind(channel)
+                .bind(PAGE_ROWS_MAX + 1)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(StoreError::during("count messages by reason"))?;
+            groups.extend(rows.iter().map(|row| ReasonRow {
+                channel: row.get(0),
+                reason: row.get(1),
+                template: row.get(2),
+                state: *state,
+                count: row.get(3),
+                oldest_at: Timestamp(row.get(4)),
+                newest_at: Timestamp(row.get(5)),
+                newest: MessageId(row.get(6)),
+            }));
+        }
+        groups.sort_by_key(|group| std::cmp::Reverse(group.count));
+        let most = usize::try_from(PAGE_ROWS_MAX).expect("a page fits into memory");
+        let more = groups.len() > most;
+        groups.truncate(most);
+        Ok((groups, more))
+    }
+
+    /// The first messages of the filter in that span, oldest first, at most so many: a step of a bulk act.
+    ///
+    /// # Panics
+    ///
+    /// On a state that is not one of [`State::is_dead`].
+    pub async fn dead(&self, filter: &DeadFilter, span: Span, most: u32) -> Result<Vec<MessageId>, StoreError> {
+        let rows = bind_dead(sqlx::query(include_str!("../../sql/sqlite/find_dead.sql")), filter, span)
+            .bind(most)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::during("find messages to act on"))?;
+        Ok(rows.iter().map(|row| MessageId(row.get(0))).collect())
+    }
+
+    /// How many messages of the filter are in that span.
+    ///
+    /// # Panics
+    ///
+    /// On a state that is not one of [`State::is_dead`].
+    pub async fn count_dead(&self, filter: &DeadFilter, span: Span) -> Result<DeadCount, StoreError> {
+        let row = bind_dead(sqlx::query(include_str!("../../sql/sqlite/count_dead.sql")), filter, span)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreError::during("count messages to act on"))?;
+        Ok(DeadCount {
+            count: u64::try_from(row.get::<i64, _>(0)).expect("a count is not negative"),
+            last: row.get::<Option<i64>, _>(1).map(MessageId),
+            ambiguous: row.get::<Option<bool>, _>(2).unwrap_or(false),
+        })
     }
 
     /// Credentials, newest first, without their values.
@@ -253,6 +306,40 @@ impl Reader {
         query.push(" ORDER BY ").push(id).push(" DESC LIMIT ").push_bind(limit.min(PAGE_ROWS_MAX));
         query.build().fetch_all(&self.pool).await.map_err(StoreError::during("read a list"))
     }
+}
+
+type SqliteQuery<'a> = sqlx::query::Query<'a, Sqlite, sqlx::sqlite::SqliteArguments>;
+
+/// Binds what find_dead.sql and count_dead.sql have in common.
+fn bind_dead<'a>(query: SqliteQuery<'a>, filter: &'a DeadFilter, span: Span) -> SqliteQuery<'a> {
+    assert!(filter.state.is_dead(), "{} messages are not acted on in bulk", filter.state);
+    let DeadFilter { state, channel, reason, template } = filter;
+    query.bind(state.code()).bind(channel).bind(reason).bind(template).bind(span.after.0).bind(span.until.0)
+}
+
+pub(super) fn select_messages(filter: &MessageFilter) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::<Sqlite>::new(MESSAGE);
+    query.push(" WHERE true");
+    if let Some(state) = filter.state {
+        // A literal, so that the partial index of that state can serve.
+        query.push(format_args!(" AND m.state = {}", state.code()));
+    }
+    if let Some(channel) = &filter.channel {
+        query.push(" AND c.name = ").push_bind(channel);
+    }
+    if let Some(template) = &filter.template {
+        query.push(" AND t.name = ").push_bind(template);
+    }
+    if let Some(recipient) = &filter.recipient {
+        query.push(" AND m.recipient = ").push_bind(recipient);
+    }
+    if let Some(reason) = &filter.reason {
+        query.push(" AND m.reason = ").push_bind(reason);
+    }
+    if let Some(before) = filter.before {
+        query.push(" AND m.id < ").push_bind(before);
+    }
+    query
 }
 
 fn page<T>(rows: Vec<T>, limit: u32, last: Option<i64>) -> Page<T> {

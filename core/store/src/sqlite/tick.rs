@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Connection as _, Row as _, Sqlite};
 use tidings_model::limits::{IDEMPOTENCY_LIFE, TICK_PROMOTIONS_MAX};
 use tidings_model::state::next;
-use tidings_model::{CredentialFate, CredentialId, Event, MessageId, RunId, State, Timestamp};
+use tidings_model::{CredentialFate, CredentialId, Event, MessageId, Refused, RunId, State, Timestamp};
 
 use super::rows::{ROWS_MAX, RowsStatement, fetch_json};
 use super::tally::{Moves, Tally};
@@ -23,7 +23,7 @@ use crate::batch::{
 use crate::error::StoreError;
 
 /// What an operator may do to a message.
-const ACTS: [Event; 4] = [Event::Cancel, Event::Retry, Event::Hold, Event::Release];
+const ACTS: [Event; 5] = [Event::Cancel, Event::Retry, Event::RetryLater, Event::Hold, Event::Release];
 
 impl Writer {
     /// Commits everything in the batch, or nothing.
@@ -283,14 +283,19 @@ impl Step<'_> {
             let event = group[0].event;
             assert!(ACTS.contains(&event), "`{}` is no act of an operator", event.as_str());
             let mut rows = Vec::new();
-            for id in &ids {
+            for operation in group {
+                let id = &operation.message.0;
                 let Some((channel, from)) = stand.get_mut(id) else {
                     answers.push(Operated::NoSuchMessage);
                     continue;
                 };
+                if operation.from.is_some_and(|only| only != *from) {
+                    answers.push(Operated::Refused(Refused { state: *from, event }));
+                    continue;
+                }
                 answers.push(match next(*from, event) {
                     Ok(to) => {
-                        rows.push((*id, from.code(), to.code()));
+                        rows.push((*id, from.code(), to.code(), operation.due_at.map(|at| at.0)));
                         self.moves.go(*channel, *from, to);
                         // No event follows itself, so one list has a message once at most.
                         *from = to;
@@ -556,16 +561,18 @@ impl Step<'_> {
             if before.is_some() {
                 fired = Fired::Before;
             } else {
-                let sql = "INSERT INTO run (schedule, nominal_at, job, state, started_at) VALUES (?1, ?2, ?3, 0, ?4) RETURNING id";
-                let id: i64 = sqlx::query_scalar(sql)
+                // A time that has a run and no verdict was fired too: its key refuses the second.
+                let sql = "INSERT INTO run (schedule, nominal_at, job, state, started_at) VALUES (?1, ?2, ?3, 0, ?4)
+                           ON CONFLICT (schedule, nominal_at) DO NOTHING RETURNING id";
+                let id: Option<i64> = sqlx::query_scalar(sql)
                     .bind(name)
                     .bind(nominal.0)
                     .bind(job)
                     .bind(self.now.0)
-                    .fetch_one(&mut *self.connection)
+                    .fetch_optional(&mut *self.connection)
                     .await
                     .map_err(during())?;
-                fired = Fired::Run(RunId(id));
+                fired = id.map_or(Fired::Before, |id| Fired::Run(RunId(id)));
             }
         }
         for (nominal, verdict) in &firing.verdicts {

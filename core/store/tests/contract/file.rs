@@ -52,6 +52,25 @@ async fn only_its_owner_may_read_the_file_or_those_beside_it() {
 }
 
 #[tokio::test]
+async fn a_file_that_others_could_read_is_closed_to_them() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut store = Store::new(Home::sqlite()).await;
+    let id = store.accept_one(FREE, "ann").await;
+    let home = store.close().await;
+    let paths = ["", "-wal", "-shm"].map(|end| std::path::PathBuf::from(format!("{}{end}", home.file().display())));
+    for (path, mode) in paths.iter().zip([0o604, 0o644, 0o660]) {
+        std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let store = Store::new(home).await;
+    for path in paths {
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", path.display());
+    }
+    assert_eq!(store.message_row(id).await.id, id);
+}
+
+#[tokio::test]
 async fn a_file_of_a_newer_program_is_refused_and_left_alone() {
     let home = Home::sqlite();
     let mut store = Store::new(home).await;

@@ -80,7 +80,7 @@ pub(crate) struct Store {
     pub(crate) paid: TemplateId,
     pub(crate) shipped: TemplateId,
     channels: BTreeMap<&'static str, ChannelId>,
-    home: Home,
+    pub(crate) home: Home,
 }
 
 impl Store {
@@ -325,7 +325,7 @@ pub(crate) fn outcome(claimed: &Claimed, to: State, credential: CredentialFate) 
 }
 
 pub(crate) fn act(event: Event, message: MessageId) -> Operation {
-    Operation { message, event, note: "by hand".to_owned() }
+    Operation { message, event, from: None, due_at: None, note: "by hand".to_owned() }
 }
 
 pub(crate) fn ids(claimed: &[Claimed]) -> Vec<MessageId> {

@@ -24,8 +24,10 @@ macro_rules! for_every_store {
 mod harness;
 
 mod accept;
+mod backup;
 mod claim;
 mod credentials;
+mod dead;
 mod edges;
 mod fence;
 mod file;

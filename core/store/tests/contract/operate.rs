@@ -1,7 +1,7 @@
 //! Acts of operators: by the table of moves, and an answer for each.
 
 use tidings_model::state::next;
-use tidings_model::{CredentialFate, Event, MessageId, Refused, State};
+use tidings_model::{CredentialFate, Event, MessageId, Refused, State, Timestamp};
 use tidings_store::{Batch, MessageFilter, NewMessage, Operated, Operation};
 
 use crate::harness::{BOUND, FREE, HOUR, NOON, Store, act, outcome, permit};
@@ -14,11 +14,15 @@ for_every_store! {
     an_act_on_a_message_settled_in_the_same_commit_sees_its_outcome,
     a_retried_message_starts_from_the_beginning,
     a_retried_message_that_ran_out_of_time_has_time_again,
+    a_message_retried_later_goes_at_its_own_time_and_not_before,
+    a_message_retried_later_starts_from_the_beginning,
+    a_message_whose_time_is_over_before_its_later_try_has_time_again,
+    an_act_from_another_state_than_the_one_asked_for_changes_nothing,
     a_note_stands_with_the_message,
     a_message_held_and_released_keeps_its_credential_and_its_doubt,
 }
 
-const ACTS: [Event; 4] = [Event::Cancel, Event::Retry, Event::Hold, Event::Release];
+const ACTS: [Event; 5] = [Event::Cancel, Event::Retry, Event::RetryLater, Event::Hold, Event::Release];
 
 async fn operate(store: &mut Store, operations: Vec<Operation>) -> Vec<Operated> {
     store.commit(Batch { operations, ..Batch::default() }).await.operated
@@ -57,7 +61,9 @@ async fn every_act_on_every_state_follows_the_table_or_says_why_not(mut store: S
     for state in State::ALL {
         for event in ACTS {
             let Some(id) = standing(&mut store, state).await else { continue };
-            let answer = operate(&mut store, vec![act(event, id)]).await;
+            // One that is retried later and is due at once would be queued by the end of the same commit.
+            let answer =
+                operate(&mut store, vec![Operation { due_at: Some(NOON.after(HOUR)), ..act(event, id) }]).await;
             match next(state, event) {
                 Ok(to) => {
                     assert_eq!(answer, [Operated::Moved(to)]);
@@ -155,6 +161,60 @@ async fn a_retried_message_that_ran_out_of_time_has_time_again(mut store: Store)
     let id = store.accept(vec![long]).await[0];
     operate(&mut store, vec![act(Event::Cancel, id), act(Event::Retry, id)]).await;
     assert_eq!(store.message_row(id).await.expires_at, Some(store.now.after(HOUR)), "an end to come stays");
+}
+
+fn later(id: MessageId, due_at: Timestamp) -> Operation {
+    Operation { due_at: Some(due_at), ..act(Event::RetryLater, id) }
+}
+
+async fn a_message_retried_later_goes_at_its_own_time_and_not_before(mut store: Store) {
+    let (first, second) = (store.ended(State::Failed).await, store.ended(State::Failed).await);
+    let acts = vec![later(first, NOON.after(HOUR)), later(second, NOON.after(HOUR * 2))];
+    let committed = store.commit(Batch { operations: acts, ..Batch::default() }).await;
+    assert_eq!(committed.operated, [Operated::Moved(State::Scheduled); 2]);
+    assert_eq!(committed.next_due, Some(NOON.after(HOUR)), "the writer knows when to look again");
+    assert!(store.claim(FREE, 9).await.is_empty());
+    // Each time is on disk: a crash in between neither loses one nor sends them all at once.
+    let mut store = store.crash().await;
+    for id in [first, second] {
+        store.pass(HOUR);
+        assert_eq!(store.claim_one(FREE).await.message, id);
+        assert!(store.claim(FREE, 9).await.is_empty());
+    }
+}
+
+async fn a_message_retried_later_starts_from_the_beginning(mut store: Store) {
+    for state in [State::Failed, State::Unknown, State::Expired] {
+        let id = store.accept_one(FREE, "ann").await;
+        let first = store.claim_one(FREE).await;
+        store.settle(vec![outcome(&first, state, CredentialFate::Spend)]).await;
+        operate(&mut store, vec![later(id, NOON)]).await;
+        let again = store.claim_one(FREE).await;
+        assert_eq!((again.message, again.attempts, again.rescues, again.ambiguous), (id, 0, 0, false), "from {state}");
+        assert!(again.generation > first.generation + 1, "the fence rises with the act and with the claim");
+        assert_eq!(store.settle(vec![outcome(&first, State::Sent, CredentialFate::Spend)]).await, [false]);
+        store.settle(vec![outcome(&again, State::Sent, CredentialFate::Spend)]).await;
+    }
+}
+
+async fn a_message_whose_time_is_over_before_its_later_try_has_time_again(mut store: Store) {
+    for (due, end) in [(HOUR, Some(HOUR * 2)), (HOUR * 2, None), (HOUR * 3, None)] {
+        let short = NewMessage { expires_at: Some(NOON.after(HOUR * 2)), ..store.message(FREE, "ann") };
+        let id = store.accept(vec![short]).await[0];
+        let claimed = store.claim_one(FREE).await;
+        store.settle(vec![outcome(&claimed, State::Failed, CredentialFate::Spend)]).await;
+        operate(&mut store, vec![later(id, NOON.after(due))]).await;
+        assert_eq!(store.message_row(id).await.expires_at, end.map(|end| NOON.after(end)), "due after {due:?}");
+    }
+}
+
+async fn an_act_from_another_state_than_the_one_asked_for_changes_nothing(mut store: Store) {
+    let (failed, unknown) = (store.ended(State::Failed).await, store.ended(State::Unknown).await);
+    let from = |id| Operation { from: Some(State::Failed), ..later(id, NOON) };
+    let answers = operate(&mut store, vec![from(unknown), from(failed), from(failed)]).await;
+    let refused = |state| Operated::Refused(Refused { state, event: Event::RetryLater });
+    assert_eq!(answers, [refused(State::Unknown), Operated::Moved(State::Scheduled), refused(State::Scheduled)]);
+    assert_eq!(store.state(unknown).await, State::Unknown);
 }
 
 async fn a_note_stands_with_the_message(mut store: Store) {

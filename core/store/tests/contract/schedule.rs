@@ -9,6 +9,7 @@ for_every_store! {
     a_nominal_time_runs_once,
     a_nominal_time_runs_once_within_one_commit,
     a_nominal_time_that_has_a_verdict_keeps_it,
+    a_nominal_time_that_has_a_run_and_no_verdict_runs_once_too,
     the_cursor_never_moves_back,
     a_run_makes_progress_and_ends_once,
     a_run_can_fail,
@@ -74,6 +75,19 @@ async fn a_nominal_time_that_has_a_verdict_keeps_it(mut store: Store) {
         store.reader.firings(NAME, 9).await.unwrap().into_iter().map(|firing| firing.verdict).collect();
     assert_eq!(verdicts, ["paused", "missed"]);
     assert!(store.reader.runs(None, None, 9).await.unwrap().rows.is_empty());
+}
+
+async fn a_nominal_time_that_has_a_run_and_no_verdict_runs_once_too(mut store: Store) {
+    let silent = || Firing { verdicts: Vec::new(), ..firing(NOON) };
+    let run = run_of(fire(&mut store, vec![silent()]).await[0]);
+    let id = store.accept_one(FREE, "ann").await;
+    // The second is told so, and what shares its transaction is none the worse for it.
+    let batch = Batch { firings: vec![silent(), firing(NOON)], claims: vec![store.room(FREE, 1)], ..Batch::default() };
+    let committed = store.commit(batch).await;
+    assert_eq!(committed.fired, [Fired::Before, Fired::Before]);
+    assert_eq!(committed.claimed[0].message, id);
+    let runs = store.reader.runs(Some(NAME), None, 9).await.unwrap().rows;
+    assert_eq!(runs.iter().map(|run| run.id).collect::<Vec<_>>(), [run]);
 }
 
 async fn the_cursor_never_moves_back(mut store: Store) {
