@@ -1,5 +1,7 @@
 //! The engine's one HTTP client: TLS verified, connections reused, every call with a deadline, every body bounded.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tidings_model::limits::RESPONSE_BYTES_MAX;
@@ -11,12 +13,37 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Idle connections kept for each provider: as many as a busy channel has on their way.
 const IDLE_CONNECTIONS_MAX: usize = 512;
 
+/// Addresses kept: a few channels, each with the token of now and the one before.
+const ADDRESSES_MAX: usize = 16;
+
 /// Sends requests. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
     client: reqwest::Client,
     /// For providers on this machine, which no proxy of the environment can reach: the sandbox, above all.
     direct: reqwest::Client,
+    addresses: Arc<Mutex<Addresses>>,
+}
+
+/// Addresses that were read before: every message of a channel goes to the same one until the token changes, and
+/// reading an address costs as much as writing the request.
+#[derive(Debug, Default)]
+struct Addresses {
+    known: VecDeque<(String, reqwest::Url)>,
+}
+
+impl Addresses {
+    fn read(&mut self, text: &str) -> Result<reqwest::Url, String> {
+        if let Some((_, url)) = self.known.iter().find(|(known, _)| known == text) {
+            return Ok(url.clone());
+        }
+        let url = reqwest::Url::parse(text).map_err(|error| format!("the address cannot be read: {error}"))?;
+        if self.known.len() == ADDRESSES_MAX {
+            self.known.pop_front();
+        }
+        self.known.push_back((text.to_owned(), url.clone()));
+        Ok(url)
+    }
 }
 
 /// What came of a request, as far as the message is concerned.
@@ -41,7 +68,8 @@ impl Http {
                 .redirect(reqwest::redirect::Policy::none())
                 .user_agent(concat!("tidings/", env!("CARGO_PKG_VERSION")))
         };
-        Ok(Http { client: builder().build()?, direct: builder().no_proxy().build()? })
+        let (client, direct) = (builder().build()?, builder().no_proxy().build()?);
+        Ok(Http { client, direct, addresses: Arc::default() })
     }
 
     pub(crate) async fn send(&self, request: Request, timeout: Duration) -> Exchange {
@@ -51,7 +79,12 @@ impl Http {
         };
         let local = ["http://127.", "http://localhost", "http://[::1]"].iter().any(|at| request.url.starts_with(at));
         let client = if local { &self.direct } else { &self.client };
-        let mut builder = client.request(method, &request.url).timeout(timeout);
+        let address = self.addresses.lock().unwrap_or_else(PoisonError::into_inner).read(&request.url);
+        let address = match address {
+            Ok(address) => address,
+            Err(problem) => return Exchange::NotSent(problem),
+        };
+        let mut builder = client.request(method, address).timeout(timeout);
         for (name, value) in request.headers {
             builder = builder.header(name, value);
         }

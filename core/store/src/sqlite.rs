@@ -52,6 +52,10 @@ const ROWS_PER_HOP: usize = 1024;
 /// Steps of SQLite's machine between two looks whether a reader has to let go: some microseconds.
 const STEPS_PER_LOOK: i32 = 1000;
 
+/// Pages the writer keeps in memory, in KiB as SQLite has it: the ends of the queue and the roots of every index, of a
+/// store of any size.
+const CACHE: &str = "-24576";
+
 /// Reader connections: a screen, a script and a list at once.
 const READERS_MAX: u32 = 4;
 
@@ -104,7 +108,7 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
         .foreign_keys(false)
         .busy_timeout(Duration::from_secs(5))
         .row_buffer_size(ROWS_PER_HOP)
-        .pragma("cache_size", "-65536")
+        .pragma("cache_size", CACHE)
         .pragma("temp_store", "MEMORY")
         .pragma("journal_size_limit", "67108864")
         .pragma("wal_autocheckpoint", "0");

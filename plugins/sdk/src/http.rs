@@ -49,7 +49,8 @@ impl Request {
     /// A POST with a JSON body, in raw UTF-8: some providers refuse `\uXXXX` (wechat.md §0).
     pub fn post_json(url: String, body: &Value) -> Request {
         let headers = vec![("content-type", "application/json; charset=utf-8".to_owned())];
-        Request { method: Method::Post, url, headers, body: body.to_string().into_bytes() }
+        let body = serde_json::to_vec(body).expect("a value has no keys but strings and writes into memory");
+        Request { method: Method::Post, url, headers, body }
     }
 }
 

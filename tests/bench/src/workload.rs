@@ -48,6 +48,7 @@ impl Kind {
 
 [store]
 url = "sqlite://tidings.db"
+keep_done = "3650d"
 
 [apps.{APP}]
 plugin  = "wechat"

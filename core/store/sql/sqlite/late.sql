@@ -3,4 +3,4 @@
 SELECT id, channel_id, state
 FROM message
 WHERE expires_at IS NOT NULL AND state IN (0, 1, 2, 4) AND expires_at <= ?1
-ORDER BY expires_at, id LIMIT ?2
+ORDER BY expires_at, id LIMIT ?2 + 0
