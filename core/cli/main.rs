@@ -51,11 +51,6 @@ impl<E: std::error::Error> From<E> for Failure {
 /// What a command comes to.
 pub(crate) type Outcome = Result<(), Failure>;
 
-/// A message is some hundred small allocations on one thread that are freed on another: the system's allocator spends a
-/// fifth of the engine's time on them.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let args = Args::parse();
     // Both sides of the program speak TLS by the same library; a second choice would be refused and is not made.

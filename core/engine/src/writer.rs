@@ -27,6 +27,8 @@ use crate::retention::Retention;
 const QUEUE_WAIT: Duration = Duration::from_secs(5);
 /// The longest sleep: a wall clock that was set is noticed within it.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
+/// How often others are let run while a transaction is gathered.
+const GATHER_TURNS_MAX: u32 = 16;
 /// Between transactions that failed.
 const FAILURE_BACKOFF: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(5) };
 
@@ -215,21 +217,33 @@ impl WriterTask {
                     None => {}
                 }
             }
-            while gathered.size < TICK_CHANGES_MAX {
-                match self.inbox.receiver.try_recv() {
-                    Ok(work) => gathered.add(work),
-                    Err(mpsc::error::TryRecvError::Empty) => break,
-                    Err(mpsc::error::TryRecvError::Disconnected) => {
-                        open = false;
-                        break;
-                    }
-                }
-            }
+            open &= self.gather(&mut gathered).await;
             if gathered.size > 0 || self.is_work_due(&memory) || self.is_retry_due(&memory) {
                 self.tick(gathered, &mut memory).await;
             }
         }
         self.store.close().await
+    }
+
+    /// Takes what is there, and lets whoever is ready to run bring more before the transaction begins: it costs about the
+    /// same for ten outcomes as for one. No clock has a part in it: when nobody brings anything, nobody is waited for.
+    /// False when nothing can come any more.
+    async fn gather(&mut self, gathered: &mut Gathered) -> bool {
+        for _ in 0..GATHER_TURNS_MAX {
+            let before = gathered.size;
+            while gathered.size < TICK_CHANGES_MAX {
+                match self.inbox.receiver.try_recv() {
+                    Ok(work) => gathered.add(work),
+                    Err(mpsc::error::TryRecvError::Empty) => break,
+                    Err(mpsc::error::TryRecvError::Disconnected) => return false,
+                }
+            }
+            if gathered.size == before || gathered.size >= TICK_CHANGES_MAX {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        true
     }
 
     /// Whether there is something to do without anybody asking.

@@ -73,10 +73,6 @@ struct Common {
     dir: Option<PathBuf>,
 }
 
-/// The allocator of the program that is measured, for the bare loop too.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Both sides of the program speak TLS by the same library; a second choice would be refused and is not made.
