@@ -1,0 +1,62 @@
+//! Tidings under torture: the real program is killed, its power is cut, its disk fills and its clock jumps, while clients
+//! send and a simulated WeChat in this process loses replies. Afterwards what was acknowledged, what the store says and
+//! what arrived are compared, message by message.
+
+#![expect(clippy::print_stderr, reason = "progress goes there; the report is what the caller prints")]
+
+mod binary;
+mod compare;
+mod engine;
+mod folder;
+mod instant;
+mod kill;
+mod lane;
+mod ledger;
+mod load;
+mod random;
+mod report;
+mod rest;
+mod shim;
+mod trouble;
+mod world;
+
+use std::path::PathBuf;
+
+pub use report::{Report, Tally};
+pub use trouble::Trouble;
+
+/// What is done to the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scenario {
+    /// SIGKILL at random moments.
+    Kill,
+}
+
+/// How it is done.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Kills, cuts, fillings or steps.
+    pub rounds: u32,
+    /// Repeats a run, as far as timing allows.
+    pub seed: u64,
+    /// The program; none for the `tidings` beside this one.
+    pub binary: Option<PathBuf>,
+    /// Whether the folder stays for a look.
+    pub keep: bool,
+}
+
+/// Runs a scenario in a runtime of its own.
+///
+/// # Errors
+///
+/// [`Trouble`] if nothing can be said: no binary, an engine that does not start. What is lost or doubled is in the report.
+pub fn run(scenario: Scenario, options: &Options) -> Result<Report, Trouble> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let report = runtime.block_on(async {
+        match scenario {
+            Scenario::Kill => Box::pin(kill::kill(options)).await,
+        }
+    });
+    runtime.shutdown_background();
+    report
+}
