@@ -5,6 +5,7 @@
  *   TORTURE_CONTROL  a file of two int64, mapped here and changed by the harness while we run:
  *                    [0] milliseconds the wall clock is shifted by, [1] bytes the folder may take (0: no bound)
  *   TORTURE_JOURNAL  where every change is written down in order; without it nothing is
+ *   TORTURE_SYNC_US  microseconds that a sync takes longer, as on a slow disk: a cut then often falls before its end
  *   TORTURE_DEAF     if set, syncs do nothing and are written down as not done: what synchronous=OFF amounts to
  *
  * A record is written after the change it tells of, under one lock for all: so the journal is a prefix of what
@@ -43,6 +44,7 @@ static struct control *control;
 static char dir[PATH_MAX];
 static size_t dir_len;
 static int journal = -1, deaf;
+static unsigned sync_us;
 static volatile char watched[FDS];
 static char names[FDS][NAME]; /* relative to the folder; empty is the folder itself */
 
@@ -53,6 +55,7 @@ __attribute__((constructor)) static void begin(void) {
         dir_len = strlen(dir);
     }
     deaf = getenv("TORTURE_DEAF") != NULL;
+    sync_us = getenv("TORTURE_SYNC_US") == NULL ? 0 : (unsigned)atoi(getenv("TORTURE_SYNC_US"));
     if (log != NULL) journal = (int)syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     int fd = file == NULL ? -1 : (int)syscall(SYS_openat, AT_FDCWD, file, O_RDONLY | O_CLOEXEC, 0);
     if (fd >= 0) {
@@ -149,16 +152,19 @@ int close(int fd) {
 
 /* ---- writing ---- */
 
+static ssize_t really_write(int fd, const void *data, size_t len, off_t offset) {
+    return offset < 0 ? syscall(SYS_write, fd, data, len) : syscall(SYS_pwrite64, fd, data, len, offset);
+}
+
 /* `offset` < 0: where the file stands. */
 static ssize_t write_any(int fd, const void *data, size_t len, off_t offset) {
-    if (!is_watched(fd)) return offset < 0 ? syscall(SYS_write, fd, data, len) : syscall(SYS_pwrite64, fd, data, len, offset);
+    if (!is_watched(fd)) return really_write(fd, data, len, offset);
     pthread_mutex_lock(&lock);
     off_t at = offset;
     if (at < 0) at = lseek(fd, 0, (fcntl(fd, F_GETFL) & O_APPEND) ? SEEK_END : SEEK_CUR);
     ssize_t done = -1;
     errno = ENOSPC;
-    if (fits(fd, at + (int64_t)len))
-        done = offset < 0 ? syscall(SYS_write, fd, data, len) : syscall(SYS_pwrite64, fd, data, len, offset);
+    if (fits(fd, at + (int64_t)len)) done = really_write(fd, data, len, offset);
     int error = errno;
     if (done > 0) note(WROTE, names[fd], (uint64_t)at, data, (uint32_t)done);
     return leave(done, error);
@@ -191,24 +197,11 @@ int ftruncate(int fd, off_t size) {
     return (int)leave(result, error);
 }
 
-int fallocate(int fd, int mode, off_t at, off_t len) {
-    if (!is_watched(fd)) return (int)syscall(SYS_fallocate, fd, mode, at, len);
-    pthread_mutex_lock(&lock);
-    int result = -1, error = ENOSPC;
-    if (fits(fd, at + len)) {
-        struct stat st = {0};
-        result = (int)syscall(SYS_fallocate, fd, mode, at, len);
-        error = errno;
-        if (result == 0 && fstat(fd, &st) == 0) note(TRUNCATED, names[fd], (uint64_t)st.st_size, NULL, 0);
-    }
-    return (int)leave(result, error);
-}
-int posix_fallocate(int fd, off_t at, off_t len) { return fallocate(fd, 0, at, len) == 0 ? 0 : errno; }
-
 /* ---- syncing ---- */
 
 static int sync_any(int fd, long call) {
     if (!is_watched(fd)) return (int)syscall(call, fd);
+    if (sync_us > 0) usleep(sync_us);
     pthread_mutex_lock(&lock);
     int result = deaf ? 0 : (int)syscall(call, fd), error = errno;
     if (result == 0) note(deaf ? NOT_SYNCED : SYNCED, names[fd], 0, NULL, 0);
@@ -270,5 +263,3 @@ int openat64(int at, const char *path, int flags, ...) SAME(openat);
 ssize_t pwrite64(int fd, const void *data, size_t len, off64_t at) SAME(pwrite);
 ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t at) SAME(pwritev);
 int ftruncate64(int fd, off64_t size) SAME(ftruncate);
-int fallocate64(int fd, int mode, off64_t at, off64_t len) SAME(fallocate);
-int posix_fallocate64(int fd, off64_t at, off64_t len) SAME(posix_fallocate);

@@ -9,10 +9,12 @@ mod compare;
 mod engine;
 mod folder;
 mod instant;
+mod journal;
 mod kill;
 mod lane;
 mod ledger;
 mod load;
+mod power;
 mod random;
 mod report;
 mod rest;
@@ -30,6 +32,11 @@ pub use trouble::Trouble;
 pub enum Scenario {
     /// SIGKILL at random moments.
     Kill,
+    /// The power is cut at random moments; `deaf` if syncs do nothing, which must be noticed.
+    Power {
+        /// Whether syncs do nothing.
+        deaf: bool,
+    },
 }
 
 /// How it is done.
@@ -55,6 +62,7 @@ pub fn run(scenario: Scenario, options: &Options) -> Result<Report, Trouble> {
     let report = runtime.block_on(async {
         match scenario {
             Scenario::Kill => Box::pin(kill::kill(options)).await,
+            Scenario::Power { deaf } => Box::pin(power::power(options, deaf)).await,
         }
     });
     runtime.shutdown_background();

@@ -26,6 +26,14 @@ struct Typed {
 enum What {
     /// SIGKILL at random moments under mixed load, again and again on the same store
     Kill(How),
+    /// Power cuts under mixed load: what was not synced is lost, kept or torn, as chance has it
+    Power {
+        #[command(flatten)]
+        how: How,
+        /// Syncs do nothing, as with `synchronous = OFF`: this must end with 1
+        #[arg(long)]
+        deaf: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -50,6 +58,7 @@ struct How {
 fn main() -> ExitCode {
     let (scenario, how) = match Typed::parse().what {
         What::Kill(how) => (Scenario::Kill, how),
+        What::Power { how, deaf } => (Scenario::Power { deaf }, how),
     };
     let seed = how.seed.unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
