@@ -28,6 +28,8 @@ pub(crate) struct Ledger {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Inner {
     pub(crate) entries: Vec<Entry>,
+    /// How far the engine's clock is from ours.
+    pub(crate) shift_ms: i64,
     /// Ids of credentials that were acknowledged.
     pub(crate) credentials: HashSet<String>,
     /// Recipients whom WeChat does not know until somebody mends it.

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stderr, reason = "progress goes there; the report is what the caller prints")]
 
 mod binary;
+mod clock;
 mod compare;
 mod engine;
 mod folder;
@@ -37,6 +38,8 @@ pub enum Scenario {
         /// Whether syncs do nothing.
         deaf: bool,
     },
+    /// The wall clock jumps.
+    Clock,
 }
 
 /// How it is done.
@@ -62,6 +65,7 @@ pub fn run(scenario: Scenario, options: &Options) -> Result<Report, Trouble> {
     let report = runtime.block_on(async {
         match scenario {
             Scenario::Kill => Box::pin(kill::kill(options)).await,
+            Scenario::Clock => Box::pin(clock::clock(options)).await,
             Scenario::Power { deaf } => Box::pin(power::power(options, deaf)).await,
         }
     });

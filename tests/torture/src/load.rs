@@ -161,12 +161,19 @@ impl Caller {
         if self.appetite.padding > 0 {
             data.insert("padding".to_owned(), "x".repeat(self.appetite.padding).into());
         }
-        let send_at = self.random.percent(8).then(|| later(self.random.between(100, 1500)));
+        let send_at = if self.random.percent(8) { Some(self.later()) } else { None };
         let priority = self.random.percent(10).then_some(5);
         let (template, key) = (lane.name().to_owned(), Some(order.clone()));
         let request = SendRequest { template, to: to.clone(), data, key, send_at, priority, expires_at: None };
         let number = self.ledger.intend(lane, &order, &to);
         Ok(Wanted { number, lane, to, request })
+    }
+
+    /// An instant up to a second and a half from now, as the engine has it.
+    fn later(&mut self) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = u64::try_from(now.as_millis()).unwrap_or(0).saturating_add_signed(self.ledger.look().shift_ms);
+        rfc3339(now + self.random.between(100, 1500))
     }
 
     /// Sends until there is an answer for each.
@@ -321,10 +328,4 @@ pub(crate) fn code_of(error: &ClientError) -> String {
         ClientError::Unreachable { .. } => "unanswered".to_owned(),
         ClientError::Foreign { .. } => "broken off".to_owned(),
     }
-}
-
-/// An instant so many milliseconds from now.
-fn later(ms: u64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    rfc3339(u64::try_from(now.as_millis()).unwrap_or(0) + ms)
 }

@@ -34,6 +34,8 @@ enum What {
         #[arg(long)]
         deaf: bool,
     },
+    /// The wall clock jumps forth and back, by minutes to days, under load with schedules; a round is a step
+    Clock(How),
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +60,7 @@ struct How {
 fn main() -> ExitCode {
     let (scenario, how) = match Typed::parse().what {
         What::Kill(how) => (Scenario::Kill, how),
+        What::Clock(how) => (Scenario::Clock, how),
         What::Power { how, deaf } => (Scenario::Power { deaf }, how),
     };
     let seed = how.seed.unwrap_or_else(|| {

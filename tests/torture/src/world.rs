@@ -88,6 +88,12 @@ impl World {
         self.shim.as_ref().ok_or_else(|| Trouble::new("this scenario has no shim"))
     }
 
+    /// Shifts the engine's wall clock against ours, and with it the times that the load names.
+    pub(crate) fn shift_clock(&self, ms: i64) -> Outcome {
+        self.ledger.look().shift_ms = ms;
+        self.shim()?.shift_clock(ms)
+    }
+
     /// Starts the engine, under the shim if there is one.
     pub(crate) fn spawn(&self, journal: Option<&Path>, deaf: bool) -> Outcome<Engine> {
         let variables = self.shim.as_ref().map(|shim| shim.variables(journal, deaf)).unwrap_or_default();
