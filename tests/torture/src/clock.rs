@@ -59,7 +59,7 @@ pub(crate) async fn clock(options: &Options) -> Outcome<Report> {
         }
         tokio::time::sleep(LOADED).await;
     }
-    load.finish().await?;
+    load.finish(&mut report).await?;
     report.figures.insert("retries postponed by a step back", f64::from(postponed));
     report.figures.insert("slowest first send after a step, ms", (slowest.as_secs_f64() * 1000.0).round());
     // Quiet first: the schedules are work too.

@@ -51,7 +51,7 @@ pub(crate) async fn kill(options: &Options) -> Outcome<Report> {
     }
     let mut engine = world.spawn(None, false)?;
     recoveries.push(engine.ready(&world.client).await?);
-    load.finish().await?;
+    load.finish(&mut report).await?;
     eprintln!("{} kills are done; everything comes to rest", report.rounds);
     come_to_rest(&world, engine, &mut report, PATIENCE, false).await?;
     report.recovered(recoveries);

@@ -9,6 +9,7 @@ mod clock;
 mod compare;
 mod engine;
 mod folder;
+mod full;
 mod instant;
 mod journal;
 mod kill;
@@ -38,6 +39,8 @@ pub enum Scenario {
         /// Whether syncs do nothing.
         deaf: bool,
     },
+    /// The disk is full for a while.
+    DiskFull,
     /// The wall clock jumps.
     Clock,
 }
@@ -63,10 +66,18 @@ pub struct Options {
 pub fn run(scenario: Scenario, options: &Options) -> Result<Report, Trouble> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let report = runtime.block_on(async {
-        match scenario {
-            Scenario::Kill => Box::pin(kill::kill(options)).await,
-            Scenario::Clock => Box::pin(clock::clock(options)).await,
-            Scenario::Power { deaf } => Box::pin(power::power(options, deaf)).await,
+        let scenario = async {
+            match scenario {
+                Scenario::Kill => Box::pin(kill::kill(options)).await,
+                Scenario::DiskFull => Box::pin(full::full(options)).await,
+                Scenario::Clock => Box::pin(clock::clock(options)).await,
+                Scenario::Power { deaf } => Box::pin(power::power(options, deaf)).await,
+            }
+        };
+        tokio::select! {
+            report = scenario => report,
+            // The engine ends with us, and its folder with it.
+            _ = tokio::signal::ctrl_c() => Err(Trouble::new("interrupted")),
         }
     });
     runtime.shutdown_background();

@@ -15,11 +15,14 @@ use crate::instant::rfc3339;
 use crate::lane::Lane;
 use crate::ledger::Ledger;
 use crate::random::Random;
+use crate::report::Report;
 use crate::trouble::{Outcome, Trouble};
 use crate::world::World;
 
 /// Between two tries of an unanswered request.
 const AGAIN: Duration = Duration::from_millis(8);
+/// How long the last requests may take to be answered by an engine that runs.
+const FINISHES_WITHIN: Duration = Duration::from_secs(20);
 /// Messages that share a recipient, so that they compete for his credentials.
 const SHARE: u64 = 3;
 /// Messages that one request of a bulk client has at most.
@@ -65,10 +68,17 @@ impl Load {
     }
 
     /// No new requests; those that have no answer yet are asked until they have one. The engine must run.
-    pub(crate) async fn finish(self) -> Outcome {
+    pub(crate) async fn finish(self, report: &mut Report) -> Outcome {
         self.stop.send_replace(true);
-        for client in self.clients {
-            client.await??;
+        let deadline = tokio::time::Instant::now() + FINISHES_WITHIN;
+        for mut client in self.clients {
+            match tokio::time::timeout_at(deadline, &mut client).await {
+                Ok(ended) => ended??,
+                Err(_) => {
+                    client.abort();
+                    report.broken(format!("a client still has no answer after {FINISHES_WITHIN:?}"));
+                }
+            }
         }
         Ok(())
     }

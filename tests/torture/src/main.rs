@@ -34,6 +34,8 @@ enum What {
         #[arg(long)]
         deaf: bool,
     },
+    /// The disk fills up under load and has room again after a while; a round is a filling
+    DiskFull(How),
     /// The wall clock jumps forth and back, by minutes to days, under load with schedules; a round is a step
     Clock(How),
 }
@@ -60,6 +62,7 @@ struct How {
 fn main() -> ExitCode {
     let (scenario, how) = match Typed::parse().what {
         What::Kill(how) => (Scenario::Kill, how),
+        What::DiskFull(how) => (Scenario::DiskFull, how),
         What::Clock(how) => (Scenario::Clock, how),
         What::Power { how, deaf } => (Scenario::Power { deaf }, how),
     };

@@ -35,7 +35,7 @@ pub(crate) async fn power(options: &Options, deaf: bool) -> Outcome<Report> {
     }
     let mut engine = world.spawn(None, false)?;
     engine.ready(&world.client).await?;
-    load.finish().await?;
+    load.finish(&mut report).await?;
     eprintln!("{} cuts are done; everything comes to rest", report.rounds);
     come_to_rest(&world, engine, &mut report, PATIENCE, false).await?;
     Ok(report)
