@@ -1,0 +1,41 @@
+//! Short forms of the torture runs, against the program that this test run built. The long ones:
+//! `cargo run --release -p tidings-torture -- --help`.
+
+use tidings_torture::{Options, Report, Scenario, run};
+
+fn run_short(scenario: Scenario, rounds: u32) -> Report {
+    let binary = Some(env!("CARGO_BIN_EXE_tidings").into());
+    let report = run(scenario, &Options { rounds, seed: 20, binary, keep: false })
+        .unwrap_or_else(|trouble| panic!("{}", trouble.0));
+    println!("{}", report.text());
+    report
+}
+
+#[track_caller]
+fn assert_good(report: &Report) {
+    assert!(report.is_good(), "{}", report.text());
+    assert!(report.accepted > 50 && report.arrived > 50, "there was hardly any load: {}", report.text());
+}
+
+#[test]
+fn six_kills_under_load_lose_nothing_and_double_nothing_where_once_is_promised() {
+    let report = run_short(Scenario::Kill, 6);
+    assert_good(&report);
+    assert!(report.recovery_ms_p99.is_some());
+}
+
+#[test]
+fn three_power_cuts_under_load_lose_nothing_that_was_acknowledged() {
+    assert_good(&run_short(Scenario::Power { deaf: false }, 3));
+}
+
+#[test]
+fn a_power_cut_after_syncs_that_did_nothing_is_caught() {
+    let report = run_short(Scenario::Power { deaf: true }, 3);
+    assert!(report.lost + report.corrupt > 0, "{}", report.text());
+}
+
+#[test]
+fn a_clock_that_steps_forth_and_back_loses_nothing_and_fires_nothing_twice() {
+    assert_good(&run_short(Scenario::Clock, 3));
+}
