@@ -5,10 +5,8 @@ use tidings_torture::{Options, Report, Scenario, run};
 
 fn run_short(scenario: Scenario, rounds: u32) -> Report {
     let binary = Some(env!("CARGO_BIN_EXE_tidings").into());
-    let report = run(scenario, &Options { rounds, seed: 20, binary, keep: false })
-        .unwrap_or_else(|trouble| panic!("{}", trouble.0));
-    println!("{}", report.text());
-    report
+    let options = Options { rounds, seed: 20, binary, keep: false };
+    run(scenario, &options).unwrap_or_else(|trouble| panic!("{}", trouble.0))
 }
 
 #[track_caller]
