@@ -17,7 +17,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -33,7 +32,7 @@
 #include <unistd.h>
 
 enum { CREATED = 1, WROTE = 2, TRUNCATED = 3, SYNCED = 4, UNLINKED = 5, RENAMED = 6, NOT_SYNCED = 7 };
-enum { FDS = 4096, NAME = 64 };
+enum { FDS = 4096, NAME = 64, PATH = 4096 };
 
 struct control { volatile int64_t shift_ms, quota; };
 /* As the reader in Rust has it: little endian, 24 bytes, then the name, then the bytes. */
@@ -41,7 +40,7 @@ struct head { uint32_t magic; uint8_t op, zero; uint16_t name_len; uint64_t offs
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct control *control;
-static char dir[PATH_MAX];
+static char dir[PATH];
 static size_t dir_len;
 static int journal = -1, deaf;
 static unsigned sync_us;
@@ -50,10 +49,7 @@ static char names[FDS][NAME]; /* relative to the folder; empty is the folder its
 
 __attribute__((constructor)) static void begin(void) {
     const char *where = getenv("TORTURE_DIR"), *file = getenv("TORTURE_CONTROL"), *log = getenv("TORTURE_JOURNAL");
-    if (where != NULL && strlen(where) < sizeof dir) {
-        strcpy(dir, where);
-        dir_len = strlen(dir);
-    }
+    if (where != NULL && strlen(where) < sizeof dir) dir_len = strlen(strcpy(dir, where));
     deaf = getenv("TORTURE_DEAF") != NULL;
     sync_us = getenv("TORTURE_SYNC_US") == NULL ? 0 : (unsigned)atoi(getenv("TORTURE_SYNC_US"));
     if (log != NULL) journal = (int)syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -73,13 +69,12 @@ static long leave(long result, int error) {
 }
 
 static int is_watched(int fd) { return fd >= 0 && fd < FDS && watched[fd]; }
-
-/* The name below the folder, or NULL. Paths may be relative: whoever asks has made them absolute by /proc. */
+/* The name below the folder, or NULL. Files are asked for by their path in /proc; what is removed or renamed is named in
+ * full by the engine. */
 static const char *below(const char *path) {
     if (dir_len == 0 || strncmp(path, dir, dir_len) != 0) return NULL;
     const char *rest = path + dir_len;
-    if (*rest == 0) return rest;
-    if (*rest != '/') return NULL;
+    if (*rest != '/') return *rest == 0 ? rest : NULL;
     size_t len = strlen(++rest);
     if (len >= NAME || (len >= 4 && strcmp(rest + len - 4, "-shm") == 0)) return NULL;
     return rest;
@@ -117,14 +112,13 @@ static int fits(int fd, int64_t end) {
 }
 
 /* ---- opening and closing ---- */
-
 static int open_any(int at, const char *path, int flags, mode_t mode) {
     int created = (flags & O_CREAT) != 0 && dir_len > 0 && faccessat(at, path, F_OK, 0) != 0;
     pthread_mutex_lock(&lock);
     int fd = (int)syscall(SYS_openat, at, path, flags, mode);
     int error = errno;
     if (fd >= 0 && fd < FDS && dir_len > 0) {
-        char link[64], real[PATH_MAX];
+        char link[64], real[PATH];
         snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
         ssize_t len = readlink(link, real, sizeof real - 1);
         real[len < 0 ? 0 : len] = 0;
@@ -151,7 +145,6 @@ int close(int fd) {
 }
 
 /* ---- writing ---- */
-
 static ssize_t really_write(int fd, const void *data, size_t len, off_t offset) {
     return offset < 0 ? syscall(SYS_write, fd, data, len) : syscall(SYS_pwrite64, fd, data, len, offset);
 }
@@ -160,8 +153,7 @@ static ssize_t really_write(int fd, const void *data, size_t len, off_t offset) 
 static ssize_t write_any(int fd, const void *data, size_t len, off_t offset) {
     if (!is_watched(fd)) return really_write(fd, data, len, offset);
     pthread_mutex_lock(&lock);
-    off_t at = offset;
-    if (at < 0) at = lseek(fd, 0, (fcntl(fd, F_GETFL) & O_APPEND) ? SEEK_END : SEEK_CUR);
+    off_t at = offset >= 0 ? offset : lseek(fd, 0, (fcntl(fd, F_GETFL) & O_APPEND) ? SEEK_END : SEEK_CUR);
     ssize_t done = -1;
     errno = ENOSPC;
     if (fits(fd, at + (int64_t)len)) done = really_write(fd, data, len, offset);
@@ -169,7 +161,6 @@ static ssize_t write_any(int fd, const void *data, size_t len, off_t offset) {
     if (done > 0) note(WROTE, names[fd], (uint64_t)at, data, (uint32_t)done);
     return leave(done, error);
 }
-
 ssize_t write(int fd, const void *data, size_t len) { return write_any(fd, data, len, -1); }
 ssize_t pwrite(int fd, const void *data, size_t len, off_t at) { return write_any(fd, data, len, at); }
 
@@ -198,7 +189,6 @@ int ftruncate(int fd, off_t size) {
 }
 
 /* ---- syncing ---- */
-
 static int sync_any(int fd, long call) {
     if (!is_watched(fd)) return (int)syscall(call, fd);
     if (sync_us > 0) usleep(sync_us);
@@ -211,7 +201,6 @@ int fsync(int fd) { return sync_any(fd, SYS_fsync); }
 int fdatasync(int fd) { return sync_any(fd, SYS_fdatasync); }
 
 /* ---- names ---- */
-
 int unlink(const char *path) {
     pthread_mutex_lock(&lock);
     int result = (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0), error = errno;
@@ -229,7 +218,6 @@ int rename(const char *from, const char *to) {
 }
 
 /* ---- the wall clock ---- */
-
 int clock_gettime(clockid_t clock, struct timespec *now) {
     int result = (int)syscall(SYS_clock_gettime, clock, now);
     if (result != 0 || control == NULL || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE)) return result;
@@ -243,20 +231,17 @@ int gettimeofday(struct timeval *restrict now, void *restrict zone) {
     (void)zone;
     struct timespec exact;
     if (clock_gettime(CLOCK_REALTIME, &exact) != 0) return -1;
-    now->tv_sec = exact.tv_sec;
-    now->tv_usec = exact.tv_nsec / 1000;
+    *now = (struct timeval){exact.tv_sec, exact.tv_nsec / 1000};
     return 0;
 }
 
 time_t time(time_t *out) {
     struct timespec now = {0};
     clock_gettime(CLOCK_REALTIME, &now);
-    if (out != NULL) *out = now.tv_sec;
-    return now.tv_sec;
+    return out == NULL ? now.tv_sec : (*out = now.tv_sec);
 }
 
 /* ---- the names of the same calls for large files, which are all of them ---- */
-
 #define SAME(name) __attribute__((alias(#name)))
 int open64(const char *path, int flags, ...) SAME(open);
 int openat64(int at, const char *path, int flags, ...) SAME(openat);

@@ -80,7 +80,10 @@ pub(crate) async fn come_to_rest(
     world.compare(report, true, clock_moved).await?;
     engine.stop().await?;
     look_at_file(&world.store().join("tidings.db"), report).await;
-    if world.log().contains("panicked at") {
+    let log = world.log();
+    let late = u32::try_from(log.matches("an outcome came too late").count()).unwrap_or(u32::MAX);
+    report.figures.insert("outcomes that met the fence", f64::from(late));
+    if log.contains("panicked at") {
         report.broken("the engine panicked; see engine.log with `--keep`");
     }
     Ok(())
