@@ -14,6 +14,12 @@ use crate::world::World;
 const COMPARE_EVERY: u32 = 25;
 /// One round in so many hundred is killed while it starts.
 const KILLED_AT_START: u64 = 20;
+/// After some kills nobody is there for a while, so that schedules have times to catch up with.
+const LEFT_DOWN_EVERY: u32 = 15;
+const LEFT_DOWN_FIRST: u32 = 5;
+const LEFT_DOWN: Duration = Duration::from_millis(2200);
+/// Long enough for a schedule to fire.
+const FIRED_ONCE: Duration = Duration::from_millis(1200);
 /// How long everything may take to end.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -26,8 +32,9 @@ pub(crate) async fn kill(options: &Options) -> Outcome<Report> {
     let (mut recoveries, mut at_start) = (Vec::new(), 0_u32);
     while report.rounds < options.rounds {
         report.rounds += 1;
+        let left_down = report.rounds % LEFT_DOWN_EVERY == LEFT_DOWN_FIRST;
         let mut engine = world.spawn(None, false)?;
-        if random.percent(KILLED_AT_START) {
+        if random.percent(KILLED_AT_START) && !left_down {
             // In the middle of opening, settling, or the first claims.
             tokio::time::sleep(Duration::from_micros(random.between(0, 40_000))).await;
             at_start += 1;
@@ -45,12 +52,21 @@ pub(crate) async fn kill(options: &Options) -> Outcome<Report> {
                     return Ok(report);
                 }
             }
+            if left_down {
+                // Every schedule has fired then: what comes next has been missed, and not before its time.
+                tokio::time::sleep(FIRED_ONCE).await;
+            }
             tokio::time::sleep(Duration::from_micros(random.between(5_000, 500_000))).await;
         }
         engine.kill()?;
+        if left_down {
+            tokio::time::sleep(LEFT_DOWN).await;
+        }
     }
     let mut engine = world.spawn(None, false)?;
     recoveries.push(engine.ready(&world.client).await?);
+    // Long enough for every schedule to fire once more: a gap has two ends.
+    tokio::time::sleep(FIRED_ONCE).await;
     load.finish(&mut report).await?;
     eprintln!("{} kills are done; everything comes to rest", report.rounds);
     come_to_rest(&world, engine, &mut report, PATIENCE, false).await?;
