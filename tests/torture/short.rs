@@ -37,3 +37,8 @@ fn a_power_cut_after_syncs_that_did_nothing_is_caught() {
 fn a_clock_that_steps_forth_and_back_loses_nothing_and_fires_nothing_twice() {
     assert_good(&run_short(Scenario::Clock, 3));
 }
+
+#[test]
+fn a_full_disk_loses_no_outcome_and_sending_goes_on_when_there_is_room() {
+    assert_good(&run_short(Scenario::DiskFull, 1));
+}
