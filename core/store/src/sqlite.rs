@@ -66,12 +66,16 @@ const READER_WAIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Writer {
     connection: SqliteConnection,
+    /// How to connect again.
+    options: SqliteConnectOptions,
+    /// The file, for people.
+    path: String,
     tally: Tally,
     last_message: i64,
     last_credential: i64,
     /// No message becomes due or runs out of time before this; `None` if none ever does. Until then nobody looks.
     quiet_until: Option<Timestamp>,
-    /// A commit failed in a way that leaves open whether it landed: what is remembered here must be read again.
+    /// A transaction failed: whether it landed, and what state the connection is in, nobody can say.
     in_doubt: bool,
     instance: String,
     ballast: Ballast,
@@ -112,11 +116,7 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
         .pragma("temp_store", "MEMORY")
         .pragma("journal_size_limit", "67108864")
         .pragma("wal_autocheckpoint", "0");
-    let unusable = |source| StoreError::Unusable { path: shown.clone(), source };
-    let mut connection = options.clone().connect().await.map_err(unusable)?;
-    check_version(&mut connection, &shown).await?;
-    check_pragma(&mut connection, &shown, "journal_mode", "wal").await?;
-    check_pragma(&mut connection, &shown, "synchronous", "2").await?;
+    let mut connection = connect(&options, &shown).await?;
     migrate(&mut connection, &shown, MIGRATIONS).await?;
 
     let tally = Tally::load(&mut connection).await?;
@@ -135,11 +135,13 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
         })
         .max_connections(READERS_MAX)
         .acquire_timeout(READER_WAIT)
-        .connect_with(options.read_only(true).create_if_missing(false).pragma("cache_size", "-4096"))
+        .connect_with(options.clone().read_only(true).create_if_missing(false).pragma("cache_size", "-4096"))
         .await
         .map_err(StoreError::during("open store for reading"))?;
     let writer = Writer {
         connection,
+        options,
+        path: shown,
         tally,
         last_message,
         last_credential,
@@ -154,15 +156,22 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
 }
 
 impl Writer {
-    /// Reads again what was remembered, after a commit that may or may not have landed.
+    /// Connects anew after a transaction that failed, and reads again what was remembered: the transaction may have
+    /// landed, and a connection whose commit failed takes no other (a full disk did it once, for good).
     async fn resolve_doubt(&mut self) -> Result<(), StoreError> {
-        if self.in_doubt {
-            self.tally = Tally::load(&mut self.connection).await?;
-            self.last_message = sequence(&mut self.connection, "message").await?;
-            self.last_credential = sequence(&mut self.connection, "credential").await?;
-            self.quiet_until = LOOK_NOW;
-            self.in_doubt = false;
+        if !self.in_doubt {
+            return Ok(());
         }
+        let fresh = connect(&self.options, &self.path).await?;
+        // What it was in the middle of is rolled back with it.
+        if let Err(error) = std::mem::replace(&mut self.connection, fresh).close_hard().await {
+            tracing::warn!("close a connection that failed: {error}");
+        }
+        self.tally = Tally::load(&mut self.connection).await?;
+        self.last_message = sequence(&mut self.connection, "message").await?;
+        self.last_credential = sequence(&mut self.connection, "credential").await?;
+        self.quiet_until = LOOK_NOW;
+        self.in_doubt = false;
         Ok(())
     }
 
@@ -238,6 +247,16 @@ impl Writer {
     pub async fn close(self) -> Result<(), StoreError> {
         self.connection.close().await.map_err(StoreError::during("close store"))
     }
+}
+
+/// A connection that may write, once it is shown that SQLite does what safety needs.
+async fn connect(options: &SqliteConnectOptions, path: &str) -> Result<SqliteConnection, StoreError> {
+    let unusable = |source| StoreError::Unusable { path: path.to_owned(), source };
+    let mut connection = options.connect().await.map_err(unusable)?;
+    check_version(&mut connection, path).await?;
+    check_pragma(&mut connection, path, "journal_mode", "wal").await?;
+    check_pragma(&mut connection, path, "synchronous", "2").await?;
+    Ok(connection)
 }
 
 fn file_of(url: &str) -> Result<PathBuf, StoreError> {

@@ -35,17 +35,19 @@ impl Writer {
     ///
     /// On an [`Operation`] that is no act of an operator.
     pub async fn commit(&mut self, batch: &Batch) -> Result<Committed, StoreError> {
-        match self.transact(batch, Fence::Counts).await {
+        self.resolve_doubt().await?;
+        let mut done = self.transact(batch, Fence::Counts).await;
+        if matches!(done, Err(StoreError::Late)) {
             // Rare, and nothing is written yet: the same again, looking first.
-            Err(StoreError::Late) => self.transact(batch, Fence::Looks).await,
-            done => done,
+            done = self.transact(batch, Fence::Looks).await;
         }
+        self.in_doubt = done.is_err();
+        done
     }
 
     async fn transact(&mut self, batch: &Batch, fence: Fence) -> Result<Committed, StoreError> {
         let now = batch.now;
         let mut committed = Committed::default();
-        self.resolve_doubt().await?;
         let mut transaction =
             self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::during("begin"))?;
         let waiting = self.tally.waiting();
@@ -83,10 +85,7 @@ impl Writer {
         committed.next_due = if is_quiet { quiet_until } else { step.next_due().await? };
         let moves = step.save_tally().await?;
 
-        if let Err(error) = transaction.commit().await {
-            self.in_doubt = true;
-            return Err(StoreError::during("commit")(error));
-        }
+        transaction.commit().await.map_err(StoreError::during("commit"))?;
         self.tally.apply(moves);
         self.quiet_until = committed.next_due;
         self.last_message += length(batch.messages.len());
