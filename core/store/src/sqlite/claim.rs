@@ -8,12 +8,15 @@ use tidings_model::{CredentialId, MessageId, State, Timestamp};
 
 use super::rows::{ROWS_MAX, RowsStatement, fetch_json};
 use super::tally::Tally;
-use super::tick::{Step, json};
+use super::tick::{Step, json, length};
 use crate::batch::{Bound, ChannelId, ClaimRequest, Claimed, Committed, Needs, TemplateId};
 use crate::error::StoreError;
 
 static CLAIM_BIND: LazyLock<RowsStatement> =
     LazyLock::new(|| RowsStatement::new(include_str!("../../sql/sqlite/claim_bind.sql")));
+
+/// Permits of all recipients of one claim that are fetched without ranking them: two each, for the largest claim.
+const FEW_PERMITS_MAX: usize = 1024;
 
 /// A message at the head of the queue, with the credential it kept, as it is before the claim.
 struct Head {
@@ -231,12 +234,19 @@ impl Step<'_> {
         // By name, so that a source that is named twice does not offer a credential twice.
         let sources: HashMap<&str, i64> =
             needs.sources.iter().map(|rule| (rule.source.as_str(), self.now.after(rule.margin).0)).collect();
-        let query = sqlx::query(include_str!("../../sql/sqlite/claim_permits.sql"))
-            .bind(needs.app.as_str())
-            .bind(json(&recipients))
-            .bind(json(&sources))
-            .bind(most);
-        let rows: Vec<PermitRow> = fetch_json(query, self.connection, "look for credentials").await?;
+        let (recipients, sources) = (json(&recipients), json(&sources));
+        let query = |sql: &'static str| {
+            sqlx::query(sql).bind(needs.app.as_str().to_owned()).bind(recipients.clone()).bind(sources.clone())
+        };
+        // Nearly everybody has a few, and then there is nothing to rank.
+        let all = query(include_str!("../../sql/sqlite/claim_permits.sql")).bind(length(FEW_PERMITS_MAX));
+        let mut rows: Vec<PermitRow> = fetch_json(all, self.connection, "look for credentials").await?;
+        if rows.len() == FEW_PERMITS_MAX {
+            let best = query(include_str!("../../sql/sqlite/claim_permits_of_many.sql")).bind(most);
+            rows = fetch_json(best, self.connection, "look for credentials").await?;
+        }
+        // Oldest first, so that those that end together are used in the order they came.
+        rows.sort_unstable_by_key(|row| row.id);
         Ok(rows.into_iter().map(PermitRow::into_free).collect())
     }
 }

@@ -142,7 +142,7 @@ pub(super) fn json(rows: &impl serde::Serialize) -> String {
     serde_json::to_string(rows).expect("rows of numbers and strings are always JSON")
 }
 
-fn length(count: usize) -> i64 {
+pub(super) fn length(count: usize) -> i64 {
     i64::try_from(count).expect("a batch is bounded")
 }
 

@@ -42,6 +42,7 @@ for_every_store! {
     stale_credentials_are_removed_and_used_ones_remembered,
     a_bound_credential_is_never_purged,
     a_purge_takes_a_slice_at_a_time,
+    of_very_many_permits_the_soonest_to_end_go_first_and_the_older_of_two,
 }
 
 fn of(source: &str, credential: NewCredential) -> NewCredential {
@@ -453,4 +454,18 @@ async fn a_purge_takes_a_slice_at_a_time(mut store: Store) {
     let batch = Batch { sweeps: vec![swept.next.expect("there is more")], ..Batch::default() };
     let swept = store.commit(batch).await.swept.remove(0);
     assert_eq!((swept.removed, swept.unused, swept.next), (7, 7, None));
+}
+
+async fn of_very_many_permits_the_soonest_to_end_go_first_and_the_older_of_two(mut store: Store) {
+    let end = |n: u32| NOON.after(DAY + SECOND * (2000 - n / 2));
+    let hoard = |n: u32| NewCredential { expires_at: Some(end(n)), ..permit("ann", &n.to_string()) };
+    for from in [0, 500, 1000] {
+        store.post((from..from + 500).map(hoard).collect()).await;
+    }
+    let messages = vec![store.message(BOUND, "ann"); 3];
+    let ids = store.accept(messages).await;
+    let bound = pairs(&store.claim(BOUND, 3).await);
+    let values: Vec<&str> = bound.iter().map(|pair| pair.1.as_str()).collect();
+    assert_eq!(values, ["1498", "1499", "1496"]);
+    assert_eq!(bound.iter().map(|pair| pair.0).collect::<Vec<_>>(), ids);
 }

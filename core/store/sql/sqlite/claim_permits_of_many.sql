@@ -1,0 +1,20 @@
+-- The free permits of recipients who have many: of each kind as many as the neediest can use, soonest to end first.
+-- ?1: app  ?2: [recipient, …]  ?3: {source: usable only if it ends after, …}  ?4: at most, for each kind
+WITH s AS MATERIALIZED (SELECT key AS source, value AS ends_after FROM json_each(?3))
+SELECT json_group_array(json_array(id, recipient, source, scope, value, expires_at, taken_at))
+FROM (
+    SELECT id, recipient, source, scope, value, expires_at, taken_at
+    FROM (
+        SELECT c.id, c.recipient, c.source, c.scope, c.value, c.expires_at, c.created_at AS taken_at,
+               row_number() OVER (
+                   PARTITION BY c.recipient, c.source, c.scope ORDER BY c.expires_at NULLS LAST, c.id
+               ) AS turn
+        FROM json_each(?2) AS r
+        CROSS JOIN s
+        JOIN credential AS c
+          ON c.recipient = r.value AND c.app = ?1 AND c.source = s.source
+         AND (c.expires_at IS NULL OR c.expires_at > s.ends_after)
+        WHERE c.bound_to IS NULL AND c.uses_left > 0
+    )
+    WHERE turn <= ?4
+)
