@@ -3,7 +3,8 @@
 //! An unknown variable is an error, found when the config is checked and again when a message is accepted; by the time
 //! of the send there is nothing left to find. A template cannot loop for ever: it has fuel.
 
-use std::collections::BTreeSet;
+use std::cell::LazyCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use minijinja::value::{Serde, Value as Filling};
@@ -39,6 +40,8 @@ pub enum Part {
 pub struct Rendering {
     environment: Environment<'static>,
     parts: Vec<(String, Part)>,
+    /// The strings that only put values between words, by the names they have in the environment.
+    plain: BTreeMap<String, Plain>,
 }
 
 impl fmt::Debug for Rendering {
@@ -78,28 +81,30 @@ impl Rendering {
             write!(out, "{VALUE_START}{text}{VALUE_END}").map_err(minijinja::Error::from)
         });
         let mut errors = Vec::new();
+        let mut plain = BTreeMap::new();
         for (name, field, text) in strings(&parts) {
+            plain.extend(Plain::of(text).map(|plain| (name.clone(), plain)));
             if let Err(error) = environment.add_template_owned(name, text.to_owned()) {
                 errors.push(RenderError { field, problem: told(&error) });
             }
         }
-        if errors.is_empty() { Ok(Rendering { environment, parts }) } else { Err(errors) }
+        if errors.is_empty() { Ok(Rendering { environment, parts, plain }) } else { Err(errors) }
     }
 
     /// Fills the template in.
     pub fn render(&self, data: &Value) -> Result<Map<String, Value>, RenderError> {
-        let filling = Filling::from(Serde(data));
+        let filling = LazyCell::new(|| Filling::from(Serde(data)));
         let mut content = Map::new();
         for (key, part) in &self.parts {
             let value = match part {
                 Part::Fixed(value) => value.clone(),
-                Part::Text(_) => self.fill(key, key, &filling)?.into(),
-                Part::Page(_) => encode_page(&self.fill(&format!("page:{key}"), key, &filling)?).into(),
+                Part::Text(_) => self.fill(key, key, data, &filling)?.into(),
+                Part::Page(_) => encode_page(&self.fill(&format!("page:{key}"), key, data, &filling)?).into(),
                 Part::Table(rows) => {
                     let mut table = Map::new();
                     for (name, _) in rows {
                         let field = format!("{key}.{name}");
-                        table.insert(name.clone(), self.fill(&field, &field, &filling)?.into());
+                        table.insert(name.clone(), self.fill(&field, &field, data, &filling)?.into());
                     }
                     table.into()
                 }
@@ -141,14 +146,28 @@ impl Rendering {
         data
     }
 
-    fn fill(&self, name: &str, field: &str, filling: &Filling) -> Result<String, RenderError> {
+    fn fill<F: FnOnce() -> Filling>(
+        &self,
+        name: &str,
+        field: &str,
+        data: &Value,
+        filling: &LazyCell<Filling, F>,
+    ) -> Result<String, RenderError> {
         let failed = |problem: String| RenderError { field: field.to_owned(), problem };
-        let template = self.environment.get_template(name).map_err(|error| failed(told(&error)))?;
-        let text = template.render(filling.clone()).map_err(|error| failed(self.explain(&error, name, filling)))?;
+        let plain = self.plain.get(name).and_then(|plain| plain.fill(data, name.starts_with("page:")));
+        let text = match plain {
+            Some(text) => text,
+            None => self.evaluate(name, filling).map_err(failed)?,
+        };
         if text.len() > RENDERED_BYTES_MAX {
             return Err(failed(format!("is {} bytes; at most {RENDERED_BYTES_MAX} are sent", text.len())));
         }
         Ok(text)
+    }
+
+    fn evaluate(&self, name: &str, filling: &Filling) -> Result<String, String> {
+        let template = self.environment.get_template(name).map_err(|error| told(&error))?;
+        template.render(filling.clone()).map_err(|error| self.explain(&error, name, filling))
     }
 
     /// Names the variable that is missing, which minijinja does not.
@@ -165,6 +184,80 @@ impl Rendering {
         let names: Vec<String> = missing.iter().map(|path| format!("`{path}`")).collect();
         format!("the data has no {}", names.join(", "))
     }
+}
+
+/// A string of literal text and `{{ name.name }}`, and nothing else: most are, and filling them in by hand takes a tenth
+/// of the time. Whatever is not a string or a whole number in the data is left to minijinja, and so is every mistake.
+#[derive(Debug)]
+struct Plain {
+    pieces: Vec<Piece>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Literal(String),
+    Variable(Vec<String>),
+}
+
+/// Names that are no variables, or none of ours.
+const NO_VARIABLES: [&str; 10] = ["true", "false", "none", "True", "False", "None", "self", "super", "loop", "caller"];
+
+impl Plain {
+    fn of(text: &str) -> Option<Plain> {
+        // minijinja drops one line end at the end of a template.
+        if text.ends_with(['\n', '\r']) {
+            return None;
+        }
+        let (mut pieces, mut rest) = (Vec::new(), text);
+        while let Some((literal, expression)) = rest.split_once('{') {
+            let (expression, after) = expression.strip_prefix('{')?.split_once("}}")?;
+            let path: Vec<String> = expression.trim_matches(' ').split('.').map(str::to_owned).collect();
+            let is_variable = path.iter().all(|name| is_name(name)) && !NO_VARIABLES.contains(&path[0].as_str());
+            if !is_variable {
+                return None;
+            }
+            pieces.push(Piece::Literal(literal.to_owned()));
+            pieces.push(Piece::Variable(path));
+            rest = after;
+        }
+        pieces.push(Piece::Literal(rest.to_owned()));
+        Some(Plain { pieces })
+    }
+
+    fn fill(&self, data: &Value, is_page: bool) -> Option<String> {
+        let mut text = String::new();
+        for piece in &self.pieces {
+            let path = match piece {
+                Piece::Literal(literal) => {
+                    text.push_str(literal);
+                    continue;
+                }
+                Piece::Variable(path) => path,
+            };
+            let value = path.iter().try_fold(data, |value, name| value.as_object()?.get(name))?;
+            if is_page {
+                text.push(VALUE_START);
+            }
+            match value {
+                Value::String(value) if is_page => {
+                    text.extend(value.chars().filter(|c| !matches!(*c, VALUE_START | VALUE_END)));
+                }
+                Value::String(value) => text.push_str(value),
+                Value::Number(value) if value.is_i64() || value.is_u64() => text.push_str(&value.to_string()),
+                _ => return None,
+            }
+            if is_page {
+                text.push(VALUE_END);
+            }
+        }
+        Some(text)
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let mut letters = name.bytes();
+    letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+        && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == b'_')
 }
 
 fn has(filling: &Filling, path: &str) -> bool {
@@ -236,6 +329,65 @@ mod tests {
         assert_eq!(content["template_id"], "{{ not touched }}");
         assert_eq!(content["page"], "pages/a/b/show?id=7&q=a%20b%26c%3D%C3%A9%3F#a%20b%26c%3D%C3%A9%3F");
         assert_eq!(content["data"]["keyword1"], "订单 7");
+    }
+
+    /// What is filled in by hand is what minijinja makes of it, or is left to it.
+    #[test]
+    fn plain_strings_are_filled_in_as_minijinja_does() {
+        let texts = [
+            "",
+            "订单 7",
+            "{{ a }}",
+            "{{a}}{{ b }}",
+            "x{{ a }}y{{ o.p }}z",
+            "{{ o.p.q }}",
+            "}} {{ a }} }",
+            "{{ true }}",
+            "{{ self }}",
+            "{{ loop }}",
+            "{{ range }}",
+            "{{ a }}\n",
+            "\n{{ a }}",
+            "{{- a -}} b",
+            "{{ a|upper }}",
+            "{{ l[0] }}",
+            "{{ l }}",
+            "{{ f }}",
+            "{{ t }}",
+            "{{ n }}",
+            "{{ big }}",
+            "{{ neg }}",
+            "{{ missing }}",
+            "{{ a.b }}",
+            "{# a #}",
+            "{% if a %}b{% endif %}",
+            "{ {{ a }}",
+            "{{ a",
+            "{{ 名 }}",
+            "{{ o }}",
+            "{{\ta }}",
+            "{{ a }}}",
+            "{{ o . p }}",
+            "{{ mark }}",
+            "?x={{ mark }}&y={{ a }}",
+        ];
+        let data = json!({
+            "a": "ä&b=<c>", "b": "", "o": {"p": 7, "q": "x"}, "l": ["x"], "f": 1.0, "t": true, "n": null,
+            "big": u64::MAX, "neg": -3, "true": "no", "self": "no", "loop": "no", "range": "yes", "名": "ok",
+            "mark": "a\u{f8f0}b\u{f8f1}c",
+        });
+        let (mut by_hand, mut compared) = (0, 0);
+        for text in texts {
+            for part in [Part::Text(text.into()), Part::Page(text.into())] {
+                let Ok(mut rendering) = Rendering::compile(vec![("k".to_owned(), part)]) else { continue };
+                let quick = rendering.render(&data);
+                by_hand += rendering.plain.len();
+                rendering.plain.clear();
+                assert_eq!(quick, rendering.render(&data), "{text:?}");
+                compared += 1;
+            }
+        }
+        assert!(by_hand > 20 && compared > 40, "{by_hand} of {compared} were plain");
     }
 
     #[test]
