@@ -11,7 +11,7 @@ FROM (
                ) AS turn
         FROM json_each(?2) AS r
         CROSS JOIN s
-        JOIN credential AS c
+        CROSS JOIN credential AS c INDEXED BY credential_free
           ON c.recipient = r.value AND c.app = ?1 AND c.source = s.source
          AND (c.expires_at IS NULL OR c.expires_at > s.ends_after)
         WHERE c.bound_to IS NULL AND c.uses_left > 0
