@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidings_model::limits::TICK_CLAIMS_MAX;
 use tidings_model::{AppName, ChannelName, LaneEffect, MessageId, State, Timestamp};
@@ -187,6 +188,16 @@ impl Lanes {
                 let halt = AppHalt { app: app.clone(), fingerprint, halted: Some((now, reason.clone())) };
                 self.halts.insert(app, halt.clone());
                 Applied::App(halt)
+            }
+        }
+    }
+
+    /// The clock was set back: a channel cools as long as it was to. What is on disk of it is put right when it changes
+    /// next, and at a start it is no later than it would have been.
+    pub(crate) fn set_back(&mut self, by: Duration) {
+        for lane in self.lanes.values_mut() {
+            if let Some((until, _)) = &mut lane.state.closed {
+                *until = until.before(by);
             }
         }
     }

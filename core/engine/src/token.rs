@@ -227,7 +227,9 @@ impl Keeper {
     /// Trouble that still stands: nobody fetches before its time is over.
     fn standing_trouble(&self, now: Timestamp) -> Option<Trouble> {
         self.known().trouble.filter(|trouble| match trouble {
-            Trouble::Wait { until, .. } | Trouble::Exhausted { until, .. } => now < *until,
+            // An end that is further away than the whole wait is from before the clock was set back.
+            Trouble::Wait { until, wait, .. } => now < *until && until.since(now) <= *wait,
+            Trouble::Exhausted { until, .. } => now < *until,
             Trouble::Halt { .. } => true,
         })
     }

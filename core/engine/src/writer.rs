@@ -16,7 +16,7 @@ use tidings_store::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::clock::random;
+use crate::clock::{Pace, random};
 use crate::config::Config;
 use crate::lanes::{Applied, Change, Lanes};
 use crate::pipeline::Pipeline;
@@ -184,6 +184,8 @@ struct Memory {
     /// What changed of channels and apps, and is not on disk yet. It is in force already.
     unsaved_lanes: Vec<LaneRow>,
     unsaved_apps: Vec<AppHalt>,
+    /// By how much the clock was set back, as long as the delays were not.
+    set_back: Option<Duration>,
     /// A bounded step stopped at its bound.
     more: bool,
     next_due: Option<Timestamp>,
@@ -196,8 +198,20 @@ impl WriterTask {
     pub(crate) async fn run(mut self) -> Result<(), StoreError> {
         let mut memory = Memory { more: true, ..Memory::default() };
         let (mut open, mut stopping) = (true, false);
+        let started = Instant::now();
+        let mut pace = Pace::new(self.clock.now(), started.elapsed());
         while open || (!memory.unsettled.0.is_empty() && memory.failures < LAST_TRIES_MAX) {
             let mut gathered = Gathered::default();
+            if let Some(by) = pace.set_back(self.clock.now(), started.elapsed()) {
+                tracing::warn!(
+                    by_s = by.as_secs(),
+                    "the clock was set back; what waits by a delay goes by the new time"
+                );
+                look(&self.lanes).set_back(by);
+                memory.set_back = Some(memory.set_back.unwrap_or_default() + by);
+                memory.retry_at = None;
+                self.look_for_room_at = self.look_for_room_at.map(|at| at.before(by));
+            }
             // Whoever could say "stop" and is gone has said it.
             if (*self.stop.borrow() || self.stop.has_changed().is_err()) && !stopping {
                 stopping = true;
@@ -257,7 +271,10 @@ impl WriterTask {
         }
         let due = memory.next_due.is_some_and(|at| at <= now);
         let is_old = self.retention.due(now).is_some();
-        due || is_old || memory.more || !look(&self.lanes).claims(now, |channel| self.queued(channel)).is_empty()
+        due || is_old
+            || memory.more
+            || memory.set_back.is_some()
+            || !look(&self.lanes).claims(now, |channel| self.queued(channel)).is_empty()
     }
 
     fn is_retry_due(&self, memory: &Memory) -> bool {
@@ -320,6 +337,7 @@ impl WriterTask {
         batch.settles.splice(0..0, settles);
         recipients.splice(0..0, of);
         batch.now = now;
+        batch.set_back = memory.set_back;
         batch.lanes.append(&mut memory.unsaved_lanes);
         batch.apps.append(&mut memory.unsaved_apps);
         self.pass_lanes(&mut batch, pauses, halts);

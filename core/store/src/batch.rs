@@ -45,6 +45,8 @@ pub struct Batch {
     pub wake_all: bool,
     /// Slices of what leaves by age.
     pub sweeps: Vec<Sweep>,
+    /// The clock was set back by so much since the last transaction: what waits by a delay waits no longer for it.
+    pub set_back: Option<Duration>,
     /// The disk is full: nothing is made due and nothing expires until there is room.
     pub spare: bool,
 }

@@ -38,6 +38,8 @@ fn may_be_scanned(table: &str, how: &str) -> bool {
         || table.starts_with('(')
         || how.contains("message_sending")
         || how.contains("message_waiting")
+        // set_back.sql alone asks for all of them: a clock is seldom set back.
+        || how.ends_with("USING INDEX message_scheduled")
 }
 
 /// These sort what they found, which is no more than a bound says.

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
@@ -70,7 +71,11 @@ impl Writer {
         if batch.wake_all {
             step.wake_all().await?;
         }
-        let quiet_until = earliest(self.quiet_until, quiet_until(batch));
+        let mut quiet_until = earliest(self.quiet_until, quiet_until(batch));
+        if let Some(by) = batch.set_back {
+            step.set_back(by).await?;
+            quiet_until = LOOK_NOW;
+        }
         let is_quiet = batch.spare || quiet_until.is_none_or(|at| at > now);
         if !is_quiet {
             committed.more |= step.promote().await?;
@@ -627,6 +632,12 @@ impl Step<'_> {
         .await
         .map_err(StoreError::during("write a run"))?;
         Ok(())
+    }
+
+    async fn set_back(&mut self, by: Duration) -> Result<(), StoreError> {
+        let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        let query = sqlx::query(include_str!("../../sql/sqlite/set_back.sql")).bind(by).bind(self.now.0);
+        self.run(query).await.map(drop).map_err(StoreError::during("set delays back with the clock"))
     }
 
     async fn promote(&mut self) -> Result<bool, StoreError> {

@@ -4,9 +4,10 @@ use tidings_model::rate::{Arrival, Rate};
 use tidings_model::{CredentialFate, MessageId, State};
 use tidings_store::{Batch, ClaimRequest, NewMessage};
 
-use crate::harness::{BOUND, FREE, HOUR, NOON, SECOND, Store, ids, outcome, pairs, permit};
+use crate::harness::{BOUND, DAY, FREE, HOUR, NOON, SECOND, Store, ids, outcome, pairs, permit};
 
 for_every_store! {
+    after_the_clock_was_set_back_a_retry_keeps_its_delay_and_what_was_asked_for_keeps_its_time,
     claims_go_by_priority_then_due_time_then_id,
     claims_with_credentials_go_by_priority_then_due_time_then_id,
     no_more_are_claimed_than_there_is_room_for,
@@ -180,4 +181,22 @@ async fn only_what_was_claimed_is_charged_to_the_rate(mut store: Store) {
     let committed = store.commit(Batch { claims, ..Batch::default() }).await;
     assert_eq!(committed.claimed.len(), 1);
     assert_eq!(committed.arrivals[0].1, rate.after(Arrival::default(), 1, NOON));
+}
+
+async fn after_the_clock_was_set_back_a_retry_keeps_its_delay_and_what_was_asked_for_keeps_its_time(mut store: Store) {
+    let retried = store.accept_one(FREE, "ann").await;
+    let claimed = store.claim_one(FREE).await;
+    let mut again = outcome(&claimed, State::Scheduled, CredentialFate::GiveBack);
+    again.settlement.due_at = Some(NOON.after(SECOND * 30));
+    store.settle(vec![again]).await;
+    let asked = NewMessage { send_at: Some(NOON.after(HOUR)), ..store.message(FREE, "ben") };
+    let asked = store.accept(vec![asked]).await[0];
+
+    store.now = NOON.before(DAY);
+    let set_back = Some(DAY);
+    let committed = store.commit(Batch { set_back, ..Batch::default() }).await;
+    assert_eq!(committed.next_due, Some(store.now.after(SECOND * 30)));
+    store.pass(SECOND * 30);
+    assert_eq!(ids(&store.claim(FREE, 10).await), [retried]);
+    assert_eq!(store.message_row(asked).await.due_at, NOON.after(HOUR));
 }
