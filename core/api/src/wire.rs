@@ -36,7 +36,7 @@ pub struct SendRequest {
 pub struct SendReply {
     /// The message; empty in a dry run.
     pub id: String,
-    /// `scheduled` or `queued`; the state it has by now when it is a repeat.
+    /// `scheduled` or `queued`; the state it has by now when it is a repeat, `gone` if it ended and left the store since.
     pub state: String,
     /// Whether the same request had been accepted before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

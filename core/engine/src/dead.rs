@@ -12,7 +12,7 @@ use tidings_model::{Event, MessageId, State, Timestamp};
 use tidings_store::{DeadCount, DeadFilter, MessageFilter, MessageRow, Operated, Operation, ReasonRow, Span};
 
 use crate::config::rate;
-use crate::handle::EngineHandle;
+use crate::handle::{EngineHandle, note_fits};
 use crate::refusal::Refusal;
 
 /// What is looked at when nobody says which: what an operator did not ask for and time did not bring.
@@ -108,6 +108,7 @@ impl EngineHandle {
     /// Gives the messages of the filter their times, one after the other at the rate, in bounded steps of one
     /// transaction each and no more than a bounded number of them.
     pub async fn retry_many(&self, asked: &RetryMany) -> Result<Retried, Refusal> {
+        note_fits(asked.note.as_deref().unwrap_or_default())?;
         let (rate, mut place, _) = self.begin(asked).await?;
         let filter = &asked.filter;
         let note = asked.note.as_deref().unwrap_or("retried with others by an operator");

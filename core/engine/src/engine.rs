@@ -240,7 +240,15 @@ async fn settle_orphans(store: &mut Writer, pipeline: &Pipeline, clock: &dyn Clo
     for slice in orphans.chunks(TICK_CHANGES_MAX) {
         let settles =
             slice.iter().map(|orphan| pipeline.rescue(orphan).unwrap_or_else(|| forsake(orphan, clock))).collect();
-        store.commit(&Batch { now: clock.now(), settles, ..Batch::default() }).await?;
+        let batch = Batch { now: clock.now(), settles, ..Batch::default() };
+        match store.commit(&batch).await {
+            Err(error) if error.is_full() => {
+                // What was set aside is for them.
+                store.release_ballast();
+                store.commit(&batch).await?;
+            }
+            done => drop(done?),
+        }
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tidings_model::limits::DETAIL_BYTES_MAX;
 use tidings_model::{AppName, ChannelName, Clock, Event, MessageId, ScheduleName, State, Timestamp};
 use tidings_sdk::Intake;
 use tidings_store::{
@@ -47,8 +48,8 @@ impl std::fmt::Debug for EngineHandle {
 pub struct Submitted {
     /// The message; `None` in a dry run.
     pub message: Option<MessageId>,
-    /// Where it stands.
-    pub state: State,
+    /// Where it stands; `None` if it ended and has left the store since.
+    pub state: Option<State>,
     /// Whether the same request had been accepted before.
     pub replayed: bool,
 }
@@ -140,20 +141,24 @@ impl EngineHandle {
                 let message = self.shared.admission.message(submission, now)?;
                 let state = state_of(message.send_at, now);
                 messages.push((place, message));
-                Ok(Submitted { message: None, state, replayed: false })
+                Ok(Submitted { message: None, state: Some(state), replayed: false })
             })
             .collect();
         (answers, messages)
     }
 
+    /// Where a message stands that was accepted before. It may have ended and left: its key is remembered longer.
+    async fn stand(&self, message: MessageId) -> Result<Option<State>, Refusal> {
+        Ok(self.shared.reader.message(message).await?.map(|(row, _)| row.state))
+    }
+
     async fn accepted(&self, one: Accepted, send_at: Option<Timestamp>, now: Timestamp) -> Result<Submitted, Refusal> {
         match one {
             Accepted::New(message) => {
-                Ok(Submitted { message: Some(message), state: state_of(send_at, now), replayed: false })
+                Ok(Submitted { message: Some(message), state: Some(state_of(send_at, now)), replayed: false })
             }
             Accepted::Repeat(message) => {
-                let row = self.shared.reader.message(message).await?;
-                let state = row.map_or(State::Queued, |(row, _)| row.state);
+                let state = self.stand(message).await?;
                 Ok(Submitted { message: Some(message), state, replayed: true })
             }
             Accepted::KeyTaken(message) => Err(Refusal::new(
@@ -196,6 +201,7 @@ impl EngineHandle {
 
     /// Carries out an operator's act on a message: `Cancel`, `Retry`, `Hold` or `Release`.
     pub async fn operate(&self, message: MessageId, event: Event, note: &str) -> Result<State, Refusal> {
+        note_fits(note)?;
         let answers = self.shared.writer.operate(vec![operation(message, event, note)]).await?;
         match answers.into_iter().next() {
             Some(Operated::Moved(state)) => Ok(state),
@@ -214,6 +220,7 @@ impl EngineHandle {
     /// Stops a channel from claiming, or lets it go on. What is on its way goes on.
     pub async fn pause(&self, name: &str, note: Option<String>) -> Result<ChannelView, Refusal> {
         let id = self.channel_id(name)?;
+        note_fits(note.as_deref().unwrap_or_default())?;
         let paused = note.map(|note| (self.shared.clock.now(), note));
         self.shared.writer.pause(id, paused).await?;
         self.channels().into_iter().find(|view| view.name.as_str() == name).ok_or_else(|| channel_unknown(name))
@@ -339,6 +346,15 @@ impl EngineHandle {
     pub fn started_at(&self) -> Timestamp {
         self.shared.started_at
     }
+}
+
+/// What an operator says of an act is kept with each message it moves: it has a bound.
+pub(crate) fn note_fits(note: &str) -> Result<(), Refusal> {
+    if note.len() <= DETAIL_BYTES_MAX {
+        return Ok(());
+    }
+    let detail = format!("the note has {} bytes; at most {DETAIL_BYTES_MAX} are kept", note.len());
+    Err(Refusal::invalid("note-too-long", detail))
 }
 
 fn state_of(send_at: Option<Timestamp>, now: Timestamp) -> State {

@@ -176,8 +176,17 @@ impl Broadcast<'_> {
                 .jobs
                 .reader
                 .recipients_with_credential(&channel.app, &sources, &template.scope, now, after.as_deref())
-                .await
-                .map_err(Refusal::from)?;
+                .await;
+            let page = match page.map_err(Refusal::from) {
+                Ok(page) => page,
+                // The store may have interrupted it: the same page is asked for again.
+                Err(refusal) if refusal.class == Class::Unavailable => {
+                    tracing::warn!(run = %self.run, "{refusal}");
+                    self.pause().await?;
+                    continue;
+                }
+                Err(refusal) => return Err(refusal.into()),
+            };
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.clone());
             let submissions = page
@@ -189,6 +198,15 @@ impl Broadcast<'_> {
                 .collect();
             self.step(submissions).await?;
         }
+    }
+
+    /// Waits for the store to come back, or for the engine to stop.
+    async fn pause(&mut self) -> Result<(), Cut> {
+        tokio::select! {
+            () = tokio::time::sleep(STEP_WAIT) => {}
+            _ = self.stop.changed() => {}
+        }
+        if *self.stop.borrow() { Err(Cut::Stopped) } else { Ok(()) }
     }
 
     fn submission(&self, row: Row, mark: &str) -> Submission {
@@ -243,12 +261,7 @@ impl Broadcast<'_> {
                     self.jobs.note(RunProgress { run: self.run, done, total: None, ended: None }).await;
                     return Ok(());
                 }
-                Err(refusal) if matches!(refusal.class, Class::Unavailable | Class::Full) => {
-                    tokio::select! {
-                        () = tokio::time::sleep(STEP_WAIT) => {}
-                        _ = self.stop.changed() => {}
-                    }
-                }
+                Err(refusal) if matches!(refusal.class, Class::Unavailable | Class::Full) => self.pause().await?,
                 Err(refusal) => return Err(refusal.into()),
             }
         }

@@ -193,6 +193,13 @@ struct Memory {
     retry_at: Option<Timestamp>,
 }
 
+impl Memory {
+    /// Whether something is in force, or has happened, that is not on disk.
+    fn is_unwritten(&self) -> bool {
+        !(self.unsettled.0.is_empty() && self.unsaved_lanes.is_empty() && self.unsaved_apps.is_empty())
+    }
+}
+
 impl WriterTask {
     /// Runs until it is told to stop, writes what is still in the queue, and closes the store.
     pub(crate) async fn run(mut self) -> Result<(), StoreError> {
@@ -200,7 +207,7 @@ impl WriterTask {
         let (mut open, mut stopping) = (true, false);
         let started = Instant::now();
         let mut pace = Pace::new(self.clock.now(), started.elapsed());
-        while open || (!memory.unsettled.0.is_empty() && memory.failures < LAST_TRIES_MAX) {
+        while open || (memory.is_unwritten() && memory.failures < LAST_TRIES_MAX) {
             let mut gathered = Gathered::default();
             if let Some(by) = pace.set_back(self.clock.now(), started.elapsed()) {
                 tracing::warn!(
@@ -216,9 +223,11 @@ impl WriterTask {
             if (*self.stop.borrow() || self.stop.has_changed().is_err()) && !stopping {
                 stopping = true;
                 look(&self.lanes).draining = true;
+                // The last tries are counted from here.
+                memory.failures = 0;
                 self.inbox.receiver.close();
             }
-            if !self.is_work_due(&memory) {
+            if !self.is_work_due(&memory) && !self.is_retry_due(&memory) {
                 let sleep = self.sleep(&memory);
                 let first = tokio::select! {
                     work = self.inbox.receiver.recv(), if open => Some(work),
@@ -279,7 +288,7 @@ impl WriterTask {
 
     fn is_retry_due(&self, memory: &Memory) -> bool {
         let now = self.clock.now();
-        !memory.unsettled.0.is_empty() && memory.retry_at.is_none_or(|at| at <= now)
+        memory.is_unwritten() && memory.retry_at.is_none_or(|at| at <= now)
     }
 
     fn queued(&self, channel: ChannelId) -> i64 {
@@ -296,9 +305,10 @@ impl WriterTask {
         wake.map_or(SLEEP_MAX, |at| (at.since(now) + Duration::from_micros(500)).min(SLEEP_MAX))
     }
 
-    /// Looks whether there is room on the disk: there is when the ballast can be laid.
-    fn look_for_room(&mut self, now: Timestamp) {
-        if self.look_for_room_at.is_none_or(|at| at > now) {
+    /// Looks whether there is room on the disk: there is when the ballast can be laid. As long as outcomes are not
+    /// written the room that it gave up is theirs.
+    fn look_for_room(&mut self, memory: &Memory, now: Timestamp) {
+        if memory.is_unwritten() || self.look_for_room_at.is_none_or(|at| at > now) {
             return;
         }
         let problem = match self.store.lay_ballast() {
@@ -328,7 +338,7 @@ impl WriterTask {
 
     async fn tick(&mut self, mut gathered: Gathered, memory: &mut Memory) {
         let now = self.clock.now();
-        self.look_for_room(now);
+        self.look_for_room(memory, now);
         if self.look_for_room_at.is_some() {
             gathered.spare(&Arc::new(self.store.full()));
         }
@@ -495,7 +505,6 @@ struct Replies {
     credentials: Vec<(usize, Reply<Vec<CredentialIntake>>)>,
     fired: Vec<Reply<Fired>>,
     swept: Vec<Reply<Swept>>,
-    ran: Vec<Reply<()>>,
     done: Vec<Reply<()>>,
 }
 
@@ -547,7 +556,7 @@ impl Gathered {
             }
             Work::Run(progress, reply) => {
                 self.batch.runs.push(progress);
-                self.replies.ran.push(reply);
+                self.replies.done.push(reply);
                 1
             }
             Work::Sweep(sweep, reply) => {
@@ -567,10 +576,9 @@ impl Gathered {
         self.batch.messages.clear();
         self.batch.credentials.clear();
         self.batch.firings.clear();
-        self.batch.runs.clear();
         self.batch.sweeps.clear();
-        let Replies { operated, accepted, credentials, fired, swept, ran, done } = std::mem::take(&mut self.replies);
-        Replies { accepted, credentials, fired, swept, ran, ..Replies::default() }.refuse(full);
+        let Replies { operated, accepted, credentials, fired, swept, done } = std::mem::take(&mut self.replies);
+        Replies { accepted, credentials, fired, swept, ..Replies::default() }.refuse(full);
         self.replies = Replies { operated, done, ..Replies::default() };
     }
 }
@@ -587,7 +595,7 @@ impl Replies {
         for (reply, swept) in self.swept.into_iter().zip(&committed.swept) {
             drop(reply.send(Ok(swept.clone())));
         }
-        for reply in self.ran.into_iter().chain(self.done) {
+        for reply in self.done {
             drop(reply.send(Ok(())));
         }
     }
@@ -603,7 +611,6 @@ impl Replies {
         each(self.credentials.into_iter().map(|(_, reply)| reply), error);
         each(self.fired, error);
         each(self.swept, error);
-        each(self.ran, error);
         each(self.done, error);
     }
 }

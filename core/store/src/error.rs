@@ -1,8 +1,8 @@
 //! What a caller of the store can act on.
 
-/// What SQLite answers when the disk is full: SQLITE_FULL, and SQLITE_IOERR_SHMSIZE for the memory it shares through a
-/// file (sqlite.org/rescode.html).
-const FULL: [&str; 2] = ["13", "4874"];
+/// What SQLite answers when the disk is full: SQLITE_FULL, SQLITE_IOERR_SHMSIZE for the memory it shares through a file,
+/// and SQLITE_IOERR_WRITE when it is the user's share that is used up (sqlite.org/rescode.html).
+const FULL: [&str; 3] = ["13", "4874", "778"];
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +108,7 @@ impl StoreError {
     pub fn is_full(&self) -> bool {
         match self {
             StoreError::Full { .. } => true,
-            StoreError::Database { source, .. } => {
+            StoreError::Database { source, .. } | StoreError::Unusable { source, .. } => {
                 let code = source.as_database_error().and_then(|error| error.code());
                 code.is_some_and(|code| FULL.contains(&code.as_ref()))
             }

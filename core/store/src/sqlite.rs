@@ -123,7 +123,7 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
     let last_message = sequence(&mut connection, "message").await?;
     let last_credential = sequence(&mut connection, "credential").await?;
     let instance = instance(&mut connection).await?;
-    let log = Log::default();
+    let log = Log::new();
     let let_go = log.let_go();
     let pool = SqlitePoolOptions::new()
         .after_connect(move |connection, _| {

@@ -36,6 +36,8 @@ pub(crate) struct Inner {
     pub(crate) gone: HashSet<String>,
     /// What was answered and may not be: the same key with another message.
     pub(crate) contradictions: Vec<String>,
+    /// Nobody asks again what was refused, until this is over.
+    pub(crate) hushed: bool,
     /// Refusals by code, for the record.
     pub(crate) refused: std::collections::BTreeMap<String, u64>,
 }

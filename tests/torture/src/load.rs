@@ -91,6 +91,14 @@ impl Load {
     }
 }
 
+/// Waits before the same is asked again, and as long as nobody is to ask anything.
+async fn again(ledger: &Ledger) {
+    tokio::time::sleep(AGAIN).await;
+    while ledger.look().hushed {
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
 /// One client.
 struct Caller {
     client: Client,
@@ -217,7 +225,7 @@ impl Caller {
             still.extend(open.iter().skip(answers.len()));
             open = still;
             if !open.is_empty() {
-                tokio::time::sleep(AGAIN).await;
+                again(&self.ledger).await;
             }
         }
     }
@@ -318,7 +326,7 @@ pub(crate) async fn post_permits(
             }
             Err(error) => ledger.refused(&code_of(&error)),
         }
-        tokio::time::sleep(AGAIN).await;
+        again(ledger).await;
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn submission(request: wire::SendRequest) -> Submission {
 pub(super) fn submitted(submitted: Submitted) -> wire::SendReply {
     wire::SendReply {
         id: submitted.message.map(|id| id.to_string()).unwrap_or_default(),
-        state: submitted.state.to_string(),
+        state: submitted.state.map_or_else(|| "gone".to_owned(), |state| state.to_string()),
         replayed: submitted.replayed,
     }
 }

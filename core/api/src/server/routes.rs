@@ -99,8 +99,9 @@ async fn readyz(Shared(engine): Shared<EngineHandle>) -> Response {
     if engine.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
-    if let Some(problem) = engine.store_problem() {
-        return (StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n")).into_response();
+    // Anybody may ask: where the store is, is not for them.
+    if engine.store_problem().is_some() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the disk is full\n").into_response();
     }
     match engine.counts().await {
         Ok(_) => "ready\n".into_response(),

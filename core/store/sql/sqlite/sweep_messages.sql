@@ -1,7 +1,8 @@
 -- A slice of the messages from the oldest on: how many were looked at, the last of them, when the youngest was accepted,
--- and which leave. ?1: after  ?2: at most  ?3: what is done leaves if it ended before  ?4: what failed, before
+-- and which leave. What was accepted in a future that the clock has left says nothing of the others. ?1: after  ?2: at most  ?3: what is done leaves if it ended before  ?4: what failed, before
+-- ?5: now
 SELECT json_array(
-    count(*), max(id), max(created_at), json_group_array(json_array(id, channel_id, state)) FILTER (WHERE leaves)
+    count(*), max(id), max(created_at) FILTER (WHERE created_at <= ?5), json_group_array(json_array(id, channel_id, state)) FILTER (WHERE leaves)
 )
 FROM (
     SELECT id, channel_id, state, created_at,

@@ -5,7 +5,8 @@
 //! because a log without bound is a disk without room.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
@@ -18,25 +19,49 @@ use crate::error::StoreError;
 const CHECKPOINT_COMMITS: u32 = 64;
 const CHECKPOINT_ROWS: usize = 4096;
 
+/// How long readers are told to let go: whoever is in the middle of a statement looks many times as often.
+const LET_GO_MS: u64 = 50;
+
 /// How readers are told to let go. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub(super) struct LetGo(Arc<AtomicBool>);
+#[derive(Debug, Clone)]
+pub(super) struct LetGo {
+    since: Instant,
+    /// Until when, in milliseconds since then; 0 if never.
+    until: Arc<AtomicU64>,
+}
 
 impl LetGo {
     /// Whether a statement under way must end.
     pub(super) fn is_asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        let until = self.until.load(Ordering::Relaxed);
+        until > 0 && self.elapsed_ms() < until
+    }
+
+    fn ask(&self) {
+        self.until.store(self.elapsed_ms() + LET_GO_MS, Ordering::Relaxed);
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Log {
     commits: u32,
     rows: usize,
     let_go: LetGo,
+    /// Readers were told to let go of the log as it is now. If that did not help, it is held by somebody who is not told
+    /// (a backup, another program), and telling the others again would only hurt them.
+    told: bool,
 }
 
 impl Log {
+    pub(super) fn new() -> Log {
+        let let_go = LetGo { since: Instant::now(), until: Arc::default() };
+        Log { commits: 0, rows: 0, let_go, told: false }
+    }
+
     pub(super) fn let_go(&self) -> LetGo {
         self.let_go.clone()
     }
@@ -45,9 +70,7 @@ impl Log {
     pub(super) async fn committed(&mut self, connection: &mut SqliteConnection, rows: usize) -> Result<(), StoreError> {
         self.commits += 1;
         self.rows += rows;
-        // Who was to let go has had a transaction's time for it.
-        let asked = self.let_go.0.swap(false, Ordering::Relaxed);
-        if self.commits < CHECKPOINT_COMMITS && self.rows < CHECKPOINT_ROWS && !asked {
+        if self.commits < CHECKPOINT_COMMITS && self.rows < CHECKPOINT_ROWS {
             return Ok(());
         }
         (self.commits, self.rows) = (0, 0);
@@ -56,9 +79,12 @@ impl Log {
             .await
             .map_err(StoreError::during("move the log into the file"))?;
         let (pages, moved): (i64, i64) = (row.get(1), row.get(2));
-        if pages > LOG_PAGES_MAX && moved < pages && !asked {
+        if pages <= LOG_PAGES_MAX || moved == pages {
+            self.told = false;
+        } else if !self.told {
             tracing::warn!(pages, "a reader keeps the log from beginning anew; readers are interrupted");
-            self.let_go.0.store(true, Ordering::Relaxed);
+            self.let_go.ask();
+            self.told = true;
         }
         Ok(())
     }
@@ -111,7 +137,7 @@ mod tests {
         let store = Store::new("anew");
         let mut writer = store.options.connect().await.unwrap();
         sqlx::raw_sql("CREATE TABLE t (b)").execute(&mut writer).await.unwrap();
-        let mut log = Log::default();
+        let mut log = Log::new();
         for _ in 0..20 {
             write(&mut writer, 1 << 20).await;
             log.committed(&mut writer, CHECKPOINT_ROWS).await.unwrap();
@@ -124,7 +150,7 @@ mod tests {
         let store = Store::new("reader");
         let mut writer = store.options.connect().await.unwrap();
         sqlx::raw_sql("CREATE TABLE t (b); INSERT INTO t VALUES (1)").execute(&mut writer).await.unwrap();
-        let mut log = Log::default();
+        let mut log = Log::new();
         let let_go = log.let_go();
         let mut reader = store.options.connect().await.unwrap();
         reader.lock_handle().await.unwrap().set_progress_handler(1000, move || !let_go.is_asked());
@@ -147,6 +173,10 @@ mod tests {
         let (answer, mut reader) = reading.await.unwrap();
         assert!(answer.unwrap_err().to_string().contains("interrupted"));
         log.committed(&mut writer, CHECKPOINT_ROWS).await.unwrap();
+        assert!(!log.told, "the log began anew");
+        while log.let_go().is_asked() {
+            tokio::task::yield_now().await;
+        }
         sqlx::query("SELECT count(*) FROM t").fetch_one(&mut reader).await.unwrap();
     }
 }

@@ -38,7 +38,8 @@ impl Step<'_> {
             .bind(after)
             .bind(SWEEP_ROWS_MAX)
             .bind(done_before.0)
-            .bind(failed_before.0);
+            .bind(failed_before.0)
+            .bind(self.now.0);
         let (seen, last, youngest, leave): Slice = fetch_json(query, self.connection, ACTION).await?;
         let ids: Vec<i64> = leave.iter().map(|row| row.0).collect();
         self.delete(include_str!("../../sql/sqlite/delete_messages.sql"), &ids).await?;
