@@ -189,3 +189,17 @@ fn a_bulk_retry_that_cannot_be_is_refused_with_a_reason() {
     let both = world.tidings(&["messages", "retry", "msg_1", "--state", "failed"]);
     assert_eq!(both.code, 2, "{both:?}");
 }
+
+#[test]
+fn a_note_that_is_too_long_is_refused_and_nothing_moves() {
+    let world = World::running();
+    let id = world.send("order-paid", "o-alice", "1");
+    world.until(&id, "waiting");
+    let note = "x".repeat(2000);
+    let answer = world.post(&format!("/v1/messages/{id}/cancel"), &json!({ "reason": note }));
+    assert_eq!((answer.status, answer.problem().as_str()), (422, "note-too-long"));
+    let filter = json!({"state": "failed"});
+    let answer = world.post("/v1/messages/retry", &json!({ "filter": filter, "note": note }));
+    assert_eq!((answer.status, answer.problem().as_str()), (422, "note-too-long"));
+    assert_eq!(world.message(&id)["state"], "waiting");
+}

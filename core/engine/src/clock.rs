@@ -18,7 +18,18 @@ impl Clock for SystemClock {
 }
 
 /// A wall clock that moves back by less than this was only put right.
-const STEP_MIN: Duration = Duration::from_secs(1);
+const BACK_MIN: Duration = Duration::from_secs(1);
+/// A wall clock that moves ahead by less than this does no harm, whether or not it is right.
+const AHEAD_MIN: Duration = Duration::from_secs(600);
+
+/// How the wall clock was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Back by so much.
+    Back(Duration),
+    /// Ahead by so much; or the machine slept.
+    Ahead(Duration),
+}
 
 /// Compares the wall clock with one that cannot be set.
 #[derive(Debug)]
@@ -33,11 +44,16 @@ impl Pace {
         Pace { wall, since }
     }
 
-    /// By how much the wall clock was set back since the last look.
-    pub(crate) fn set_back(&mut self, wall: Timestamp, since: Duration) -> Option<Duration> {
+    /// How the wall clock was set since the last look.
+    pub(crate) fn step(&mut self, wall: Timestamp, since: Duration) -> Option<Step> {
         let expected = self.wall.after(since.saturating_sub(self.since));
         (self.wall, self.since) = (wall, since);
-        Some(expected.since(wall)).filter(|by| *by >= STEP_MIN)
+        let (back, ahead) = (expected.since(wall), wall.since(expected));
+        match () {
+            () if back >= BACK_MIN => Some(Step::Back(back)),
+            () if ahead >= AHEAD_MIN => Some(Step::Ahead(ahead)),
+            () => None,
+        }
     }
 }
 
@@ -56,18 +72,19 @@ mod tests {
     fn a_clock_that_was_set_back_is_noticed_once_and_by_how_much() {
         let seconds = Duration::from_secs;
         let mut pace = Pace::new(NOON, seconds(0));
-        assert_eq!(pace.set_back(NOON.after(seconds(10)), seconds(10)), None);
+        assert_eq!(pace.step(NOON.after(seconds(10)), seconds(10)), None);
         let back = NOON.before(seconds(3600));
-        assert_eq!(pace.set_back(back, seconds(11)), Some(seconds(3611)));
-        assert_eq!(pace.set_back(back.after(seconds(1)), seconds(12)), None);
+        assert_eq!(pace.step(back, seconds(11)), Some(Step::Back(seconds(3611))));
+        assert_eq!(pace.step(back.after(seconds(1)), seconds(12)), None);
     }
 
     #[test]
-    fn a_clock_that_jumps_ahead_or_is_put_right_is_no_step_back() {
+    fn a_clock_that_jumps_ahead_is_noticed_and_one_that_is_put_right_is_not() {
         let seconds = Duration::from_secs;
         let mut pace = Pace::new(NOON, seconds(0));
-        assert_eq!(pace.set_back(NOON.after(seconds(86_400)), seconds(1)), None);
+        assert_eq!(pace.step(NOON.after(seconds(86_400)), seconds(1)), Some(Step::Ahead(seconds(86_399))));
         let right = NOON.after(seconds(86_400)).before(Duration::from_millis(500));
-        assert_eq!(pace.set_back(right, seconds(1)), None);
+        assert_eq!(pace.step(right, seconds(1)), None);
+        assert_eq!(pace.step(right.after(seconds(60)), seconds(2)), None);
     }
 }

@@ -195,7 +195,20 @@ fn writer_task(
     let (lanes, config, clock) = (Arc::clone(lanes), Arc::clone(config), Arc::clone(clock));
     let retention = Retention::new(config.keep, clock.now());
     let look_for_room_at = Some(clock.now());
-    WriterTask { store, inbox, lanes, config, pipeline, clock, retention, look_for_room_at, in_flight, stop }
+    let keep_all_until = None;
+    WriterTask {
+        store,
+        inbox,
+        lanes,
+        config,
+        pipeline,
+        clock,
+        retention,
+        keep_all_until,
+        look_for_room_at,
+        in_flight,
+        stop,
+    }
 }
 
 fn channels_by_id(

@@ -16,7 +16,7 @@ use tidings_store::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::clock::{Pace, random};
+use crate::clock::{Pace, Step, random};
 use crate::config::Config;
 use crate::lanes::{Applied, Change, Lanes};
 use crate::pipeline::Pipeline;
@@ -34,6 +34,9 @@ const FAILURE_BACKOFF: Backoff = Backoff { base: Duration::from_millis(100), cap
 
 /// Between two looks whether a disk that was full has room.
 const ROOM_WAIT: Duration = Duration::from_secs(1);
+
+/// How long nothing is removed by age after the clock jumped ahead.
+const KEEP_AFTER_JUMP: Duration = Duration::from_secs(3600);
 
 /// Tries to write the last outcomes after a stop, if the store does not take them. The next start settles the rest.
 const LAST_TRIES_MAX: u32 = 10;
@@ -168,6 +171,9 @@ pub(crate) struct WriterTask {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) retention: Retention,
+    /// The clock jumped ahead: nothing is removed by age before this, so that a clock that is put right again has cost
+    /// nothing.
+    pub(crate) keep_all_until: Option<Instant>,
     /// When to look whether there is room on the disk; `None` while there is.
     pub(crate) look_for_room_at: Option<Timestamp>,
     /// Told after each commit how many messages are on their way.
@@ -209,15 +215,8 @@ impl WriterTask {
         let mut pace = Pace::new(self.clock.now(), started.elapsed());
         while open || (memory.is_unwritten() && memory.failures < LAST_TRIES_MAX) {
             let mut gathered = Gathered::default();
-            if let Some(by) = pace.set_back(self.clock.now(), started.elapsed()) {
-                tracing::warn!(
-                    by_s = by.as_secs(),
-                    "the clock was set back; what waits by a delay goes by the new time"
-                );
-                look(&self.lanes).set_back(by);
-                memory.set_back = Some(memory.set_back.unwrap_or_default() + by);
-                memory.retry_at = None;
-                self.look_for_room_at = self.look_for_room_at.map(|at| at.before(by));
+            if let Some(step) = pace.step(self.clock.now(), started.elapsed()) {
+                self.clock_was_set(step, &mut memory);
             }
             // Whoever could say "stop" and is gone has said it.
             if (*self.stop.borrow() || self.stop.has_changed().is_err()) && !stopping {
@@ -246,6 +245,33 @@ impl WriterTask {
             }
         }
         self.store.close().await
+    }
+
+    fn clock_was_set(&mut self, step: Step, memory: &mut Memory) {
+        match step {
+            Step::Back(by) => {
+                tracing::warn!(
+                    by_s = by.as_secs(),
+                    "the clock was set back; what waits by a delay goes by the new time"
+                );
+                look(&self.lanes).set_back(by);
+                memory.set_back = Some(memory.set_back.unwrap_or_default() + by);
+                memory.retry_at = None;
+                self.look_for_room_at = self.look_for_room_at.map(|at| at.before(by));
+            }
+            Step::Ahead(by) => {
+                tracing::warn!(by_s = by.as_secs(), "the clock jumped ahead; nothing is removed by age for an hour");
+                self.keep_all_until = Some(Instant::now() + KEEP_AFTER_JUMP);
+            }
+        }
+    }
+
+    /// The slice of what is old that is due.
+    fn old(&self, now: Timestamp) -> Option<Sweep> {
+        if self.keep_all_until.is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
+        self.retention.due(now)
     }
 
     /// Takes what is there, and lets whoever is ready to run bring more before the transaction begins: it costs about the
@@ -279,7 +305,7 @@ impl WriterTask {
             return at <= now;
         }
         let due = memory.next_due.is_some_and(|at| at <= now);
-        let is_old = self.retention.due(now).is_some();
+        let is_old = self.old(now).is_some();
         due || is_old
             || memory.more
             || memory.set_back.is_some()
@@ -298,7 +324,9 @@ impl WriterTask {
     fn sleep(&self, memory: &Memory) -> Duration {
         let now = self.clock.now();
         let opening = look(&self.lanes).next_opening(now, |channel| self.queued(channel));
-        let wake = [memory.next_due, opening, Some(self.retention.next_at())].into_iter().flatten().min();
+        let sweep_at =
+            Some(self.retention.next_at()).filter(|_| self.keep_all_until.is_none_or(|at| at <= Instant::now()));
+        let wake = [memory.next_due, opening, sweep_at].into_iter().flatten().min();
         let wake = self.look_for_room_at.or(wake);
         let wake = memory.retry_at.filter(|at| *at > now).or(wake);
         // Half a millisecond up, so that the wake does not come just before the instant.
@@ -352,7 +380,7 @@ impl WriterTask {
         batch.apps.append(&mut memory.unsaved_apps);
         self.pass_lanes(&mut batch, pauses, halts);
         // Behind those that somebody asked for and waits for.
-        let own = self.retention.due(now).filter(|_| !batch.spare);
+        let own = self.old(now).filter(|_| !batch.spare);
         let own_at = own.is_some().then_some(batch.sweeps.len());
         batch.sweeps.extend(own);
         let begun = Instant::now();
