@@ -3,16 +3,23 @@
 //! WAL with `synchronous = FULL`: what was answered survives a power cut. One write connection, on the writer's task;
 //! readers are read-only. Settings are read back, because SQLite ignores an unknown or impossible pragma in silence.
 
+mod accept;
 mod backup;
 mod ballast;
 mod claim;
+mod due;
 mod log;
+mod operate;
 mod reader;
 mod row;
 mod rows;
+mod schedule;
+mod settle;
+mod standing;
 mod sweep;
 mod tally;
 mod tick;
+mod wake;
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};

@@ -1,0 +1,91 @@
+//! What time does to messages: it makes them due, ends them, and may be set back.
+
+use std::time::Duration;
+
+use sqlx::Row as _;
+use tidings_model::limits::TICK_PROMOTIONS_MAX;
+use tidings_model::{State, Timestamp};
+
+use super::LOOK_NOW;
+use super::rows::fetch_json;
+use super::tick::{Step, json, length};
+use crate::batch::{Batch, ChannelId, NewMessage};
+use crate::error::StoreError;
+
+impl Step<'_> {
+    pub(super) async fn set_back(&mut self, by: Duration) -> Result<(), StoreError> {
+        let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        let query = sqlx::query(include_str!("../../sql/sqlite/set_back.sql")).bind(by).bind(self.now.0);
+        self.run(query).await.map(drop).map_err(StoreError::during("set delays back with the clock"))
+    }
+
+    pub(super) async fn promote(&mut self) -> Result<bool, StoreError> {
+        let query = sqlx::query(include_str!("../../sql/sqlite/due.sql"));
+        let query = query.bind(self.now.0).bind(length(TICK_PROMOTIONS_MAX));
+        let due: Vec<(i64, i64)> = fetch_json(query, self.connection, "look for what is due").await?;
+        let count: i64 = due.iter().map(|row| row.1).sum();
+        if count == 0 {
+            return Ok(false);
+        }
+        let query = sqlx::query(include_str!("../../sql/sqlite/promote.sql"));
+        let query = query.bind(self.now.0).bind(length(TICK_PROMOTIONS_MAX));
+        self.run(query).await.map_err(StoreError::during("make messages due"))?;
+        for (channel, messages) in due {
+            self.moves.go_many(ChannelId(channel), State::Scheduled, State::Queued, messages);
+        }
+        Ok(count == length(TICK_PROMOTIONS_MAX))
+    }
+
+    pub(super) async fn expire(&mut self) -> Result<bool, StoreError> {
+        let during = || StoreError::during("expire messages");
+        // The states before are needed for the counts, and a statement returns only what it wrote.
+        let late = sqlx::query(include_str!("../../sql/sqlite/late.sql"))
+            .bind(self.now.0)
+            .bind(length(TICK_PROMOTIONS_MAX))
+            .fetch_all(&mut *self.connection)
+            .await
+            .map_err(during())?;
+        if late.is_empty() {
+            return Ok(false);
+        }
+        let mut ids = Vec::with_capacity(late.len());
+        for row in &late {
+            let from = State::from_code(row.get(2)).expect("the statement asks for four states");
+            self.moves.go(ChannelId(row.get(1)), from, State::Expired);
+            ids.push(row.get::<i64, _>(0));
+        }
+        sqlx::query(include_str!("../../sql/sqlite/expire.sql"))
+            .bind(json(&ids))
+            .bind(self.now.0)
+            .execute(&mut *self.connection)
+            .await
+            .map_err(during())?;
+        self.spend_abandoned(&ids).await?;
+        Ok(late.len() == TICK_PROMOTIONS_MAX)
+    }
+
+    pub(super) async fn next_due(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        let next: Option<i64> = sqlx::query_scalar(include_str!("../../sql/sqlite/next_due.sql"))
+            .fetch_one(&mut *self.connection)
+            .await
+            .map_err(StoreError::during("look ahead"))?;
+        Ok(next.map(Timestamp))
+    }
+}
+
+/// Before which instant nothing of this batch becomes due or runs out of time. What came back from an attempt, or was
+/// moved by an operator, may bring an end of its own that the batch does not name: then it is time to look.
+pub(super) fn quiet_until(batch: &Batch) -> Option<Timestamp> {
+    if !batch.operations.is_empty() || batch.settles.iter().any(|settle| !settle.settlement.to.is_terminal()) {
+        return LOOK_NOW;
+    }
+    let ahead = |message: &NewMessage| earliest(message.send_at, message.expires_at);
+    batch.messages.iter().map(ahead).fold(None, earliest)
+}
+
+pub(super) fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

@@ -1,0 +1,79 @@
+//! What operators do to messages: by the table of moves, one list of messages at a time.
+
+use std::collections::HashMap;
+
+use sqlx::Row as _;
+use tidings_model::state::next;
+use tidings_model::{Event, Refused, State};
+
+use super::tick::{Step, json};
+use crate::batch::{ChannelId, Operated, Operation};
+use crate::error::StoreError;
+
+/// What an operator may do to a message.
+const ACTS: [Event; 5] = [Event::Cancel, Event::Retry, Event::RetryLater, Event::Hold, Event::Release];
+
+impl Step<'_> {
+    pub(super) async fn operate(&mut self, operations: &[Operation]) -> Result<Vec<Operated>, StoreError> {
+        let mut answers = Vec::with_capacity(operations.len());
+        // One event and note at a time: operators act on lists of messages in one way.
+        for group in operations.chunk_by(|a, b| a.event == b.event && a.note == b.note) {
+            let during = || StoreError::during("carry out an operator's act");
+            let ids: Vec<i64> = group.iter().map(|operation| operation.message.0).collect();
+            let mut stand: HashMap<i64, (ChannelId, State)> =
+                sqlx::query(include_str!("../../sql/sqlite/states_before.sql"))
+                    .bind(json(&ids))
+                    .fetch_all(&mut *self.connection)
+                    .await
+                    .map_err(during())?
+                    .iter()
+                    .filter_map(|row| Some((row.get(0), (ChannelId(row.get(1)), State::from_code(row.get(2))?))))
+                    .collect();
+            let event = group[0].event;
+            assert!(ACTS.contains(&event), "`{}` is no act of an operator", event.as_str());
+            let mut rows = Vec::new();
+            for operation in group {
+                let id = &operation.message.0;
+                let Some((channel, from)) = stand.get_mut(id) else {
+                    answers.push(Operated::NoSuchMessage);
+                    continue;
+                };
+                if operation.from.is_some_and(|only| only != *from) {
+                    answers.push(Operated::Refused(Refused { state: *from, event }));
+                    continue;
+                }
+                answers.push(match next(*from, event) {
+                    Ok(to) => {
+                        rows.push((*id, from.code(), to.code(), operation.due_at.map(|at| at.0)));
+                        self.moves.go(*channel, *from, to);
+                        // No event follows itself, so one list has a message once at most.
+                        *from = to;
+                        Operated::Moved(to)
+                    }
+                    Err(refused) => Operated::Refused(refused),
+                });
+            }
+            if rows.is_empty() {
+                continue;
+            }
+            let reason = match event {
+                Event::Cancel => Some("cancelled"),
+                Event::Hold => Some("held"),
+                _ => None,
+            };
+            sqlx::query(include_str!("../../sql/sqlite/operate.sql"))
+                .bind(json(&rows))
+                .bind(self.now.0)
+                .bind(reason)
+                .bind(&group[0].note)
+                .execute(&mut *self.connection)
+                .await
+                .map_err(during())?;
+            if event == Event::Cancel {
+                let cancelled: Vec<i64> = rows.iter().map(|row| row.0).collect();
+                self.spend_abandoned(&cancelled).await?;
+            }
+        }
+        Ok(answers)
+    }
+}
