@@ -25,7 +25,7 @@ impl Writer {
     ///
     /// # Panics
     ///
-    /// On an [`Operation`] that is no act of an operator.
+    /// On an [`Operation`](crate::Operation) that is no act of an operator.
     pub async fn commit(&mut self, batch: &Batch) -> Result<Committed, StoreError> {
         self.resolve_doubt().await?;
         let mut done = self.transact(batch, Fence::Counts).await;
