@@ -6,7 +6,7 @@ use tidings_model::Timestamp;
 use tidings_model::limits::RUN_LIFE;
 use tidings_store::{Sweep, Swept};
 
-/// Between a slice that removed something and the next: at most this share of the writer's time goes into it.
+/// Between a slice that removed something and the next: a hundred thousand rows a second at most, with time for others.
 const BETWEEN_FULL: Duration = Duration::from_millis(5);
 /// Between a slice that removed nothing and the next.
 const BETWEEN_EMPTY: Duration = Duration::from_millis(50);

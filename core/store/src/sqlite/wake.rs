@@ -5,7 +5,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use tidings_model::State;
 
-use super::tick::{Step, json};
+use super::tick::{Step, StepQuery, json};
 use crate::batch::ChannelId;
 use crate::error::StoreError;
 
@@ -21,7 +21,7 @@ impl Step<'_> {
     }
 
     /// Wakes who waits for what is left of these credentials: recipient and uses left.
-    pub(super) async fn wake_for(&mut self, credentials: &[SqliteRow]) -> Result<(), StoreError> {
+    async fn wake_for(&mut self, credentials: &[SqliteRow]) -> Result<(), StoreError> {
         let left = credentials.iter().filter(|row| row.get::<i64, _>(1) > 0);
         let recipients: Vec<String> = left.map(|row| row.get(0)).collect();
         self.wake(&recipients).await
@@ -31,22 +31,17 @@ impl Step<'_> {
         if recipients.is_empty() || self.waiting == 0 {
             return Ok(());
         }
-        let woken = sqlx::query(include_str!("../../sql/sqlite/wake_waiting.sql"))
-            .bind(json(&recipients))
-            .fetch_all(&mut *self.connection)
-            .await
-            .map_err(StoreError::during("wake who waits"))?;
-        for row in woken {
-            self.moves.go(ChannelId(row.get(0)), State::Waiting, State::Queued);
-        }
-        Ok(())
+        let query = sqlx::query(include_str!("../../sql/sqlite/wake_waiting.sql")).bind(json(&recipients));
+        self.woken(query).await
     }
 
     pub(super) async fn wake_all(&mut self) -> Result<(), StoreError> {
-        let woken = sqlx::query(include_str!("../../sql/sqlite/wake_all.sql"))
-            .fetch_all(&mut *self.connection)
-            .await
-            .map_err(StoreError::during("wake who waits"))?;
+        self.woken(sqlx::query(include_str!("../../sql/sqlite/wake_all.sql"))).await
+    }
+
+    /// Runs a statement that wakes messages, and answers with the channel of each.
+    async fn woken(&mut self, query: StepQuery<'_>) -> Result<(), StoreError> {
+        let woken = query.fetch_all(&mut *self.connection).await.map_err(StoreError::during("wake who waits"))?;
         for row in woken {
             self.moves.go(ChannelId(row.get(0)), State::Waiting, State::Queued);
         }
