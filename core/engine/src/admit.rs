@@ -69,7 +69,8 @@ impl Admission {
             .rendering
             .render(&data)
             .map_err(|error| Refusal::invalid("data-invalid", format!("template `{name}`: {error}")))?;
-        if let Some(violation) = channel.transport.check(&content).first() {
+        let violations = channel.transport.check(&content).map_err(|error| Refusal::invalid("data-invalid", error))?;
+        if let Some(violation) = violations.first() {
             let detail = format!("template `{name}`: `{}`: {}", violation.field, violation.problem);
             return Err(Refusal::invalid("data-invalid", detail));
         }
@@ -151,7 +152,7 @@ impl Admission {
         intake: &Intake,
         now: Timestamp,
     ) -> Result<NewCredential, String> {
-        let permit = stage.source.admit(intake)?;
+        let permit = stage.source.admit(intake, now)?;
         let kind = stage.source.kind();
         let recipient = Recipient::new(permit.recipient).map_err(|error| error.to_string())?;
         if permit.value.len() > CREDENTIAL_BYTES_MAX {
@@ -162,7 +163,7 @@ impl Admission {
         }
         // A poster's clock may lie ahead; a credential does not live longer for it.
         let made_at = permit.made_at.unwrap_or(now).min(now);
-        let expires_at = kind.life.map(|life| made_at.after(life));
+        let expires_at = permit.expires_at.or_else(|| kind.life.map(|life| made_at.after(life)));
         if expires_at.is_some_and(|end| end <= now) {
             return Err("it has expired".to_owned());
         }

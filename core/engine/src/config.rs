@@ -22,7 +22,7 @@ use tidings_model::cron::Cron;
 use tidings_model::limits::{KEEP_DONE_DEFAULT, KEEP_FAILED_DEFAULT};
 use tidings_model::rate::Rate;
 use tidings_model::{AppName, ChannelName, Policy, ScheduleName, SourceName, TemplateName};
-use tidings_sdk::{App, CredentialSource, HttpTransport, TokenProvider};
+use tidings_sdk::App;
 
 pub(crate) use channels::rate;
 pub use read::Problem;
@@ -32,6 +32,7 @@ pub(crate) use read::{duration, no_such};
 use crate::registry::Registry;
 use crate::render::Rendering;
 use crate::retention::Keep;
+use crate::stages::{SourceStage, TokenStage, TransportStage};
 
 /// The default of `[store] url`.
 pub const STORE_URL: &str = "sqlite://tidings.db";
@@ -99,7 +100,7 @@ pub struct AppConfig {
     /// The plugin that knows the provider.
     pub plugin: String,
     /// What its stages are given.
-    pub app: App,
+    pub app: Arc<App>,
     /// Changes with the settings: a halt is for the settings it happened with.
     pub fingerprint: String,
     /// Changes with the settings that are not secret: a token is for the account it was fetched for.
@@ -121,13 +122,11 @@ pub struct ChannelConfig {
     /// Its app.
     pub app: AppName,
     /// The token stage.
-    pub token: Option<Arc<dyn TokenProvider>>,
+    pub token: Option<TokenStage>,
     /// The credential stage: any of these sources.
     pub credentials: Vec<CredentialStage>,
-    /// The transport's full name, for people.
-    pub transport_name: String,
     /// The transport.
-    pub transport: Arc<dyn HttpTransport>,
+    pub transport: TransportStage,
     /// At most so many in so long.
     pub rate: Option<Rate>,
     /// At most so many on their way at once.
@@ -144,7 +143,7 @@ impl fmt::Debug for ChannelConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChannelConfig")
             .field("app", &self.app)
-            .field("transport", &self.transport_name)
+            .field("transport", &self.transport)
             .finish_non_exhaustive()
     }
 }
@@ -155,7 +154,7 @@ pub struct CredentialStage {
     /// Its full name.
     pub name: SourceName,
     /// Its rules.
-    pub source: Arc<dyn CredentialSource>,
+    pub source: SourceStage,
     /// A credential is not bound within this long of its end.
     pub margin: Duration,
 }

@@ -232,7 +232,7 @@ fn keepers(
             Arc::new(Keeper::new(
                 channel.app.clone(),
                 app,
-                Arc::clone(provider),
+                provider.clone(),
                 tokens.remove(&channel.app),
                 http.clone(),
                 writer.clone(),

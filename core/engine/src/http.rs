@@ -57,7 +57,7 @@ impl Addresses {
 #[derive(Debug)]
 pub(crate) enum Exchange {
     /// An answer, whole.
-    Answered { status: u16, retry_after_seconds: Option<u32>, body: Vec<u8> },
+    Answered { status: u16, retry_after: Option<Duration>, body: Vec<u8> },
     /// Nothing went out: the provider cannot have acted.
     NotSent(String),
     /// It went out, and no whole answer came: the provider may have acted.
@@ -83,6 +83,9 @@ impl Http {
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+            Method::Patch => reqwest::Method::PATCH,
+            Method::Delete => reqwest::Method::DELETE,
         };
         let local = ["http://127.", "http://localhost", "http://[::1]"].iter().any(|at| request.url.starts_with(at));
         let client = if local { &self.direct } else { &self.client };
@@ -93,7 +96,7 @@ impl Http {
         };
         let mut builder = client.request(method, address).timeout(timeout);
         for (name, value) in request.headers {
-            builder = builder.header(name, value);
+            builder = builder.header(&*name, value);
         }
         if !request.body.is_empty() {
             builder = builder.body(request.body);
@@ -104,11 +107,12 @@ impl Http {
             Err(error) => return Exchange::Lost(told(error)),
         };
         let status = response.status().as_u16();
-        let retry_after_seconds = response
+        let retry_after = response
             .headers()
             .get("retry-after")
             .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.trim().parse().ok());
+            .and_then(|value| value.trim().parse::<u32>().ok())
+            .map(|seconds| Duration::from_secs(seconds.into()));
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
@@ -116,7 +120,7 @@ impl Http {
                     return Exchange::Lost(format!("HTTP {status} with more than {RESPONSE_BYTES_MAX} bytes"));
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => return Exchange::Answered { status, retry_after_seconds, body },
+                Ok(None) => return Exchange::Answered { status, retry_after, body },
                 Err(error) => return Exchange::Lost(format!("HTTP {status}, then {}", told(error))),
             }
         }

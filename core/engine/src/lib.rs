@@ -9,6 +9,7 @@ pub mod config;
 pub mod refusal;
 pub mod registry;
 pub mod render;
+pub mod stages;
 
 mod admit;
 mod backup;

@@ -166,7 +166,7 @@ impl Pipeline {
         let data: Value =
             serde_json::from_str(&claimed.data).map_err(|error| rejected(format!("its data is no JSON: {error}")))?;
         let content = template.rendering.render(&data).map_err(|error| rejected(format!("render {error}")))?;
-        let violations = guarded(|| channel.transport.check(&content)).map_err(rejected)?;
+        let violations = channel.transport.check(&content).map_err(rejected)?;
         match violations.first() {
             None => Ok(content),
             Some(violation) => Err(rejected(format!("`{}`: {}", violation.field, violation.problem))),
@@ -186,10 +186,9 @@ impl Pipeline {
     ) -> Result<Outcome, Stopped> {
         let request = self.request(channel, claimed, content, token)?;
         Ok(match self.http.send(request, channel.timeout).await {
-            Exchange::Answered { status, retry_after_seconds, body } => {
-                let response = Response { status, retry_after_seconds, body: &body };
-                // The provider has acted: a plugin that cannot read the answer leaves the message's fate open.
-                guarded(|| channel.transport.read(&response)).unwrap_or_else(|detail| Outcome::Unknown { detail })
+            Exchange::Answered { status, retry_after, body } => {
+                let response = Response { status, retry_after, body: &body };
+                channel.transport.read(&response)
             }
             Exchange::NotSent(detail) => Outcome::Retry { after: None, detail: format!("not sent: {detail}") },
             Exchange::Lost(detail) => Outcome::Unknown { detail: format!("no whole answer: {detail}") },
@@ -203,27 +202,25 @@ impl Pipeline {
         content: &Map<String, Value>,
         token: &str,
     ) -> Result<Request, Stopped> {
-        let app = self
-            .config
-            .apps
-            .get(&channel.app)
-            .ok_or_else(|| Outcome::Halt { reason: format!("config no longer has app `{}`", channel.app) })?;
         let dedupe_id = format!("tidings-{}-{}", self.instance, claimed.message.0);
         let credential = claimed.credential.as_ref().map(|bound| Credential {
-            source: bound.source.split_once('.').map_or("", |(_, stage)| stage),
+            // A source of the transport's own plugin is known there by its own name.
+            source: bound
+                .source
+                .strip_prefix(channel.transport.plugin())
+                .and_then(|rest| rest.strip_prefix('.'))
+                .unwrap_or(&bound.source),
             value: &bound.value,
         });
         let delivery = Delivery {
-            app: &app.app,
+            app: channel.transport.app(),
             token,
             credential,
             recipient: &claimed.recipient,
             content,
             dedupe_id: &dedupe_id,
         };
-        guarded(|| channel.transport.request(&delivery))
-            .and_then(|request| request)
-            .map_err(|reason| Outcome::Rejected { reason })
+        channel.transport.request(&delivery).map_err(|reason| Outcome::Rejected { reason })
     }
 }
 
@@ -257,12 +254,7 @@ fn facts(channel: &ChannelConfig, bound: Option<(&str, Option<Timestamp>, Timest
 }
 
 fn dedupe_until(channel: &ChannelConfig, first_try_at: Timestamp) -> Option<Timestamp> {
-    channel.transport.dedupe_window().map(|window| first_try_at.after(window))
-}
-
-/// Calls into a plugin; a panic there is its own, and one message's.
-pub(crate) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|_| "the plugin panicked; see the log, and tell its author".to_owned())
+    channel.transport.rules().dedupe_window.map(|window| first_try_at.after(window))
 }
 
 /// Cuts at the bound, on a character.

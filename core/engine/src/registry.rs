@@ -33,7 +33,7 @@ impl Registry {
             for (stage, source) in plugin.credential_sources {
                 registry.credential_sources.insert(full(stage), Arc::from(source));
             }
-            for (stage, transport) in plugin.transports {
+            for (stage, transport) in plugin.http_transports {
                 registry.transports.insert(full(stage), Arc::from(transport));
             }
         }

@@ -10,7 +10,7 @@ use std::fmt;
 use minijinja::value::{Serde, Value as Filling};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde_json::{Map, Value};
-use tidings_sdk::percent_encode;
+use tidings_sdk::{Part, percent_encode};
 
 /// Instructions one string of a template may take: a loop over a long order, not a loop for ever.
 const FUEL: u64 = 100_000;
@@ -22,19 +22,6 @@ const RENDERED_BYTES_MAX: usize = 64 * 1024;
 /// Private-use characters: they mean nothing, and values are cleaned of them.
 const VALUE_START: char = '\u{f8f0}';
 const VALUE_END: char = '\u{f8f1}';
-
-/// What a template's key holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
-    /// As it stands.
-    Fixed(Value),
-    /// A string to fill in.
-    Text(String),
-    /// A page to fill in, its query values URL-encoded.
-    Page(String),
-    /// Strings to fill in, by name.
-    Table(Vec<(String, String)>),
-}
 
 /// A template, compiled.
 pub struct Rendering {

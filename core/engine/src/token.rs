@@ -7,15 +7,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tidings_model::limits::THROTTLE_MAX;
 use tidings_model::retry::{Backoff, delay};
 use tidings_model::{AppName, Clock, Timestamp};
-use tidings_sdk::{App, Fetched, Response, TokenProvider};
+use tidings_sdk::{Fetched, Response};
 use tidings_store::TokenRow;
 
 use crate::clock::random;
 use crate::config::AppConfig;
 use crate::http::{Exchange, Http};
-use crate::pipeline::{clean, guarded};
+use crate::pipeline::clean;
+use crate::stages::TokenStage;
 use crate::writer::WriterHandle;
 
 /// How long a fetch may take.
@@ -56,9 +58,8 @@ impl Trouble {
 /// The keeper of one app's token.
 pub(crate) struct Keeper {
     name: AppName,
-    app: App,
     secrets: Vec<String>,
-    provider: Arc<dyn TokenProvider>,
+    provider: TokenStage,
     margin: Duration,
     http: Http,
     writer: WriterHandle,
@@ -81,7 +82,7 @@ impl Keeper {
     pub(crate) fn new(
         name: AppName,
         config: &AppConfig,
-        provider: Arc<dyn TokenProvider>,
+        provider: TokenStage,
         stored: Option<TokenRow>,
         http: Http,
         writer: WriterHandle,
@@ -101,8 +102,8 @@ impl Keeper {
         });
         let shown = Mutex::new(Known { row, trouble: None, after_refusal: false });
         let fetching = tokio::sync::Mutex::new(0);
-        let (app, secrets, margin) = (config.app.clone(), config.secrets.clone(), config.token_margin);
-        Keeper { name, app, secrets, provider, margin, http, writer, clock, shown, fetching }
+        let (secrets, margin) = (config.secrets.clone(), config.token_margin);
+        Keeper { name, secrets, provider, margin, http, writer, clock, shown, fetching }
     }
 
     /// The present row and what is wrong, for people.
@@ -113,7 +114,7 @@ impl Keeper {
 
     /// How many fetches the present day has.
     pub(crate) fn fetches_max(&self) -> Option<u32> {
-        self.provider.fetches_per_day(&self.app)
+        self.provider.fetches_per_day()
     }
 
     /// Fetches on the present day.
@@ -207,10 +208,10 @@ impl Keeper {
                 self.know(|known| *known = Known { row, trouble: None, after_refusal: false });
                 return Ok(Token { value, generation: generation + 1 });
             }
-            Fetched::Retry { detail } => {
+            Fetched::Retry { after, detail } => {
                 let detail = self.clean(detail);
                 *failures += 1;
-                let wait = delay(FETCH_BACKOFF, *failures, random());
+                let wait = delay(FETCH_BACKOFF, *failures, random()).max(after.unwrap_or_default().min(THROTTLE_MAX));
                 Trouble::Wait { until: end.after(wait), wait, detail }
             }
             Fetched::QuotaExhausted { detail } => {
@@ -263,19 +264,18 @@ impl Keeper {
     }
 
     async fn fetch(&self) -> Fetched {
-        let broken = |detail: String| Fetched::Retry { detail };
-        let request = match guarded(|| self.provider.request(&self.app)) {
+        let request = match self.provider.request() {
             Ok(request) => request,
-            Err(detail) => return broken(detail),
+            Err(fetched) => return fetched,
         };
         match self.http.send(request, FETCH_TIMEOUT).await {
-            Exchange::Answered { status, retry_after_seconds, body } => {
-                let response = Response { status, retry_after_seconds, body: &body };
-                guarded(|| self.provider.read(&response)).unwrap_or_else(broken)
+            Exchange::Answered { status, retry_after, body } => {
+                let response = Response { status, retry_after, body: &body };
+                self.provider.read(&response)
             }
             Exchange::NotSent(detail) | Exchange::Lost(detail) => {
-                let base = self.app.settings.text("base_url");
-                Fetched::Retry { detail: format!("{base} cannot be reached: {detail}") }
+                let base = self.provider.app().settings.text("base_url");
+                Fetched::retry(format!("{base} cannot be reached: {detail}"))
             }
         }
     }

@@ -18,6 +18,7 @@ pub mod credential;
 
 pub mod rate;
 
+#[cfg(feature = "cron")]
 pub mod cron;
 
 pub mod spelling;

@@ -1,6 +1,8 @@
 //! Requests and responses as values. The engine sends the one and hands over the other.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -11,6 +13,33 @@ pub enum Method {
     Get,
     /// POST
     Post,
+    /// PUT
+    Put,
+    /// PATCH
+    Patch,
+    /// DELETE
+    Delete,
+}
+
+impl Method {
+    /// Every one.
+    pub const ALL: [Method; 5] = [Method::Get, Method::Post, Method::Put, Method::Patch, Method::Delete];
+
+    /// The word on the wire (RFC 9110 §9).
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+        }
+    }
+
+    /// The method of that word.
+    pub fn of(word: &str) -> Option<Method> {
+        Method::ALL.into_iter().find(|method| method.as_str() == word)
+    }
 }
 
 /// Percent-encodes all but the unreserved characters (RFC 3986 §2.3): fit for a segment of a path or a value of a query.
@@ -35,7 +64,7 @@ pub struct Request {
     /// Scheme, host, path and query.
     pub url: String,
     /// Headers beside those the engine sets (host, length, user agent).
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     /// The body; empty for none.
     pub body: Vec<u8>,
 }
@@ -48,7 +77,7 @@ impl Request {
 
     /// A POST with a JSON body, in raw UTF-8: some providers refuse `\uXXXX` (wechat.md §0).
     pub fn post_json(url: String, body: &Value) -> Request {
-        let headers = vec![("content-type", "application/json; charset=utf-8".to_owned())];
+        let headers = vec![(Cow::Borrowed("content-type"), "application/json; charset=utf-8".to_owned())];
         let body = serde_json::to_vec(body).expect("a value has no keys but strings and writes into memory");
         Request { method: Method::Post, url, headers, body }
     }
@@ -57,7 +86,7 @@ impl Request {
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = self.url.split('?').next().unwrap_or_default();
-        write!(f, "{:?} {address} ({} bytes)", self.method, self.body.len())
+        write!(f, "{} {address} ({} bytes)", self.method.as_str(), self.body.len())
     }
 }
 
@@ -66,8 +95,8 @@ impl fmt::Debug for Request {
 pub struct Response<'a> {
     /// The status code.
     pub status: u16,
-    /// The header `Retry-After` in seconds, where it was sent as a number.
-    pub retry_after_seconds: Option<u32>,
+    /// The header `Retry-After`, where it was sent.
+    pub retry_after: Option<Duration>,
     /// The body.
     pub body: &'a [u8],
 }
@@ -75,17 +104,19 @@ pub struct Response<'a> {
 impl<'a> Response<'a> {
     /// A response without headers of interest.
     pub fn new(status: u16, body: &'a [u8]) -> Response<'a> {
-        Response { status, retry_after_seconds: None, body }
+        Response { status, retry_after: None, body }
     }
 
-    /// Reads the body as JSON, whatever the content type says, and forgives what providers are known to send: raw
-    /// control characters inside strings and bytes that are not UTF-8 (wechat.md §0). `None` if it is no JSON.
+    /// Reads the body as JSON, whatever the content type says, and forgives what providers are known to send: a byte
+    /// order mark, raw control characters inside strings, and bytes that are not UTF-8 (wechat.md §0). `None` if it is
+    /// no JSON.
     pub fn json(&self) -> Option<Value> {
-        if let Ok(value) = serde_json::from_slice(self.body) {
+        let body = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(self.body);
+        if let Ok(value) = serde_json::from_slice(body) {
             return Some(value);
         }
         let text: String =
-            String::from_utf8_lossy(self.body).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            String::from_utf8_lossy(body).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         serde_json::from_str(&text).ok()
     }
 }
@@ -104,13 +135,14 @@ mod tests {
     fn a_request_hides_its_token_and_its_body() {
         let request = Request::post_json("https://a.example/send?access_token=TOKEN".into(), &Value::from("SECRET"));
         let shown = format!("{request:?}");
-        assert_eq!(shown, "Post https://a.example/send (8 bytes)");
+        assert_eq!(shown, "POST https://a.example/send (8 bytes)");
     }
 
     #[test]
     fn json_with_raw_control_characters_is_read() {
         let response = Response::new(200, b"{\"errcode\":0,\"errmsg\":\"o\x01k\n\xff\"}");
         assert_eq!(response.json().unwrap()["errcode"], 0);
+        assert_eq!(Response::new(200, b"\xef\xbb\xbf[1]").json().unwrap()[0], 1);
         assert_eq!(Response::new(200, b"<html>").json(), None);
     }
 }

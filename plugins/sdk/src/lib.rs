@@ -5,14 +5,14 @@
 //! testable without a network, and cannot leak a retry storm.
 //!
 //! ```
-//! use tidings_sdk::{Delivery, HttpTransport, Outcome, Request, Response, Setting};
+//! use tidings_sdk::{App, Delivery, HttpTransport, Outcome, Request, Response, Setting, TransportRules};
 //!
 //! struct Note;
 //!
 //! impl HttpTransport for Note {
-//!     fn template_settings(&self) -> &'static [Setting] {
+//!     fn rules(&self) -> TransportRules {
 //!         const SETTINGS: &[Setting] = &[Setting::template("text", "what is said").required()];
-//!         SETTINGS
+//!         TransportRules { template_settings: SETTINGS, ..TransportRules::default() }
 //!     }
 //!
 //!     fn request(&self, delivery: &Delivery<'_>) -> Result<Request, String> {
@@ -20,7 +20,7 @@
 //!         Ok(Request::post_json(url, &delivery.content["text"]))
 //!     }
 //!
-//!     fn read(&self, response: &Response<'_>) -> Outcome {
+//!     fn read(&self, _app: &App, response: &Response<'_>) -> Outcome {
 //!         match response.status {
 //!             200..=299 => Outcome::Accepted { provider_id: None },
 //!             404 | 410 => Outcome::RecipientGone { detail: "no such user".into() },
@@ -30,13 +30,27 @@
 //! }
 //! ```
 
+mod callback;
+mod credential;
+mod description;
 mod http;
+mod plugin;
+mod render;
+mod schema;
 mod settings;
-mod stages;
+mod token;
+mod transport;
 
+pub use callback::{Callback, Push, PushEvent, Received, Reply};
+pub use credential::{CredentialSource, Intake, Minted, Permit};
+pub use description::{DESCRIPTION_BYTES_MAX, Description, Role, SourceRules, StageDescription};
 pub use http::{Method, Request, Response, percent_encode};
-pub use settings::{App, Setting, SettingKind, Settings};
-pub use stages::{
-    Credential, CredentialSource, Delivery, Fetched, HttpTransport, Intake, Permit, Plugin, TokenProvider, Violation,
-};
+pub use plugin::{Plugin, Stages};
+pub use render::{Part, Renderer};
+pub use schema::{from_schema, to_schema};
+pub use settings::{App, NUMBER_MAX, Setting, SettingKind, Settings};
 pub use tidings_model::{CredentialKind, Outcome, Timestamp, spelling};
+pub use token::{Fetched, TokenProvider};
+pub use transport::{
+    Answer, Carrier, Credential, Delivery, HttpTransport, OwnedDelivery, Pending, Transport, TransportRules, Violation,
+};

@@ -1,6 +1,7 @@
 //! Settings: what a plugin reads from config, said once, so that the engine can check it and show it.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -13,14 +14,17 @@ pub struct Setting {
     pub kind: SettingKind,
     /// Whether config must give it.
     pub required: bool,
-    /// What it is when config does not give it.
+    /// What it is when config does not give it, as text.
     pub default: Option<&'static str>,
+    /// A value that would do, as text: for documents, and for a check of the plugin.
+    pub example: Option<&'static str>,
     /// One sentence for people.
     pub about: &'static str,
 }
 
 /// What the value of a setting may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SettingKind {
     /// A string as it stands.
     Text,
@@ -30,8 +34,21 @@ pub enum SettingKind {
     Secret,
     /// An `http` or `https` address.
     Url,
-    /// A number not below zero.
-    Number,
+    /// A whole number in this range.
+    Number {
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+    },
+    /// `true` or `false`.
+    Boolean,
+    /// A duration such as `5s`. Settings hold it in milliseconds.
+    Duration,
+    /// A list of strings as they stand.
+    TextList,
+    /// A table of strings as they stand.
+    TextTable,
     /// A string that the renderer fills in.
     Template,
     /// A path with a query that the renderer fills in; values in the query are URL-encoded.
@@ -46,6 +63,11 @@ impl Setting {
         Setting::of(name, SettingKind::Text, about)
     }
 
+    /// A whole number not below zero.
+    pub const fn number(name: &'static str, about: &'static str) -> Setting {
+        Setting::of(name, SettingKind::Number { min: 0, max: NUMBER_MAX }, about)
+    }
+
     /// A string that the renderer fills in.
     pub const fn template(name: &'static str, about: &'static str) -> Setting {
         Setting::of(name, SettingKind::Template, about)
@@ -53,7 +75,7 @@ impl Setting {
 
     /// A setting of that kind, optional and without a default.
     pub const fn of(name: &'static str, kind: SettingKind, about: &'static str) -> Setting {
-        Setting { name, kind, required: false, default: None, about }
+        Setting { name, kind, required: false, default: None, example: None, about }
     }
 
     /// The same, required.
@@ -65,7 +87,15 @@ impl Setting {
     pub const fn default(self, value: &'static str) -> Setting {
         Setting { default: Some(value), ..self }
     }
+
+    /// The same, with an example.
+    pub const fn example(self, value: &'static str) -> Setting {
+        Setting { example: Some(value), ..self }
+    }
 }
+
+/// The largest number: what JSON carries exactly everywhere.
+pub const NUMBER_MAX: u64 = (1 << 53) - 1;
 
 /// Checked values by key. Secrets are among them, so `Debug` shows the keys alone.
 #[derive(Clone, Default, PartialEq)]
@@ -90,6 +120,32 @@ impl Settings {
     /// The number of `name`.
     pub fn number(&self, name: &str) -> Option<u64> {
         self.get(name).and_then(Value::as_u64)
+    }
+
+    /// Whether `name` is true; false if it was not given and has no default.
+    pub fn flag(&self, name: &str) -> bool {
+        self.get(name).and_then(Value::as_bool).unwrap_or_default()
+    }
+
+    /// The duration of `name`.
+    pub fn duration(&self, name: &str) -> Option<Duration> {
+        self.number(name).map(Duration::from_millis)
+    }
+
+    /// The strings of the list `name`; none if it was not given.
+    pub fn list(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    }
+
+    /// The strings of the table `name`; none if it was not given.
+    pub fn table(&self, name: &str) -> impl Iterator<Item = (&str, &str)> {
+        let table = self.get(name).and_then(Value::as_object);
+        table.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
+    }
+
+    /// Every key and value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value))
     }
 }
 

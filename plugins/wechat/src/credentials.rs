@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use tidings_sdk::spelling::distance;
-use tidings_sdk::{CredentialKind, CredentialSource, Intake, Permit, Timestamp};
+use tidings_sdk::{App, CredentialKind, CredentialSource, Intake, Permit, Timestamp};
 
 /// The source of form ids.
 pub(crate) const FORM_ID: &str = "form_id";
@@ -49,7 +49,7 @@ impl CredentialSource for FormId {
         }
     }
 
-    fn admit(&self, intake: &Intake) -> Result<Permit, String> {
+    fn admit(&self, _app: &App, intake: &Intake, _now: Timestamp) -> Result<Permit, String> {
         const VALUE: Names = &["form_id", "formId"];
         let posted = Posted::new(intake, &[VALUE, USER, CREATED_AT])?;
         let value = posted.required(VALUE)?;
@@ -79,7 +79,7 @@ impl CredentialSource for PrepayId {
         }
     }
 
-    fn admit(&self, intake: &Intake) -> Result<Permit, String> {
+    fn admit(&self, _app: &App, intake: &Intake, _now: Timestamp) -> Result<Permit, String> {
         const VALUE: Names = &["prepay_id", "prepayId"];
         let posted = Posted::new(intake, &[VALUE, USER, CREATED_AT])?;
         // The payment call of a mini-program has it as `prepay_id=wx…`.
@@ -115,7 +115,7 @@ impl CredentialSource for Subscription {
         }
     }
 
-    fn admit(&self, intake: &Intake) -> Result<Permit, String> {
+    fn admit(&self, _app: &App, intake: &Intake, _now: Timestamp) -> Result<Permit, String> {
         const TEMPLATE: Names = &["template_id", "templateId"];
         const ID: Names = &["id"];
         let posted = Posted::new(intake, &[TEMPLATE, USER, ID, CREATED_AT])?;
@@ -130,6 +130,7 @@ impl CredentialSource for Subscription {
             value: String::new(),
             identity,
             made_at: posted.made_at()?,
+            expires_at: None,
             uses: None,
         })
     }
@@ -198,6 +199,7 @@ impl<'a> Posted<'a> {
             value: value.to_owned(),
             identity: Some(value.to_owned()),
             made_at: self.made_at()?,
+            expires_at: None,
             uses: None,
         })
     }
@@ -236,8 +238,12 @@ mod tests {
         Intake::new(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
     }
 
+    fn admit(source: &dyn CredentialSource, intake: &Intake) -> Result<Permit, String> {
+        source.admit(&crate::testing::app(serde_json::json!({})), intake, Timestamp(0))
+    }
+
     fn form_id(fields: &[(&str, &str)]) -> Result<Permit, String> {
-        FormId.admit(&intake(fields))
+        admit(&FormId, &intake(fields))
     }
 
     fn bearer(value: &str) -> Permit {
@@ -247,6 +253,7 @@ mod tests {
             value: value.into(),
             identity: Some(value.into()),
             made_at: None,
+            expires_at: None,
             uses: None,
         }
     }
@@ -376,22 +383,22 @@ mod tests {
     #[test]
     fn a_prepay_id_is_taken_as_the_payment_call_has_it() {
         for (name, value) in [("prepay_id", "wx2014"), ("prepayId", "wx2014"), ("prepay_id", "prepay_id=wx2014")] {
-            assert_eq!(PrepayId.admit(&intake(&[(name, value), ("openid", "o-ann")])), Ok(bearer("wx2014")));
+            assert_eq!(admit(&PrepayId, &intake(&[(name, value), ("openid", "o-ann")])), Ok(bearer("wx2014")));
         }
-        let nothing = PrepayId.admit(&intake(&[("prepay_id", "prepay_id="), ("openid", "o-ann")]));
+        let nothing = admit(&PrepayId, &intake(&[("prepay_id", "prepay_id="), ("openid", "o-ann")]));
         assert!(nothing.is_err());
     }
 
     #[test]
     fn a_transaction_number_is_no_prepay_id() {
         let posted = intake(&[("prepay_id", "4200000031201712187405812345"), ("openid", "o-ann")]);
-        assert!(PrepayId.admit(&posted).unwrap_err().contains("transaction number"));
+        assert!(admit(&PrepayId, &posted).unwrap_err().contains("transaction number"));
     }
 
     #[test]
     fn a_grant_is_for_its_template_and_has_no_value() {
         for template in ["template_id", "templateId"] {
-            let permit = Subscription.admit(&intake(&[(template, "T1"), ("openId", "o-ann")])).unwrap();
+            let permit = admit(&Subscription, &intake(&[(template, "T1"), ("openId", "o-ann")])).unwrap();
             let expected = Permit { scope: Some("T1".into()), identity: None, value: String::new(), ..bearer("") };
             assert_eq!(permit, expected);
         }
@@ -401,7 +408,7 @@ mod tests {
     fn the_same_grant_is_known_by_its_id_user_and_template() {
         let identity = |user, template, id| {
             let posted = intake(&[("openid", user), ("template_id", template), ("id", id)]);
-            Subscription.admit(&posted).unwrap().identity.unwrap()
+            admit(&Subscription, &posted).unwrap().identity.unwrap()
         };
         assert_eq!(identity("o-ann", "T1", "1"), identity("o-ann", "T1", "1"));
         assert_ne!(identity("o-ann", "T1", "1"), identity("o-ben", "T1", "1"));
@@ -411,7 +418,7 @@ mod tests {
 
     #[test]
     fn a_grant_without_a_template_is_refused() {
-        let refusal = Subscription.admit(&intake(&[("openid", "o-ann")]));
+        let refusal = admit(&Subscription, &intake(&[("openid", "o-ann")]));
         check_refusal(refusal, "`template_id` is missing (also read as `templateId`)");
     }
 

@@ -47,9 +47,8 @@ const APP_SETTINGS: &[Setting] = &[
     .default(token::STABLE),
     Setting::of("base_url", SettingKind::Url, "where WeChat answers; another host of its, a proxy, or the sandbox")
         .default(message::BASE_URL),
-    Setting::of(
+    Setting::number(
         "fetches_per_day",
-        SettingKind::Number,
         "token fetches this engine may make a day, where it should be fewer than WeChat allows",
     ),
 ];
@@ -57,21 +56,15 @@ const APP_SETTINGS: &[Setting] = &[
 /// The plugin `wechat`: token provider `access_token`; credential sources `form_id`, `prepay_id`, `subscription`;
 /// transports `subscribe`, `official_template`, `template`.
 pub fn plugin() -> Plugin {
-    Plugin {
-        name: "wechat",
-        app_settings: APP_SETTINGS,
-        token_providers: vec![("access_token", Box::new(token::AccessToken))],
-        credential_sources: vec![
-            (credentials::FORM_ID, Box::new(credentials::FormId)),
-            (credentials::PREPAY_ID, Box::new(credentials::PrepayId)),
-            (credentials::SUBSCRIPTION, Box::new(credentials::Subscription)),
-        ],
-        transports: vec![
-            ("subscribe", Box::new(subscribe::Subscribe)),
-            ("official_template", Box::new(official_template::OfficialTemplate)),
-            ("template", Box::new(template::Template)),
-        ],
-    }
+    Plugin::new("wechat", env!("CARGO_PKG_VERSION"))
+        .app_settings(APP_SETTINGS)
+        .token_provider("access_token", token::AccessToken)
+        .credential_source(credentials::FORM_ID, credentials::FormId)
+        .credential_source(credentials::PREPAY_ID, credentials::PrepayId)
+        .credential_source(credentials::SUBSCRIPTION, credentials::Subscription)
+        .http_transport("subscribe", subscribe::Subscribe)
+        .http_transport("official_template", official_template::OfficialTemplate)
+        .http_transport("template", template::Template)
 }
 
 #[cfg(test)]
@@ -88,15 +81,15 @@ mod tests {
         assert_eq!(plugin.name, "wechat");
         assert_eq!(names(&plugin.token_providers), ["access_token"]);
         assert_eq!(names(&plugin.credential_sources), ["form_id", "prepay_id", "subscription"]);
-        assert_eq!(names(&plugin.transports), ["subscribe", "official_template", "template"]);
+        assert_eq!(names(&plugin.http_transports), ["subscribe", "official_template", "template"]);
     }
 
     #[test]
     fn every_credential_a_transport_names_is_a_source_of_this_plugin() {
         let plugin = plugin();
         let sources = names(&plugin.credential_sources);
-        for (name, transport) in &plugin.transports {
-            for credential in transport.credentials() {
+        for (name, transport) in &plugin.http_transports {
+            for credential in transport.rules().credentials {
                 assert!(sources.contains(credential), "`{name}` wants `{credential}`");
             }
         }
@@ -120,11 +113,10 @@ mod tests {
 
     #[test]
     fn every_transport_requires_a_template_id_and_takes_it_for_the_scope() {
-        let template = serde_json::json!({"template_id": "T1"});
-        for (name, transport) in &plugin().transports {
-            let setting = transport.template_settings().iter().find(|setting| setting.name == "template_id");
+        for (name, transport) in &plugin().http_transports {
+            let setting = transport.rules().template_settings.iter().find(|setting| setting.name == "template_id");
             assert!(setting.is_some_and(|it| it.required && it.kind == SettingKind::Text), "`{name}`");
-            assert_eq!(transport.scope(template.as_object().unwrap()), Some("T1"), "`{name}`");
+            assert_eq!(transport.rules().scope_key, Some("template_id"), "`{name}`");
         }
     }
 }

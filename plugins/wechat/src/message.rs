@@ -124,9 +124,11 @@ pub(crate) fn read(call: Call, response: &Response<'_>) -> Outcome {
     let status = response.status;
     let answer = Answer::of(response);
     if status == 429 {
-        let retry_after = response.retry_after_seconds.map(|seconds| std::time::Duration::from_secs(seconds.into()));
         let errmsg = answer.map(|answer| codes::clean(&answer.errmsg)).unwrap_or_default();
-        return Outcome::Throttled { retry_after, detail: format!("HTTP 429 {errmsg}").trim_end().to_owned() };
+        return Outcome::Throttled {
+            retry_after: response.retry_after,
+            detail: format!("HTTP 429 {errmsg}").trim_end().to_owned(),
+        };
     }
     let Some(answer) = answer else {
         return Outcome::Unknown { detail: format!("HTTP {status} without a readable answer") };
@@ -233,7 +235,8 @@ mod tests {
 
     #[test]
     fn too_many_requests_throttle_for_as_long_as_the_header_says() {
-        let response = Response { status: 429, retry_after_seconds: Some(7), body: b"slow down" };
+        let response =
+            Response { status: 429, retry_after: Some(std::time::Duration::from_secs(7)), body: b"slow down" };
         let throttled = |retry_after, detail: &str| Outcome::Throttled { retry_after, detail: detail.into() };
         assert_eq!(read(Call::Template, &response), throttled(Some(Duration::from_secs(7)), "HTTP 429"));
         assert_eq!(read_body(429, r#"{"errmsg":"slow"}"#), throttled(None, "HTTP 429 slow"));

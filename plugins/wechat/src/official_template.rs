@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tidings_sdk::{Delivery, HttpTransport, Outcome, Request, Response, Setting, SettingKind, Violation};
+use tidings_sdk::{
+    App, Delivery, HttpTransport, Outcome, Request, Response, Setting, SettingKind, TransportRules, Violation,
+};
 
 use crate::codes::Call;
 use crate::message::{post, put, read, text, wire_data};
@@ -27,25 +29,22 @@ const SETTINGS: &[Setting] = &[
 pub(crate) struct OfficialTemplate;
 
 impl HttpTransport for OfficialTemplate {
-    fn template_settings(&self) -> &'static [Setting] {
-        SETTINGS
+    fn rules(&self) -> TransportRules {
+        TransportRules {
+            template_settings: SETTINGS,
+            scope_key: Some("template_id"),
+            credentials: &[],
+            dedupe_window: Some(DEDUPE_WINDOW),
+        }
     }
 
-    fn scope<'a>(&self, template: &'a Map<String, Value>) -> Option<&'a str> {
-        template.get("template_id")?.as_str()
-    }
-
-    fn check(&self, content: &Map<String, Value>) -> Vec<Violation> {
+    fn check(&self, _app: &App, content: &Map<String, Value>) -> Vec<Violation> {
         let mut violations = values::check_official(content);
         if text(content, "miniprogram_appid").is_empty() && !text(content, "miniprogram_page").is_empty() {
             let problem = "needs `miniprogram_appid` beside it, or no mini-program opens".into();
             violations.push(Violation { field: "miniprogram_page".into(), problem });
         }
         violations
-    }
-
-    fn dedupe_window(&self) -> Option<Duration> {
-        Some(DEDUPE_WINDOW)
     }
 
     fn request(&self, delivery: &Delivery<'_>) -> Result<Request, String> {
@@ -66,7 +65,7 @@ impl HttpTransport for OfficialTemplate {
         post(delivery, "/cgi-bin/message/template/send", body)
     }
 
-    fn read(&self, response: &Response<'_>) -> Outcome {
+    fn read(&self, _app: &App, response: &Response<'_>) -> Outcome {
         read(Call::OfficialTemplate, response)
     }
 }
@@ -133,27 +132,27 @@ mod tests {
 
     #[test]
     fn a_page_without_its_mini_program_is_a_violation() {
-        let violations = OfficialTemplate.check(&object(json!({"miniprogram_page": "pages/a"})));
+        let violations = OfficialTemplate.check(&app(json!({})), &object(json!({"miniprogram_page": "pages/a"})));
         assert_eq!(violations.len(), 1);
         assert_eq!(violations[0].field, "miniprogram_page");
     }
 
     #[test]
     fn every_try_of_a_message_has_the_same_dedupe_id_for_ten_minutes() {
-        assert_eq!(OfficialTemplate.dedupe_window(), Some(Duration::from_secs(600)));
-        assert_eq!(OfficialTemplate.credentials(), [""; 0]);
+        assert_eq!(OfficialTemplate.rules().dedupe_window, Some(Duration::from_secs(600)));
+        assert_eq!(OfficialTemplate.rules().credentials, [""; 0]);
     }
 
     #[test]
     fn the_answer_is_read_with_its_message_id() {
         let answer = br#"{"errcode":0,"errmsg":"ok","msgid":3557254367693750277}"#;
         let accepted = Outcome::Accepted { provider_id: Some("3557254367693750277".into()) };
-        assert_eq!(OfficialTemplate.read(&Response::new(200, answer)), accepted);
+        assert_eq!(OfficialTemplate.read(&app(json!({})), &Response::new(200, answer)), accepted);
     }
 
     #[test]
     fn a_refusal_for_want_of_permission_is_final_without_a_credential() {
         let answer = br#"{"errcode":43101,"errmsg":"user refuse to accept the msg"}"#;
-        assert_eq!(OfficialTemplate.read(&Response::new(200, answer)).name(), "rejected");
+        assert_eq!(OfficialTemplate.read(&app(json!({})), &Response::new(200, answer)).name(), "rejected");
     }
 }

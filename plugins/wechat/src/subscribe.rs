@@ -4,7 +4,9 @@
 //! message, so a channel for one may go without a credential stage. There is no dedupe id.
 
 use serde_json::{Map, Value};
-use tidings_sdk::{Delivery, HttpTransport, Outcome, Request, Response, Setting, SettingKind, Violation};
+use tidings_sdk::{
+    App, Delivery, HttpTransport, Outcome, Request, Response, Setting, SettingKind, TransportRules, Violation,
+};
 
 use crate::codes::Call;
 use crate::credentials::SUBSCRIPTION;
@@ -38,19 +40,16 @@ const SETTINGS: &[Setting] = &[
 pub(crate) struct Subscribe;
 
 impl HttpTransport for Subscribe {
-    fn template_settings(&self) -> &'static [Setting] {
-        SETTINGS
+    fn rules(&self) -> TransportRules {
+        TransportRules {
+            template_settings: SETTINGS,
+            scope_key: Some("template_id"),
+            credentials: &[SUBSCRIPTION],
+            dedupe_window: None,
+        }
     }
 
-    fn scope<'a>(&self, template: &'a Map<String, Value>) -> Option<&'a str> {
-        template.get("template_id")?.as_str()
-    }
-
-    fn credentials(&self) -> &'static [&'static str] {
-        &[SUBSCRIPTION]
-    }
-
-    fn check(&self, content: &Map<String, Value>) -> Vec<Violation> {
+    fn check(&self, _app: &App, content: &Map<String, Value>) -> Vec<Violation> {
         values::check_subscription(content)
     }
 
@@ -70,7 +69,7 @@ impl HttpTransport for Subscribe {
         post(delivery, "/cgi-bin/message/subscribe/send", body)
     }
 
-    fn read(&self, response: &Response<'_>) -> Outcome {
+    fn read(&self, _app: &App, response: &Response<'_>) -> Outcome {
         read(Call::Subscribe, response)
     }
 }
@@ -134,14 +133,15 @@ mod tests {
     #[test]
     fn values_that_break_a_rule_are_named_each() {
         let content = object(json!({"data": {"phrase3": "sent", "thing1": "ok", "thing2": ""}}));
-        let fields: Vec<String> = Subscribe.check(&content).into_iter().map(|violation| violation.field).collect();
+        let fields: Vec<String> =
+            Subscribe.check(&app(json!({})), &content).into_iter().map(|violation| violation.field).collect();
         assert_eq!(fields, ["data.phrase3", "data.thing2"]);
     }
 
     #[test]
     fn a_message_id_is_kept_where_wechat_gives_one() {
         let accepted = |provider_id: Option<&str>| Outcome::Accepted { provider_id: provider_id.map(str::to_owned) };
-        let read = |body: &str| Subscribe.read(&Response::new(200, body.as_bytes()));
+        let read = |body: &str| Subscribe.read(&app(json!({})), &Response::new(200, body.as_bytes()));
         assert_eq!(
             read(r#"{"errcode":0,"errmsg":"ok","msgid":1975255432156323841}"#),
             accepted(Some("1975255432156323841"))
@@ -152,11 +152,11 @@ mod tests {
     #[test]
     fn a_user_without_a_grant_is_a_bad_credential() {
         let answer = br#"{"errcode":43101,"errmsg":"user refuse to accept the msg rid: 5f-1"}"#;
-        assert_eq!(Subscribe.read(&Response::new(200, answer)).name(), "credential_invalid");
+        assert_eq!(Subscribe.read(&app(json!({})), &Response::new(200, answer)).name(), "credential_invalid");
     }
 
     #[test]
     fn there_is_no_window_in_which_a_second_copy_is_dropped() {
-        assert_eq!(Subscribe.dedupe_window(), None);
+        assert_eq!(Subscribe.rules().dedupe_window, None);
     }
 }

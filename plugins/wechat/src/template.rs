@@ -5,7 +5,9 @@
 //! answers 45103 or 45109, which stops the app and says what to use instead.
 
 use serde_json::{Map, Value};
-use tidings_sdk::{Delivery, HttpTransport, Outcome, Request, Response, Setting, SettingKind, Violation};
+use tidings_sdk::{
+    App, Delivery, HttpTransport, Outcome, Request, Response, Setting, SettingKind, TransportRules, Violation,
+};
 
 use crate::codes::Call;
 use crate::credentials::{FORM_ID, PREPAY_ID};
@@ -23,19 +25,16 @@ const SETTINGS: &[Setting] = &[
 pub(crate) struct Template;
 
 impl HttpTransport for Template {
-    fn template_settings(&self) -> &'static [Setting] {
-        SETTINGS
+    fn rules(&self) -> TransportRules {
+        TransportRules {
+            template_settings: SETTINGS,
+            scope_key: Some("template_id"),
+            credentials: &[FORM_ID, PREPAY_ID],
+            dedupe_window: None,
+        }
     }
 
-    fn scope<'a>(&self, template: &'a Map<String, Value>) -> Option<&'a str> {
-        template.get("template_id")?.as_str()
-    }
-
-    fn credentials(&self) -> &'static [&'static str] {
-        &[FORM_ID, PREPAY_ID]
-    }
-
-    fn check(&self, content: &Map<String, Value>) -> Vec<Violation> {
+    fn check(&self, _app: &App, content: &Map<String, Value>) -> Vec<Violation> {
         let mut violations = values::check_sendable(content);
         let emphasis = emphasis(content);
         if !emphasis.is_empty() && !data(content).any(|(key, _)| key == emphasis) {
@@ -68,7 +67,7 @@ impl HttpTransport for Template {
         post(delivery, "/cgi-bin/message/wxopen/template/send", body)
     }
 
-    fn read(&self, response: &Response<'_>) -> Outcome {
+    fn read(&self, _app: &App, response: &Response<'_>) -> Outcome {
         read(Call::Template, response)
     }
 }
@@ -133,12 +132,13 @@ mod tests {
     fn the_emphasis_may_be_written_as_wechat_writes_it() {
         let content = json!({"data": {"keyword1": "x"}, "emphasis": "keyword1.DATA"});
         assert!(sent(content.clone(), FORM).contains(r#""emphasis_keyword":"keyword1.DATA""#));
-        assert_eq!(Template.check(&object(content)), []);
+        assert_eq!(Template.check(&app(json!({})), &object(content)), []);
     }
 
     #[test]
     fn an_emphasis_that_is_no_key_is_a_violation() {
-        let violations = Template.check(&object(json!({"data": {"keyword1": "x"}, "emphasis": "keyword9"})));
+        let violations =
+            Template.check(&app(json!({})), &object(json!({"data": {"keyword1": "x"}, "emphasis": "keyword9"})));
         let problem = "names `keyword9`, which is no key of `data` (keyword1)".to_owned();
         assert_eq!(violations, [Violation { field: "emphasis".into(), problem }]);
     }
@@ -164,7 +164,7 @@ mod tests {
     fn a_used_form_id_is_told_from_a_bad_one() {
         let read = |code: i32| {
             let answer = format!(r#"{{"errcode":{code},"errmsg":"no"}}"#);
-            Template.read(&Response::new(200, answer.as_bytes())).name()
+            Template.read(&app(json!({})), &Response::new(200, answer.as_bytes())).name()
         };
         assert_eq!(read(41029), "credential_spent");
         assert_eq!(read(41028), "credential_invalid");
@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn a_retired_call_stops_the_app_and_names_its_successor() {
-        let outcome = Template.read(&Response::new(200, br#"{"errcode":45109,"errmsg":"api withdrawn"}"#));
+        let outcome =
+            Template.read(&app(json!({})), &Response::new(200, br#"{"errcode":45109,"errmsg":"api withdrawn"}"#));
         assert_eq!(outcome.name(), "halt");
         assert!(outcome.detail().contains("`wechat.subscribe`"), "{}", outcome.detail());
     }

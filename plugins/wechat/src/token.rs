@@ -28,28 +28,28 @@ const DAY_OFFSET: Duration = Duration::from_secs(8 * 60 * 60);
 pub(crate) struct AccessToken;
 
 impl TokenProvider for AccessToken {
-    fn request(&self, app: &App) -> Request {
+    fn request(&self, app: &App) -> Result<Request, String> {
         let (appid, secret) = (app.settings.text("appid"), app.settings.text("secret"));
         let base = base_url(app);
         if is_classic(app) {
             let (appid, secret) = (percent_encode(appid), percent_encode(secret));
-            return Request::get(format!(
+            return Ok(Request::get(format!(
                 "{base}/cgi-bin/token?grant_type=client_credential&appid={appid}&secret={secret}"
-            ));
+            )));
         }
         let body = json!({"appid": appid, "grant_type": "client_credential", "secret": secret});
-        Request::post_json(format!("{base}/cgi-bin/stable_token"), &body)
+        Ok(Request::post_json(format!("{base}/cgi-bin/stable_token"), &body))
     }
 
-    fn read(&self, response: &Response<'_>) -> Fetched {
+    fn read(&self, _app: &App, response: &Response<'_>) -> Fetched {
         let status = response.status;
         let Some(answer) = Answer::of(response) else {
-            return Fetched::Retry { detail: format!("HTTP {status} without a readable answer") };
+            return Fetched::retry(format!("HTTP {status} without a readable answer"));
         };
         match answer.errcode {
             Errcode::Is(code) if code != 0 => refused(code, &answer.errmsg),
-            Errcode::Unreadable => Fetched::Retry { detail: format!("HTTP {status} with an unreadable errcode") },
-            _ if !is_success(status) => Fetched::Retry { detail: format!("HTTP {status} without an errcode") },
+            Errcode::Unreadable => Fetched::retry(format!("HTTP {status} with an unreadable errcode")),
+            _ if !is_success(status) => Fetched::retry(format!("HTTP {status} without an errcode")),
             _ => token(&answer.body),
         }
     }
@@ -77,9 +77,9 @@ fn token(body: &Value) -> Fetched {
         other => other.as_u64(),
     };
     match seconds {
-        _ if value.is_empty() => Fetched::Retry { detail: "the answer has no `access_token`".into() },
+        _ if value.is_empty() => Fetched::retry("the answer has no `access_token`"),
         Some(seconds @ 1..) => Fetched::Token { value: value.to_owned(), life: Duration::from_secs(seconds) },
-        _ => Fetched::Retry { detail: "the answer's `expires_in` is not a number of seconds above zero".into() },
+        _ => Fetched::retry("the answer's `expires_in` is not a number of seconds above zero"),
     }
 }
 
@@ -88,7 +88,7 @@ fn refused(errcode: i64, errmsg: &str) -> Fetched {
     match codes::classify(Call::Token, errcode, errmsg) {
         Outcome::Halt { reason } => Fetched::Halt { reason },
         Outcome::QuotaExhausted { detail, .. } => Fetched::QuotaExhausted { detail },
-        other => Fetched::Retry { detail: other.detail().to_owned() },
+        other => Fetched::retry(other.detail().to_owned()),
     }
 }
 
@@ -99,7 +99,7 @@ mod tests {
     use tidings_sdk::Method;
 
     fn read(status: u16, body: &str) -> Fetched {
-        AccessToken.read(&Response::new(status, body.as_bytes()))
+        AccessToken.read(&app(json!({})), &Response::new(status, body.as_bytes()))
     }
 
     fn fetched(value: &str, seconds: u64) -> Fetched {
@@ -108,7 +108,7 @@ mod tests {
 
     #[track_caller]
     fn check_retry(fetched: Fetched, part: &str) {
-        let Fetched::Retry { detail } = &fetched else { panic!("{fetched:?} is no retry") };
+        let Fetched::Retry { detail, .. } = &fetched else { panic!("{fetched:?} is no retry") };
         assert!(detail.contains(part), "{detail}");
     }
 
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_stable_endpoint_is_asked_in_normal_mode() {
-        let request = AccessToken.request(&app(json!({"token_endpoint": "stable"})));
+        let request = AccessToken.request(&app(json!({"token_endpoint": "stable"}))).unwrap();
         assert_eq!(request.method, Method::Post);
         assert_eq!(request.url, "https://api.weixin.qq.com/cgi-bin/stable_token");
         assert_eq!(
@@ -135,15 +135,15 @@ mod tests {
     #[test]
     fn an_app_that_says_nothing_uses_the_stable_endpoint() {
         assert_eq!(
-            AccessToken.request(&app(json!({}))),
-            AccessToken.request(&app(json!({"token_endpoint": "stable"})))
+            AccessToken.request(&app(json!({}))).unwrap(),
+            AccessToken.request(&app(json!({"token_endpoint": "stable"}))).unwrap()
         );
     }
 
     #[test]
     fn the_token_endpoint_is_asked_by_get_with_its_values_encoded() {
         let settings = json!({"token_endpoint": "token", "base_url": "http://127.0.0.1:8080/", "secret": "a&b=c d/é"});
-        let request = AccessToken.request(&app(settings));
+        let request = AccessToken.request(&app(settings)).unwrap();
         assert_eq!(request.method, Method::Get);
         assert_eq!(
             request.url,
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn neither_request_shows_the_secret() {
         for endpoint in [STABLE, CLASSIC] {
-            let request = AccessToken.request(&app(json!({"token_endpoint": endpoint})));
+            let request = AccessToken.request(&app(json!({"token_endpoint": endpoint}))).unwrap();
             assert!(!format!("{request:?}").contains(SECRET), "{request:?}");
         }
     }

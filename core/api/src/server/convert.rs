@@ -138,7 +138,7 @@ pub(super) fn channel(view: ChannelView, counts: wire::Counts) -> wire::Channel 
     wire::Channel {
         name: view.name.to_string(),
         app: view.config.app.to_string(),
-        transport: view.config.transport_name.clone(),
+        transport: view.config.transport.name().to_owned(),
         state: state.to_owned(),
         reason,
         until: instant(until),

@@ -1,14 +1,16 @@
 //! `[apps.NAME]`: accounts at providers, checked against what their plugin says of its settings.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tidings_model::AppName;
-use tidings_sdk::{App, Setting, SettingKind, Settings};
+use tidings_sdk::{App, NUMBER_MAX, Setting, SettingKind, Settings};
 use tidings_store::fingerprint;
+use toml::Spanned;
 use toml::de::DeValue;
 
-use super::read::{Found, Section, no_such, one_of, text};
+use super::read::{Found, Section, duration, no_such, one_of, text};
 use super::{AppConfig, Names, Reading, SecretUse};
 
 /// How long before its end a token is renewed when config does not say; never more than half its life.
@@ -68,7 +70,7 @@ impl Reading<'_> {
         let (secret, open): (Map<_, _>, Map<_, _>) = values.clone().into_iter().partition(|(name, _)| is_secret(name));
         let secrets = secret.values().filter_map(Value::as_str).map(str::to_owned).collect();
         let (fingerprint, account) = (hash(values.clone()), hash(open));
-        let app = App { name: name.to_owned(), settings: Settings::new(values) };
+        let app = Arc::new(App { name: name.to_owned(), settings: Settings::new(values) });
         Some(AppConfig { plugin, app, fingerprint, account, secrets, token_margin: margin })
     }
 
@@ -95,7 +97,7 @@ impl Reading<'_> {
                     whole &= value.is_some();
                     value
                 }
-                (None, _) => setting.default.map(Value::from),
+                (None, _) => default_value(setting),
             };
             match value {
                 Some(value) => {
@@ -133,16 +135,50 @@ pub(super) fn plain_setting(kind: SettingKind, value: &DeValue<'_>) -> Result<Va
             if words.contains(&word.as_str()) { Ok(word.into()) } else { Err(one_of(&word, words)) }
         }
         SettingKind::Url => text(value).and_then(|url| checked_url(&url)).map(Value::from),
-        SettingKind::Number => value
+        SettingKind::Number { min, max } => value
             .as_integer()
             .and_then(|digits| u64::from_str_radix(digits.as_str(), digits.radix()).ok())
+            .filter(|number| (min..=max).contains(number))
             .map(Value::from)
-            .ok_or_else(|| "expected a whole number".to_owned()),
+            .ok_or_else(|| match (min, max) {
+                (0, NUMBER_MAX) => "expected a whole number".to_owned(),
+                _ => format!("expected a whole number from {min} to {max}"),
+            }),
+        SettingKind::Boolean => value.as_bool().map(Value::from).ok_or_else(|| "expected true or false".to_owned()),
+        SettingKind::Duration => text(value).and_then(|text| milliseconds(&text)),
+        SettingKind::TextList => {
+            let items = value.as_array().ok_or_else(|| "expected a list of strings".to_owned())?;
+            items.iter().map(|item| text(item.get_ref()).map(Value::from)).collect()
+        }
+        SettingKind::TextTable => {
+            let table = value.as_table().ok_or_else(|| "expected a table of strings".to_owned())?;
+            let row = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+                let key: &std::borrow::Cow<'_, str> = key.get_ref();
+                let value = text(value.get_ref()).map_err(|error| format!("`{key}`: {error}"))?;
+                Ok((key.to_string(), Value::from(value)))
+            };
+            table.iter().map(row).collect::<Result<Map<_, _>, String>>().map(Value::Object)
+        }
         _ => match text(value)? {
             empty if empty.is_empty() => Err("is empty".to_owned()),
             text => Ok(text.into()),
         },
     }
+}
+
+/// The default of a setting, as its value: it is text in the plugin's description, whatever its kind.
+pub(super) fn default_value(setting: &Setting) -> Option<Value> {
+    let text = setting.default?;
+    Some(match setting.kind {
+        SettingKind::Number { .. } => text.parse::<u64>().map_or(Value::Null, Value::from),
+        SettingKind::Boolean => Value::from(text == "true"),
+        SettingKind::Duration => milliseconds(text).unwrap_or(Value::Null),
+        _ => Value::from(text),
+    })
+}
+
+fn milliseconds(text: &str) -> Result<Value, String> {
+    duration(text).map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).into())
 }
 
 fn checked_url(url: &str) -> Result<String, String> {

@@ -1,5 +1,6 @@
 //! `[channels.NAME]`: pipelines, stage by stage.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_model::limits::{ATTEMPTS_DEFAULT, IN_FLIGHT_DEFAULT};
@@ -7,8 +8,11 @@ use tidings_model::rate::Rate;
 use tidings_model::retry::Backoff;
 use tidings_model::{AppName, ChannelName, OnUnknown, Policy, SourceName};
 
+use tidings_sdk::App;
+
 use super::read::{Found, Section, duration, no_such, text};
 use super::{AppConfig, ChannelConfig, CredentialStage, Names, Reading};
+use crate::stages::{SourceStage, TokenStage, TransportStage};
 
 /// How close to its end a credential is still bound, when config does not say: a day, so that a message can be tried
 /// again with it.
@@ -56,16 +60,22 @@ impl Reading<'_> {
             let stages = self.registry.token_provider_names();
             self.registry.token_provider(&name).ok_or_else(|| no_such("token provider", &name, &stages))
         });
+        let account = app.as_ref().and_then(|app| apps.known.get(app));
         let transport = section.parsed("transport", |value| {
             let name = text(value)?;
             let stages = self.registry.transport_names();
             let transport = self.registry.transport(&name).ok_or_else(|| no_such("transport", &name, &stages))?;
+            if let Some(account) = account
+                && name.split('.').next() != Some(&account.plugin)
+            {
+                return Err(format!("`{name}` cannot send through an app of plugin `{}`", account.plugin));
+            }
             Ok((name, transport))
         });
         let margin = section.duration("credential_margin").unwrap_or(CREDENTIAL_MARGIN);
-        let credentials = self.credentials(section, margin);
+        let credentials = self.credentials(section, margin, account, apps);
         if let (Some(credentials), Some((name, transport))) = (&credentials, &transport) {
-            check_credentials(section, credentials, name, transport.credentials());
+            check_credentials(section, credentials, name, transport.rules().credentials);
         }
         section.choice("renderer", &["template"]);
         let rate = section.parsed("rate", |value| text(value).and_then(|text| rate(&text)));
@@ -89,12 +99,12 @@ impl Reading<'_> {
         }
         let (transport_name, transport) = transport?;
         let credentials = credentials?;
+        let settings = &account?.app;
         Some(ChannelConfig {
             app: app?,
-            token,
+            token: token.map(|provider| TokenStage::new(Arc::clone(settings), provider)),
             credentials,
-            transport_name,
-            transport,
+            transport: TransportStage::new(transport_name, Arc::clone(settings), transport),
             rate,
             in_flight,
             timeout,
@@ -104,7 +114,13 @@ impl Reading<'_> {
     }
 
     /// The credential stage: a name, or a list of them. `None` if one of them is wrong.
-    fn credentials(&self, section: &Section<'_>, margin: Duration) -> Option<Vec<CredentialStage>> {
+    fn credentials(
+        &self,
+        section: &Section<'_>,
+        margin: Duration,
+        account: Option<&AppConfig>,
+        apps: &Names<AppName, AppConfig>,
+    ) -> Option<Vec<CredentialStage>> {
         let Some(found) = section.find("credential") else { return Some(Vec::new()) };
         let items: Vec<Found<'_>> = match found.value.as_array() {
             Some(items) => items
@@ -121,11 +137,14 @@ impl Reading<'_> {
                     .registry
                     .credential_source(&name)
                     .ok_or_else(|| no_such("credential source", &name, &known))?;
+                let owner = owner(&name, account, apps)?;
                 let name = SourceName::new(name).map_err(|error| error.to_string())?;
-                Ok(CredentialStage { name, source, margin })
+                Ok(owner.map(|app| CredentialStage { name, source: SourceStage::new(app, source), margin }))
             });
             match (stage, &mut stages) {
-                (Ok(stage), Some(stages)) => stages.push(stage),
+                (Ok(Some(stage)), Some(stages)) => stages.push(stage),
+                // The app is a mistake of its own.
+                (Ok(None), _) => stages = None,
                 (Ok(_), None) => {}
                 (Err(message), _) => {
                     section.report(&item.span, &item.path, message);
@@ -137,6 +156,25 @@ impl Reading<'_> {
     }
 }
 
+/// The app whose settings a source reads: the channel's, or the only one of the source's own plugin.
+fn owner(
+    source: &str,
+    account: Option<&AppConfig>,
+    apps: &Names<AppName, AppConfig>,
+) -> Result<Option<Arc<App>>, String> {
+    let plugin = source.split('.').next().unwrap_or_default();
+    let Some(account) = account else { return Ok(None) };
+    if account.plugin == plugin {
+        return Ok(Some(Arc::clone(&account.app)));
+    }
+    let mut owners = apps.known.values().filter(|app| app.plugin == plugin);
+    match (owners.next(), owners.next()) {
+        (Some(app), None) => Ok(Some(Arc::clone(&app.app))),
+        (None, _) => Err(format!("`{source}` needs an app with `plugin = \"{plugin}\"`, for its settings")),
+        (Some(_), Some(_)) => Err(format!("`{source}` finds several apps of plugin `{plugin}`; it needs one")),
+    }
+}
+
 /// A transport says which credentials it can carry; a channel that gives it others, or none, would never send.
 fn check_credentials(section: &Section<'_>, given: &[CredentialStage], transport: &str, carried: &[&str]) {
     let plugin = transport.split('.').next().unwrap_or_default();
@@ -144,7 +182,7 @@ fn check_credentials(section: &Section<'_>, given: &[CredentialStage], transport
     let span = section.find("credential").map_or_else(|| section.span().clone(), |found| found.span);
     let path = format!("{}.credential", section.path());
     for stage in given {
-        if !carried.iter().any(|name| name == stage.name.as_str()) {
+        if !stage.source.fits_any_transport() && !carried.iter().any(|name| name == stage.name.as_str()) {
             let takes = if carried.is_empty() { "none".to_owned() } else { carried.join(", ") };
             section.report(&span, &path, format!("`{transport}` cannot send with `{}`; it takes {takes}", stage.name));
         }

@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 use tidings_model::{ChannelName, TemplateName};
-use tidings_sdk::{HttpTransport, Setting, SettingKind};
+use tidings_sdk::{Part, Setting, SettingKind, Violation};
 
-use super::apps::plain_setting;
+use super::apps::{default_value, plain_setting};
 use super::read::{Found, Section, json, text};
 use super::{ChannelConfig, Names, Reading, TemplateConfig};
-use crate::render::{Part, Rendering};
+use crate::render::Rendering;
+use crate::stages::TransportStage;
 
 impl Reading<'_> {
     pub(super) fn templates(
@@ -54,8 +55,8 @@ fn template(section: &Section<'_>, channels: &Names<ChannelName, ChannelConfig>)
         drop(section.entries());
         return None;
     };
-    let transport = config.transport.as_ref();
-    let parts = parts(section, transport.template_settings())?;
+    let transport = &config.transport;
+    let parts = parts(section, transport.rules().template_settings)?;
     let rendering = match Rendering::compile(parts) {
         Ok(rendering) => rendering,
         Err(errors) => {
@@ -68,7 +69,7 @@ fn template(section: &Section<'_>, channels: &Names<ChannelName, ChannelConfig>)
     };
     attempt(section, &rendering, sample.as_ref(), transport)?;
     let fixed = rendering.fixed();
-    let scope = transport.scope(&fixed).unwrap_or_default().to_owned();
+    let scope = transport.rules().scope_key.and_then(|key| fixed.get(key)?.as_str()).unwrap_or_default().to_owned();
     Some(TemplateConfig { channel: channel?, rendering, scope, sample })
 }
 
@@ -78,7 +79,7 @@ fn attempt(
     section: &Section<'_>,
     rendering: &Rendering,
     sample: Option<&Value>,
-    transport: &dyn HttpTransport,
+    transport: &TransportStage,
 ) -> Option<()> {
     let placeholders;
     let data = match sample {
@@ -90,7 +91,8 @@ fn attempt(
     };
     match rendering.render(data) {
         Ok(content) => {
-            let violations = if sample.is_some() { transport.check(&content) } else { Vec::new() };
+            let checked = if sample.is_some() { transport.check(&content) } else { Ok(Vec::new()) };
+            let violations = checked.unwrap_or_else(|problem| vec![Violation::new("", problem)]);
             for violation in &violations {
                 let found = place(section, &violation.field);
                 section.report(&found.span, &found.path, format!("with the sample: {}", violation.problem));
@@ -113,8 +115,8 @@ fn parts(section: &Section<'_>, settings: &'static [Setting]) -> Option<Vec<(Str
             if setting.required {
                 section.missing(setting.name, setting.about);
                 whole = false;
-            } else if let Some(default) = setting.default {
-                parts.push((setting.name.to_owned(), Part::Fixed(default.into())));
+            } else if let Some(default) = default_value(setting) {
+                parts.push((setting.name.to_owned(), Part::Fixed(default)));
             }
             continue;
         };
