@@ -63,7 +63,7 @@ pub(crate) fn message_role(state: &str) -> Role {
 pub(crate) fn state_role(state: &str) -> Role {
     match state {
         "open" | "valid" | "done" => Role::Good,
-        "halted" | "exhausted" | "failed" => Role::Bad,
+        "halted" | "parked" | "exhausted" | "failed" => Role::Bad,
         "paused" | "cooling" | "expired" | "waiting" => Role::Warn,
         _ => Role::Plain,
     }

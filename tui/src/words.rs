@@ -119,6 +119,7 @@ words! {
     ChannelPaused: "paused", "已暂停";
     ChannelCooling: "cooling", "冷却中";
     ChannelHalted: "halted", "已停止";
+    ChannelParked: "parked", "插件停用";
 
     // States of tokens.
     TokenNone: "none", "无";
@@ -196,6 +197,7 @@ pub(crate) fn channel_state(state: &str, language: Language) -> &str {
         "paused" => Word::ChannelPaused.text(language),
         "cooling" => Word::ChannelCooling.text(language),
         "halted" => Word::ChannelHalted.text(language),
+        "parked" => Word::ChannelParked.text(language),
         other => other,
     }
 }

@@ -403,7 +403,8 @@ pub struct Channel {
     pub app: String,
     /// Its transport.
     pub transport: String,
-    /// `open`, `paused` (by an operator), `cooling` (the provider asked), `halted` (its app stopped).
+    /// `open`, `paused` (by an operator), `cooling` (the provider asked), `halted` (its app stopped),
+    /// `parked` (a plugin of one of its stages is not there or may not go on).
     pub state: String,
     /// Why it is not open, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use tidings_model::limits::{CREDENTIAL_BYTES_MAX, DATA_BYTES_MAX};
 use tidings_model::{ChannelName, IdempotencyKey, Recipient, RunId, TemplateName, Timestamp};
-use tidings_sdk::Intake;
+use tidings_sdk::{Intake, Permit};
 use tidings_store::{ChannelId, NewCredential, NewMessage, TemplateId, fingerprint};
 
 use crate::config::{Config, CredentialStage, duration, no_such};
-use crate::refusal::Refusal;
+use crate::refusal::{Class, Refusal};
+use crate::stages::StageError;
 
 /// How far ahead a message may be scheduled.
 const AHEAD_MAX_DAYS: u64 = 366;
@@ -36,7 +37,7 @@ pub struct Submission {
     pub run: Option<RunId>,
 }
 
-/// Says yes or no to messages and credentials. Pure: it looks at config and nothing else.
+/// Says yes or no to messages and credentials: it looks at config and asks plugins, and nothing else.
 #[derive(Debug)]
 pub(crate) struct Admission {
     pub(crate) config: Arc<Config>,
@@ -46,7 +47,7 @@ pub(crate) struct Admission {
 
 impl Admission {
     /// The message to accept, or why not.
-    pub(crate) fn message(&self, submission: Submission, now: Timestamp) -> Result<NewMessage, Refusal> {
+    pub(crate) async fn message(&self, submission: Submission, now: Timestamp) -> Result<NewMessage, Refusal> {
         let (name, template) = self.config.templates.get_key_value(submission.template.as_str()).ok_or_else(|| {
             let known: Vec<&str> = self.config.templates.keys().map(TemplateName::as_str).collect();
             let detail = no_such("template", &shown(&submission.template), &known);
@@ -65,11 +66,14 @@ impl Admission {
         let channel = self.config.channels.get(&template.channel).ok_or_else(|| {
             Refusal::not_found("channel-unknown", format!("there is no channel `{}`", template.channel))
         })?;
-        let content = template
-            .rendering
-            .render(&data)
-            .map_err(|error| Refusal::invalid("data-invalid", format!("template `{name}`: {error}")))?;
-        let violations = channel.transport.check(&content).map_err(|error| Refusal::invalid("data-invalid", error))?;
+        let unfit = |error: StageError| match error {
+            StageError::Absent(detail) => Refusal::new(Class::Unavailable, "plugin-absent", detail),
+            StageError::Refused(detail) | StageError::Broken(detail) => {
+                Refusal::invalid("data-invalid", format!("template `{name}`: {detail}"))
+            }
+        };
+        let content = template.body.render(&data).await.map_err(unfit)?;
+        let violations = channel.transport.check(&content).await.map_err(unfit)?;
         if let Some(violation) = violations.first() {
             let detail = format!("template `{name}`: `{}`: {}", violation.field, violation.problem);
             return Err(Refusal::invalid("data-invalid", detail));
@@ -145,14 +149,24 @@ impl Admission {
     }
 
     /// The credential to take in, or why not.
-    pub(crate) fn credential(
+    pub(crate) async fn credential(
         &self,
         stage: &CredentialStage,
         app: &tidings_model::AppName,
         intake: &Intake,
         now: Timestamp,
     ) -> Result<NewCredential, String> {
-        let permit = stage.source.admit(intake, now)?;
+        let permit = stage.source.admit(intake, now).await.map_err(|error| error.to_string())?;
+        Admission::permit(stage, app, permit, now)
+    }
+
+    /// A permit as the ledger takes it, or why it does not.
+    pub(crate) fn permit(
+        stage: &CredentialStage,
+        app: &tidings_model::AppName,
+        permit: Permit,
+        now: Timestamp,
+    ) -> Result<NewCredential, String> {
         let kind = stage.source.kind();
         let recipient = Recipient::new(permit.recipient).map_err(|error| error.to_string())?;
         if permit.value.len() > CREDENTIAL_BYTES_MAX {

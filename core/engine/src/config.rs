@@ -30,7 +30,7 @@ use read::{Section, Source};
 pub(crate) use read::{duration, no_such};
 
 use crate::registry::Registry;
-use crate::render::Rendering;
+use crate::render::Body;
 use crate::retention::Keep;
 use crate::stages::{SourceStage, TokenStage, TransportStage};
 
@@ -139,6 +139,14 @@ pub struct ChannelConfig {
     pub policy: Policy,
 }
 
+impl ChannelConfig {
+    /// Why a stage of it cannot work now, if one cannot.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let sources = self.credentials.iter().filter_map(|stage| stage.source.trouble());
+        self.transport.trouble().or_else(|| self.token.as_ref()?.trouble()).or_else(|| sources.into_iter().next())
+    }
+}
+
 impl fmt::Debug for ChannelConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChannelConfig")
@@ -170,8 +178,8 @@ impl fmt::Debug for CredentialStage {
 pub struct TemplateConfig {
     /// Its channel.
     pub channel: ChannelName,
-    /// Compiled.
-    pub rendering: Rendering,
+    /// What is filled in.
+    pub body: Body,
     /// What the provider calls it: the scope its credentials must fit.
     pub scope: String,
     /// Data to try it with.

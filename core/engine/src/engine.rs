@@ -19,6 +19,7 @@ use crate::handle::{EngineHandle, Shared};
 use crate::http::Http;
 use crate::jobs::Jobs;
 use crate::lanes::Lanes;
+use crate::mint::{MintDesk, Minter};
 use crate::pipeline::Pipeline;
 use crate::retention::Retention;
 use crate::scheduler::Scheduler;
@@ -114,7 +115,12 @@ impl Engine {
             clock: Arc::clone(&clock),
             stop: stopped,
         };
-        let task = writer_task(store, inbox, &lanes, &config, pipeline, &clock, in_flight_sender, writer_stopped);
+        let (minter, mint_desk) =
+            Minter::new(&config, &admission, reader.clone(), writer.clone(), Arc::clone(&clock), stop.subscribe());
+        let task =
+            writer_task(store, inbox, &lanes, &config, pipeline, mint_desk, &clock, in_flight_sender, writer_stopped);
+        // It ends by itself when the engine stops; what it was about is asked for again at the next start.
+        drop(tokio::spawn(minter.run()));
         let writer_join = tokio::spawn(task.run());
         let scheduler = tokio::spawn(scheduler.run());
         let started_at = clock.now();
@@ -188,6 +194,7 @@ fn writer_task(
     lanes: &SharedLanes,
     config: &Arc<Config>,
     pipeline: Arc<Pipeline>,
+    mint_desk: MintDesk,
     clock: &Arc<dyn Clock>,
     in_flight: watch::Sender<u32>,
     stop: watch::Receiver<bool>,
@@ -202,6 +209,7 @@ fn writer_task(
         lanes,
         config,
         pipeline,
+        mint_desk,
         clock,
         retention,
         keep_all_until,

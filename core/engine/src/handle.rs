@@ -102,7 +102,7 @@ pub struct ScheduleView {
 impl EngineHandle {
     /// Accepts messages. The answer has one entry each, in order; when it is there, what it says is on disk.
     pub async fn submit(&self, submissions: Vec<Submission>) -> Vec<Result<Submitted, Refusal>> {
-        let (mut answers, messages) = self.admit(submissions);
+        let (mut answers, messages) = self.admit(submissions).await;
         let places: Vec<usize> = messages.iter().map(|(place, _)| *place).collect();
         let times: Vec<Option<Timestamp>> = messages.iter().map(|(_, message)| message.send_at).collect();
         if places.is_empty() {
@@ -125,25 +125,22 @@ impl EngineHandle {
     }
 
     /// Checks messages as [`EngineHandle::submit`] would, and accepts none.
-    pub fn dry_run(&self, submissions: Vec<Submission>) -> Vec<Result<Submitted, Refusal>> {
-        self.admit(submissions).0
+    pub async fn dry_run(&self, submissions: Vec<Submission>) -> Vec<Result<Submitted, Refusal>> {
+        self.admit(submissions).await.0
     }
 
     /// Answers with a no, or with what a yes would be; and the messages of the yeses by their place.
     #[expect(clippy::type_complexity, reason = "two lists by place, used twice right here")]
-    fn admit(&self, submissions: Vec<Submission>) -> (Vec<Result<Submitted, Refusal>>, Vec<(usize, NewMessage)>) {
+    async fn admit(&self, submissions: Vec<Submission>) -> (Vec<Result<Submitted, Refusal>>, Vec<(usize, NewMessage)>) {
         let now = self.shared.clock.now();
-        let mut messages = Vec::new();
-        let answers = submissions
-            .into_iter()
-            .enumerate()
-            .map(|(place, submission)| {
-                let message = self.shared.admission.message(submission, now)?;
+        let (mut answers, mut messages) = (Vec::with_capacity(submissions.len()), Vec::new());
+        for (place, submission) in submissions.into_iter().enumerate() {
+            answers.push(self.shared.admission.message(submission, now).await.map(|message| {
                 let state = state_of(message.send_at, now);
                 messages.push((place, message));
-                Ok(Submitted { message: None, state: Some(state), replayed: false })
-            })
-            .collect();
+                Submitted { message: None, state: Some(state), replayed: false }
+            }));
+        }
         (answers, messages)
     }
 
@@ -179,13 +176,14 @@ impl EngineHandle {
         let (stage, app) = self.shared.admission.stage(source, app)?;
         let now = self.shared.clock.now();
         let mut news = Vec::new();
-        let mut answers: Vec<Result<CredentialIntake, String>> = intakes
-            .iter()
-            .map(|intake| {
-                news.push(self.shared.admission.credential(stage, &app, intake, now)?);
-                Ok(CredentialIntake::Repeated)
-            })
-            .collect();
+        let mut answers: Vec<Result<CredentialIntake, String>> = Vec::with_capacity(intakes.len());
+        for intake in &intakes {
+            let credential = self.shared.admission.credential(stage, &app, intake, now).await;
+            answers.push(credential.map(|credential| {
+                news.push(credential);
+                CredentialIntake::Repeated
+            }));
+        }
         if news.is_empty() {
             return Ok(answers);
         }

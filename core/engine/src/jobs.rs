@@ -235,7 +235,14 @@ impl Broadcast<'_> {
         let mut messages = Vec::with_capacity(submissions.len());
         for submission in submissions {
             let to = submission.to.clone();
-            match self.jobs.admission.message(submission, now) {
+            let message = loop {
+                match self.jobs.admission.message(submission.clone(), now).await {
+                    // Its plugin is not there now: that is no fault of the row's.
+                    Err(refusal) if refusal.class == Class::Unavailable => self.pause().await?,
+                    answer => break answer,
+                }
+            };
+            match message {
                 Ok(message) => messages.push(message),
                 Err(refusal) => self.refused(format!("{to}: {refusal}")),
             }

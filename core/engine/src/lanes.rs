@@ -49,6 +49,11 @@ pub enum LaneState {
         /// Why.
         reason: String,
     },
+    /// A plugin of one of its stages is not there, or may not go on.
+    Parked {
+        /// Which, and why.
+        reason: String,
+    },
 }
 
 /// A message that changed its state.
@@ -127,6 +132,9 @@ impl Lanes {
         if let Some((_, note)) = &lane.state.paused {
             return LaneState::Paused { note: note.clone() };
         }
+        if let Some(reason) = lane.config.trouble() {
+            return LaneState::Parked { reason };
+        }
         match &lane.state.closed {
             Some((until, reason)) if now < *until => LaneState::Cooling { until: *until, reason: reason.clone() },
             _ => LaneState::Open,
@@ -158,7 +166,7 @@ impl Lanes {
                     lane.config.rate.map(|rate| rate.next(lane.state.arrival, now)).filter(|at| *at > now)
                 }
                 LaneState::Cooling { until, .. } => Some(until),
-                LaneState::Paused { .. } | LaneState::Halted { .. } => None,
+                LaneState::Paused { .. } | LaneState::Halted { .. } | LaneState::Parked { .. } => None,
             })
             .min()
     }

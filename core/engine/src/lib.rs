@@ -20,6 +20,7 @@ mod handle;
 mod http;
 mod jobs;
 mod lanes;
+mod mint;
 mod pipeline;
 mod retention;
 mod scheduler;

@@ -11,12 +11,13 @@ use serde_json::{Map, Value};
 use tidings_model::limits::DETAIL_BYTES_MAX;
 use tidings_model::settle::{may_try, rescue, settle};
 use tidings_model::{AppName, Attempt, Clock, CredentialFacts, Outcome, TemplateName, Timestamp};
-use tidings_sdk::{Credential, Delivery, Request, Response};
+use tidings_sdk::Credential;
 use tidings_store::{ChannelId, Claimed, Orphan, Settle, TemplateId};
 
 use crate::clock::random;
 use crate::config::{ChannelConfig, Config, TemplateConfig};
 use crate::http::{Exchange, Http};
+use crate::stages::{Parcel, StageError};
 use crate::token::{Keeper, Token, Trouble};
 use crate::writer::{Finished, WriterHandle};
 
@@ -137,7 +138,7 @@ impl Pipeline {
         claimed: &Claimed,
         secrets: &mut Vec<String>,
     ) -> Result<Outcome, Stopped> {
-        let content = self.render(channel, claimed)?;
+        let content = self.render(channel, claimed).await?;
         let keeper = channel.token.as_ref().and_then(|_| self.keepers.get(&channel.app));
         let Some(keeper) = keeper else {
             return self.exchange(channel, claimed, &content, "").await;
@@ -158,15 +159,18 @@ impl Pipeline {
         }
     }
 
-    fn render(&self, channel: &ChannelConfig, claimed: &Claimed) -> Result<Map<String, Value>, Stopped> {
+    async fn render(&self, channel: &ChannelConfig, claimed: &Claimed) -> Result<Map<String, Value>, Stopped> {
         let template = self.template(claimed.template).ok_or_else(|| Outcome::TemplateBroken {
             detail: "config no longer has this template; put it back, or cancel the message".to_owned(),
         })?;
         let rejected = |reason: String| Outcome::Rejected { reason };
         let data: Value =
             serde_json::from_str(&claimed.data).map_err(|error| rejected(format!("its data is no JSON: {error}")))?;
-        let content = template.rendering.render(&data).map_err(|error| rejected(format!("render {error}")))?;
-        let violations = channel.transport.check(&content).map_err(rejected)?;
+        let content = template.body.render(&data).await.map_err(|error| match error {
+            StageError::Refused(reason) => rejected(format!("render {reason}")),
+            other => other.before_sending(),
+        })?;
+        let violations = channel.transport.check(&content).await.map_err(StageError::before_sending)?;
         match violations.first() {
             None => Ok(content),
             Some(violation) => Err(rejected(format!("`{}`: {}", violation.field, violation.problem))),
@@ -184,43 +188,19 @@ impl Pipeline {
         content: &Map<String, Value>,
         token: &str,
     ) -> Result<Outcome, Stopped> {
-        let request = self.request(channel, claimed, content, token)?;
+        let dedupe_id = format!("tidings-{}-{}", self.instance, claimed.message.0);
+        let credential = claimed
+            .credential
+            .as_ref()
+            .map(|bound| Credential { source: channel.transport.source_name(&bound.source), value: &bound.value });
+        let recipient = &claimed.recipient;
+        let parcel = Parcel { token, credential, recipient, content, dedupe_id: &dedupe_id };
+        let request = channel.transport.request(&parcel).await.map_err(StageError::before_sending)?;
         Ok(match self.http.send(request, channel.timeout).await {
-            Exchange::Answered { status, retry_after, body } => {
-                let response = Response { status, retry_after, body: &body };
-                channel.transport.read(&response)
-            }
+            Exchange::Answered { status, retry_after, body } => channel.transport.read(status, retry_after, body).await,
             Exchange::NotSent(detail) => Outcome::Retry { after: None, detail: format!("not sent: {detail}") },
             Exchange::Lost(detail) => Outcome::Unknown { detail: format!("no whole answer: {detail}") },
         })
-    }
-
-    fn request(
-        &self,
-        channel: &ChannelConfig,
-        claimed: &Claimed,
-        content: &Map<String, Value>,
-        token: &str,
-    ) -> Result<Request, Stopped> {
-        let dedupe_id = format!("tidings-{}-{}", self.instance, claimed.message.0);
-        let credential = claimed.credential.as_ref().map(|bound| Credential {
-            // A source of the transport's own plugin is known there by its own name.
-            source: bound
-                .source
-                .strip_prefix(channel.transport.plugin())
-                .and_then(|rest| rest.strip_prefix('.'))
-                .unwrap_or(&bound.source),
-            value: &bound.value,
-        });
-        let delivery = Delivery {
-            app: channel.transport.app(),
-            token,
-            credential,
-            recipient: &claimed.recipient,
-            content,
-            dedupe_id: &dedupe_id,
-        };
-        channel.transport.request(&delivery).map_err(|reason| Outcome::Rejected { reason })
     }
 }
 

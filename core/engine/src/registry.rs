@@ -1,76 +1,225 @@
-//! The stages that plugins offer, by the name config uses: `wechat.form_id`.
+//! The plugins there are, and the stages they offer, by the name config uses: `wechat.form_id`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
-use tidings_sdk::{CredentialSource, HttpTransport, Plugin, Setting, TokenProvider};
+use tidings_sdk::{
+    App, CredentialSource, Description, HttpTransport, Plugin, Role, Setting, StageDescription, TokenProvider,
+    Violation,
+};
 
-/// Every plugin and stage there is.
-#[derive(Default)]
+use crate::config::no_such;
+use crate::stages::{SourceStage, SourceWay, TokenStage, TransportStage, TransportWay};
+
+/// Every plugin there is. Cheap to clone.
+#[derive(Clone, Default)]
 pub struct Registry {
-    plugins: BTreeMap<&'static str, &'static [Setting]>,
-    token_providers: BTreeMap<String, Arc<dyn TokenProvider>>,
-    credential_sources: BTreeMap<String, Arc<dyn CredentialSource>>,
-    transports: BTreeMap<String, Arc<dyn HttpTransport>>,
+    plugins: BTreeMap<String, Entry>,
 }
 
-impl std::fmt::Debug for Registry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// A plugin, wherever it is.
+#[derive(Clone)]
+enum Entry {
+    Linked(Arc<Linked>),
+    /// Config names it, and it could not be loaded: why.
+    Absent(Arc<str>),
+}
+
+/// A plugin that is linked in.
+struct Linked {
+    description: Description,
+    token_providers: BTreeMap<&'static str, Arc<dyn TokenProvider>>,
+    credential_sources: BTreeMap<&'static str, Arc<dyn CredentialSource>>,
+    http_transports: BTreeMap<&'static str, Arc<dyn HttpTransport>>,
+    check_app: fn(&App) -> Vec<Violation>,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.plugins.keys()).finish()
     }
 }
 
+/// What a stage that config names does: which list of stages it is looked for in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    TokenProvider,
+    CredentialSource,
+    Transport,
+}
+
+impl Kind {
+    fn is(self, role: &Role) -> bool {
+        match self {
+            Kind::TokenProvider => matches!(role, Role::TokenProvider { .. }),
+            Kind::CredentialSource => matches!(role, Role::CredentialSource(_)),
+            Kind::Transport => matches!(role, Role::HttpTransport(_) | Role::Transport(_)),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Kind::TokenProvider => "token provider",
+            Kind::CredentialSource => "credential source",
+            Kind::Transport => "transport",
+        }
+    }
+}
+
+/// A stage that config names, not yet bound to an app.
+pub(crate) struct Offer<'a> {
+    name: &'a str,
+    plugin: &'a str,
+    entry: Entry,
+    /// `None` where the plugin is not there.
+    stage: Option<StageDescription>,
+}
+
 impl Registry {
-    /// Registers these plugins.
+    /// The plugins that are linked in.
+    ///
+    /// # Panics
+    ///
+    /// One of them offers a role that is only carried from a file: the program was put together wrongly.
     pub fn new(plugins: impl IntoIterator<Item = Plugin>) -> Registry {
         let mut registry = Registry::default();
         for plugin in plugins {
-            let full = |stage: &str| format!("{}.{stage}", plugin.name);
-            registry.plugins.insert(plugin.name, plugin.app_settings);
-            for (stage, provider) in plugin.token_providers {
-                registry.token_providers.insert(full(stage), Arc::from(provider));
-            }
-            for (stage, source) in plugin.credential_sources {
-                registry.credential_sources.insert(full(stage), Arc::from(source));
-            }
-            for (stage, transport) in plugin.http_transports {
-                registry.transports.insert(full(stage), Arc::from(transport));
-            }
+            let description = Description::of(&plugin);
+            let Plugin { name, token_providers, credential_sources, renderers, http_transports, .. } = plugin;
+            assert!(
+                renderers.is_empty() && plugin.transports.is_empty() && plugin.callbacks.is_empty(),
+                "`{name}` is linked in, and offers a role that is carried from files only"
+            );
+            let linked = Linked {
+                description,
+                token_providers: token_providers.into_iter().map(|(name, stage)| (name, Arc::from(stage))).collect(),
+                credential_sources: credential_sources
+                    .into_iter()
+                    .map(|(name, stage)| (name, Arc::from(stage)))
+                    .collect(),
+                http_transports: http_transports.into_iter().map(|(name, stage)| (name, Arc::from(stage))).collect(),
+                check_app: plugin.check_app,
+            };
+            registry.plugins.insert(name.to_owned(), Entry::Linked(Arc::new(linked)));
         }
         registry
     }
 
+    /// Takes note of a plugin that could not be loaded.
+    pub(crate) fn add_absent(&mut self, name: &str, reason: &str) {
+        self.plugins.insert(name.to_owned(), Entry::Absent(reason.into()));
+    }
+
+    /// The names of the plugins, for lists and hints.
+    pub fn plugin_names(&self) -> Vec<&str> {
+        self.plugins.keys().map(String::as_str).collect()
+    }
+
+    /// Why a plugin is not there, if it is named and could not be loaded.
+    pub(crate) fn absent(&self, plugin: &str) -> Option<Arc<str>> {
+        match self.plugins.get(plugin)? {
+            Entry::Absent(reason) => Some(Arc::clone(reason)),
+            Entry::Linked(_) => None,
+        }
+    }
+
     /// What an app of that plugin is configured with.
-    pub(crate) fn app_settings(&self, plugin: &str) -> Option<&'static [Setting]> {
-        self.plugins.get(plugin).copied()
+    pub(crate) fn app_settings(&self, plugin: &str) -> &'static [Setting] {
+        self.plugins.get(plugin).and_then(Entry::description).map_or(&[], |description| description.app_settings)
     }
 
-    pub(crate) fn token_provider(&self, name: &str) -> Option<Arc<dyn TokenProvider>> {
-        self.token_providers.get(name).cloned()
+    /// What is wrong with an app whose settings are each right.
+    pub(crate) fn check_app(&self, plugin: &str, app: &App) -> Vec<Violation> {
+        match self.plugins.get(plugin) {
+            Some(Entry::Linked(linked)) => (linked.check_app)(app),
+            // A plugin from a file says so when a stage of it is opened.
+            Some(Entry::Absent(_)) | None => Vec::new(),
+        }
     }
 
-    pub(crate) fn credential_source(&self, name: &str) -> Option<Arc<dyn CredentialSource>> {
-        self.credential_sources.get(name).cloned()
+    /// The stage of that full name, or a sentence that says why there is none.
+    pub(crate) fn find<'a>(&self, kind: Kind, name: &'a str) -> Result<Offer<'a>, String> {
+        let unknown = || {
+            let known: Vec<String> = self.names(kind);
+            no_such(kind.name(), name, &known.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        let (plugin, stage) = name.split_once('.').ok_or_else(unknown)?;
+        let entry = self.plugins.get(plugin).ok_or_else(unknown)?.clone();
+        let stage = match entry.description() {
+            None => None,
+            Some(description) => {
+                let is_it = |it: &&StageDescription| it.name == stage && kind.is(&it.role);
+                Some(*description.stages.iter().find(is_it).ok_or_else(unknown)?)
+            }
+        };
+        Ok(Offer { name, plugin, entry, stage })
     }
 
-    pub(crate) fn transport(&self, name: &str) -> Option<Arc<dyn HttpTransport>> {
-        self.transports.get(name).cloned()
+    fn names(&self, kind: Kind) -> Vec<String> {
+        let mut names = Vec::new();
+        for (plugin, entry) in &self.plugins {
+            let stages = entry.description().map_or(&[][..], |description| &description.stages);
+            names.extend(
+                stages.iter().filter(|stage| kind.is(&stage.role)).map(|stage| format!("{plugin}.{}", stage.name)),
+            );
+        }
+        names
+    }
+}
+
+impl Entry {
+    fn description(&self) -> Option<&Description> {
+        match self {
+            Entry::Linked(linked) => Some(&linked.description),
+            Entry::Absent(_) => None,
+        }
+    }
+}
+
+impl Offer<'_> {
+    /// The plugin it is of.
+    pub(crate) fn plugin(&self) -> &str {
+        self.plugin
     }
 
-    /// The plugins, and what each offers, for lists and hints.
-    pub fn plugin_names(&self) -> Vec<&'static str> {
-        self.plugins.keys().copied().collect()
+    /// As a transport of that app.
+    pub(crate) fn transport(&self, app: &Arc<App>) -> Result<TransportStage, Vec<Violation>> {
+        let (rules, way) = match (&self.entry, &self.stage) {
+            (Entry::Linked(linked), Some(StageDescription { name, role: Role::HttpTransport(rules) })) => {
+                (*rules, TransportWay::Linked(Arc::clone(&linked.http_transports[name])))
+            }
+            (Entry::Absent(reason), _) => (Default::default(), TransportWay::Absent(Arc::clone(reason))),
+            _ => return Err(vec![self.impossible()]),
+        };
+        Ok(TransportStage::new(self.name.to_owned(), rules, Arc::clone(app), way))
     }
 
-    pub(crate) fn token_provider_names(&self) -> Vec<&str> {
-        self.token_providers.keys().map(String::as_str).collect()
+    /// As the token provider of that app.
+    pub(crate) fn token_provider(&self, app: &Arc<App>) -> Result<TokenStage, Vec<Violation>> {
+        match (&self.entry, &self.stage) {
+            (Entry::Linked(linked), Some(stage)) => {
+                Ok(TokenStage::linked(Arc::clone(app), Arc::clone(&linked.token_providers[stage.name])))
+            }
+            (Entry::Absent(reason), _) => Ok(TokenStage::absent(Arc::clone(app), Arc::clone(reason))),
+            _ => Err(vec![self.impossible()]),
+        }
     }
 
-    pub(crate) fn credential_source_names(&self) -> Vec<&str> {
-        self.credential_sources.keys().map(String::as_str).collect()
+    /// As a credential source with the settings of that app.
+    pub(crate) fn credential_source(&self, app: &Arc<App>) -> Result<SourceStage, Vec<Violation>> {
+        let (rules, way) = match (&self.entry, &self.stage) {
+            (Entry::Linked(linked), Some(StageDescription { name, role: Role::CredentialSource(rules) })) => {
+                (*rules, SourceWay::Linked(Arc::clone(&linked.credential_sources[name])))
+            }
+            (Entry::Absent(reason), _) => (crate::stages::ABSENT_SOURCE, SourceWay::Absent(Arc::clone(reason))),
+            _ => return Err(vec![self.impossible()]),
+        };
+        Ok(SourceStage::new(rules, Arc::clone(app), way))
     }
 
-    pub(crate) fn transport_names(&self) -> Vec<&str> {
-        self.transports.keys().map(String::as_str).collect()
+    /// A stage was found under a kind that it is not of: only a mistake of this file can do that.
+    fn impossible(&self) -> Violation {
+        Violation::new("", format!("`{}` is no such stage", self.name))
     }
 }

@@ -12,6 +12,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde_json::{Map, Value};
 use tidings_sdk::{Part, percent_encode};
 
+use crate::stages::StageError;
+
 /// Instructions one string of a template may take: a loop over a long order, not a loop for ever.
 const FUEL: u64 = 100_000;
 
@@ -22,6 +24,33 @@ const RENDERED_BYTES_MAX: usize = 64 * 1024;
 /// Private-use characters: they mean nothing, and values are cleaned of them.
 const VALUE_START: char = '\u{f8f0}';
 const VALUE_END: char = '\u{f8f1}';
+
+/// What is filled in for each message of a template.
+#[derive(Debug)]
+pub enum Body {
+    /// Strings, by the engine's own renderer.
+    Strings(Rendering),
+    /// Nobody knows: the plugin that says what the template's keys are is not there.
+    Absent(String),
+}
+
+impl Body {
+    /// Fills the template in.
+    pub(crate) async fn render(&self, data: &Value) -> Result<Map<String, Value>, StageError> {
+        match self {
+            Body::Strings(rendering) => rendering.render(data).map_err(|error| StageError::Refused(error.to_string())),
+            Body::Absent(reason) => Err(StageError::Absent(reason.clone())),
+        }
+    }
+
+    /// The variables the template asks for: `order.id`.
+    pub fn variables(&self) -> BTreeSet<String> {
+        match self {
+            Body::Strings(rendering) => rendering.variables(),
+            Body::Absent(_) => BTreeSet::new(),
+        }
+    }
+}
 
 /// A template, compiled.
 pub struct Rendering {

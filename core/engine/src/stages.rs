@@ -1,6 +1,6 @@
-//! The stages of a channel, each bound to the channel's app: where the engine calls into a plugin.
+//! The stages of a channel, each bound to an app: where the engine calls into a plugin, linked in or not there at all.
 //!
-//! A plugin may panic. What it does is its own fault and one message's: every call here comes back.
+//! A plugin may panic. What it does is its own fault and one message's: every call here comes back with a value.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,9 +10,56 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tidings_model::{CredentialKind, Outcome, Timestamp};
 use tidings_sdk::{
-    App, CredentialSource, Delivery, Fetched, HttpTransport, Intake, Permit, Request, Response, TokenProvider,
-    TransportRules, Violation,
+    App, CredentialSource, Delivery, Fetched, HttpTransport, Intake, Minted, Permit, Request, Response, SourceRules,
+    TokenProvider, TransportRules, Violation,
 };
+
+/// How long a channel whose plugin is not there waits before it looks again.
+const ABSENT_WAIT: Duration = Duration::from_secs(60);
+
+/// What is taken for true of a source whose plugin is not there. Nothing of it is used before the plugin is.
+pub(crate) const ABSENT_SOURCE: SourceRules = SourceRules {
+    kind: CredentialKind {
+        life: None,
+        uses: 1,
+        proves_use: false,
+        counted_by_provider: false,
+        ripens_in: Duration::ZERO,
+        scoped: false,
+    },
+    mints: false,
+    fits_any_transport: true,
+};
+
+/// Why a plugin gave no result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StageError {
+    /// It refuses what it was given: the same would be refused again.
+    Refused(String),
+    /// It broke down over what it was given.
+    Broken(String),
+    /// It is not there, and nothing can be asked of it.
+    Absent(String),
+}
+
+impl StageError {
+    /// The outcome of an attempt of which nothing has gone out yet.
+    pub(crate) fn before_sending(self) -> Outcome {
+        match self {
+            StageError::Refused(reason) | StageError::Broken(reason) => Outcome::Rejected { reason },
+            // No fault of the message: its channel waits.
+            StageError::Absent(detail) => Outcome::Throttled { retry_after: Some(ABSENT_WAIT), detail },
+        }
+    }
+}
+
+impl fmt::Display for StageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StageError::Refused(text) | StageError::Broken(text) | StageError::Absent(text) => f.write_str(text),
+        }
+    }
+}
 
 /// The transport of a channel.
 #[derive(Clone)]
@@ -20,12 +67,19 @@ pub struct TransportStage {
     name: String,
     rules: TransportRules,
     app: Arc<App>,
-    stage: Arc<dyn HttpTransport>,
+    way: TransportWay,
+}
+
+/// Where a transport is.
+#[derive(Clone)]
+pub(crate) enum TransportWay {
+    Linked(Arc<dyn HttpTransport>),
+    Absent(Arc<str>),
 }
 
 impl TransportStage {
-    pub(crate) fn new(name: String, app: Arc<App>, stage: Arc<dyn HttpTransport>) -> TransportStage {
-        TransportStage { name, rules: stage.rules(), app, stage }
+    pub(crate) fn new(name: String, rules: TransportRules, app: Arc<App>, way: TransportWay) -> TransportStage {
+        TransportStage { name, rules, app, way }
     }
 
     /// Its full name: `wechat.subscribe`.
@@ -33,31 +87,59 @@ impl TransportStage {
         &self.name
     }
 
-    /// The plugin it belongs to: `wechat`.
-    pub(crate) fn plugin(&self) -> &str {
-        self.name.split('.').next().unwrap_or_default()
-    }
-
-    pub(crate) fn app(&self) -> &App {
-        &self.app
-    }
-
     pub(crate) fn rules(&self) -> &TransportRules {
         &self.rules
     }
 
+    /// Why it cannot work now, if it cannot.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        match &self.way {
+            TransportWay::Linked(_) => None,
+            TransportWay::Absent(reason) => Some(reason.to_string()),
+        }
+    }
+
+    /// A source as the transport knows it: one of its own plugin by its own name.
+    pub(crate) fn source_name<'a>(&self, source: &'a str) -> &'a str {
+        let plugin = self.name.split('.').next().unwrap_or_default();
+        source.strip_prefix(plugin).and_then(|rest| rest.strip_prefix('.')).unwrap_or(source)
+    }
+
     /// What is wrong with rendered content.
-    pub(crate) fn check(&self, content: &Map<String, Value>) -> Result<Vec<Violation>, String> {
-        guarded(|| self.stage.check(&self.app, content))
+    pub(crate) async fn check(&self, content: &Map<String, Value>) -> Result<Vec<Violation>, StageError> {
+        match &self.way {
+            TransportWay::Linked(stage) => guarded(|| stage.check(&self.app, content)),
+            TransportWay::Absent(reason) => Err(StageError::Absent(reason.to_string())),
+        }
     }
 
-    pub(crate) fn request(&self, delivery: &Delivery<'_>) -> Result<Request, String> {
-        guarded(|| self.stage.request(delivery)).and_then(|request| request)
+    /// The same, for config: outside a runtime.
+    pub(crate) fn check_now(&self, content: &Map<String, Value>) -> Result<Vec<Violation>, StageError> {
+        match &self.way {
+            TransportWay::Linked(stage) => guarded(|| stage.check(&self.app, content)),
+            TransportWay::Absent(reason) => Err(StageError::Absent(reason.to_string())),
+        }
     }
 
-    /// The provider has acted: a plugin that cannot read the answer leaves the message's fate open.
-    pub(crate) fn read(&self, response: &Response<'_>) -> Outcome {
-        guarded(|| self.stage.read(&self.app, response)).unwrap_or_else(|detail| Outcome::Unknown { detail })
+    /// The request for a delivery.
+    pub(crate) async fn request(&self, parcel: &Parcel<'_>) -> Result<Request, StageError> {
+        match &self.way {
+            TransportWay::Linked(stage) => {
+                guarded(|| stage.request(&parcel.delivery(&self.app)))?.map_err(StageError::Refused)
+            }
+            TransportWay::Absent(reason) => Err(StageError::Absent(reason.to_string())),
+        }
+    }
+
+    /// What the answer says. The provider has acted: a plugin that cannot read it leaves the message's fate open.
+    pub(crate) async fn read(&self, status: u16, retry_after: Option<Duration>, body: Vec<u8>) -> Outcome {
+        let read = match &self.way {
+            TransportWay::Linked(stage) => {
+                guarded(|| stage.read(&self.app, &Response { status, retry_after, body: &body }))
+            }
+            TransportWay::Absent(reason) => Err(StageError::Absent(reason.to_string())),
+        };
+        read.unwrap_or_else(|error| Outcome::Unknown { detail: error.to_string() })
     }
 }
 
@@ -67,41 +149,93 @@ impl fmt::Debug for TransportStage {
     }
 }
 
+/// What an attempt sends, before it is known which app's transport takes it.
+#[derive(Clone, Copy)]
+pub(crate) struct Parcel<'a> {
+    pub(crate) token: &'a str,
+    pub(crate) credential: Option<tidings_sdk::Credential<'a>>,
+    pub(crate) recipient: &'a str,
+    pub(crate) content: &'a Map<String, Value>,
+    pub(crate) dedupe_id: &'a str,
+}
+
+impl<'a> Parcel<'a> {
+    fn delivery(&self, app: &'a App) -> Delivery<'a> {
+        let Parcel { token, credential, recipient, content, dedupe_id } = *self;
+        Delivery { app, token, credential, recipient, content, dedupe_id }
+    }
+}
+
 /// The token provider of a channel.
 #[derive(Clone)]
 pub struct TokenStage {
     app: Arc<App>,
-    stage: Arc<dyn TokenProvider>,
+    day_offset: Duration,
+    fetches_per_day: Option<u32>,
+    way: TokenWay,
+}
+
+/// Where a token provider is.
+#[derive(Clone)]
+pub(crate) enum TokenWay {
+    Linked(Arc<dyn TokenProvider>),
+    Absent(Arc<str>),
 }
 
 impl TokenStage {
-    pub(crate) fn new(app: Arc<App>, stage: Arc<dyn TokenProvider>) -> TokenStage {
-        TokenStage { app, stage }
+    pub(crate) fn linked(app: Arc<App>, stage: Arc<dyn TokenProvider>) -> TokenStage {
+        let (day_offset, fetches_per_day) = (stage.day_offset(), stage.fetches_per_day(&app));
+        TokenStage { app, day_offset, fetches_per_day, way: TokenWay::Linked(stage) }
+    }
+
+    pub(crate) fn absent(app: Arc<App>, reason: Arc<str>) -> TokenStage {
+        TokenStage { app, day_offset: Duration::ZERO, fetches_per_day: None, way: TokenWay::Absent(reason) }
     }
 
     pub(crate) fn app(&self) -> &App {
         &self.app
     }
 
+    /// How far the provider's calendar is ahead of UTC.
     pub(crate) fn day_offset(&self) -> Duration {
-        self.stage.day_offset()
+        self.day_offset
     }
 
     pub(crate) fn fetches_per_day(&self) -> Option<u32> {
-        self.stage.fetches_per_day(&self.app)
+        self.fetches_per_day
     }
 
-    /// The request for a token, or what came of trying to make one.
-    pub(crate) fn request(&self) -> Result<Request, Fetched> {
-        match guarded(|| self.stage.request(&self.app)) {
-            Ok(Ok(request)) => Ok(request),
-            Ok(Err(reason)) => Err(Fetched::Halt { reason }),
-            Err(detail) => Err(Fetched::retry(detail)),
+    /// Why it cannot work now, if it cannot.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        match &self.way {
+            TokenWay::Linked(_) => None,
+            TokenWay::Absent(reason) => Some(reason.to_string()),
         }
     }
 
-    pub(crate) fn read(&self, response: &Response<'_>) -> Fetched {
-        guarded(|| self.stage.read(&self.app, response)).unwrap_or_else(Fetched::retry)
+    /// The request for a token, or what came of trying to make one.
+    pub(crate) async fn request(&self) -> Result<Request, Fetched> {
+        let made = match &self.way {
+            TokenWay::Linked(stage) => {
+                guarded(|| stage.request(&self.app)).and_then(|request| request.map_err(StageError::Refused))
+            }
+            TokenWay::Absent(reason) => Err(StageError::Absent(reason.to_string())),
+        };
+        made.map_err(|error| match error {
+            StageError::Refused(reason) => Fetched::Halt { reason },
+            StageError::Broken(detail) | StageError::Absent(detail) => Fetched::retry(detail),
+        })
+    }
+
+    /// What the answer says.
+    pub(crate) async fn read(&self, status: u16, retry_after: Option<Duration>, body: Vec<u8>) -> Fetched {
+        let read = match &self.way {
+            TokenWay::Linked(stage) => {
+                guarded(|| stage.read(&self.app, &Response { status, retry_after, body: &body }))
+            }
+            TokenWay::Absent(reason) => Err(StageError::Absent(reason.to_string())),
+        };
+        read.unwrap_or_else(|error| Fetched::retry(error.to_string()))
     }
 }
 
@@ -114,27 +248,53 @@ impl fmt::Debug for TokenStage {
 /// A credential source of a channel.
 #[derive(Clone)]
 pub struct SourceStage {
-    kind: CredentialKind,
+    rules: SourceRules,
     app: Arc<App>,
-    stage: Arc<dyn CredentialSource>,
+    way: SourceWay,
+}
+
+/// Where a credential source is.
+#[derive(Clone)]
+pub(crate) enum SourceWay {
+    Linked(Arc<dyn CredentialSource>),
+    Absent(Arc<str>),
 }
 
 impl SourceStage {
-    pub(crate) fn new(app: Arc<App>, stage: Arc<dyn CredentialSource>) -> SourceStage {
-        SourceStage { kind: stage.kind(), app, stage }
+    pub(crate) fn new(rules: SourceRules, app: Arc<App>, way: SourceWay) -> SourceStage {
+        SourceStage { rules, app, way }
     }
 
     pub(crate) fn kind(&self) -> CredentialKind {
-        self.kind
+        self.rules.kind
     }
 
-    pub(crate) fn fits_any_transport(&self) -> bool {
-        self.stage.fits_any_transport()
+    pub(crate) fn rules(&self) -> &SourceRules {
+        &self.rules
+    }
+
+    /// Why it cannot work now, if it cannot.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        match &self.way {
+            SourceWay::Linked(_) => None,
+            SourceWay::Absent(reason) => Some(reason.to_string()),
+        }
     }
 
     /// The permit that was posted, or why it is none.
-    pub(crate) fn admit(&self, intake: &Intake, now: Timestamp) -> Result<Permit, String> {
-        guarded(|| self.stage.admit(&self.app, intake, now)).and_then(|permit| permit)
+    pub(crate) async fn admit(&self, intake: &Intake, now: Timestamp) -> Result<Permit, StageError> {
+        match &self.way {
+            SourceWay::Linked(stage) => guarded(|| stage.admit(&self.app, intake, now))?.map_err(StageError::Refused),
+            SourceWay::Absent(reason) => Err(StageError::Absent(reason.to_string())),
+        }
+    }
+
+    /// The permit that a recipient has by itself now.
+    pub(crate) async fn mint(&self, recipient: &str, scope: &str, now: Timestamp) -> Result<Minted, StageError> {
+        match &self.way {
+            SourceWay::Linked(stage) => guarded(|| stage.mint(&self.app, recipient, scope, now)),
+            SourceWay::Absent(reason) => Err(StageError::Absent(reason.to_string())),
+        }
     }
 }
 
@@ -144,7 +304,8 @@ impl fmt::Debug for SourceStage {
     }
 }
 
-/// Calls into a plugin; a panic there is its own, and one message's.
-fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|_| "the plugin panicked; see the log, and tell its author".to_owned())
+/// Calls into a plugin that is linked in; a panic there is its own, and one message's.
+fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, StageError> {
+    catch_unwind(AssertUnwindSafe(call))
+        .map_err(|_| StageError::Broken("the plugin panicked; see the log, and tell its author".to_owned()))
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tidings_model::limits::THROTTLE_MAX;
 use tidings_model::retry::{Backoff, delay};
 use tidings_model::{AppName, Clock, Timestamp};
-use tidings_sdk::{Fetched, Response};
+use tidings_sdk::Fetched;
 use tidings_store::TokenRow;
 
 use crate::clock::random;
@@ -264,15 +264,12 @@ impl Keeper {
     }
 
     async fn fetch(&self) -> Fetched {
-        let request = match self.provider.request() {
+        let request = match self.provider.request().await {
             Ok(request) => request,
             Err(fetched) => return fetched,
         };
         match self.http.send(request, FETCH_TIMEOUT).await {
-            Exchange::Answered { status, retry_after, body } => {
-                let response = Response { status, retry_after, body: &body };
-                self.provider.read(&response)
-            }
+            Exchange::Answered { status, retry_after, body } => self.provider.read(status, retry_after, body).await,
             Exchange::NotSent(detail) | Exchange::Lost(detail) => {
                 let base = self.provider.app().settings.text("base_url");
                 Fetched::retry(format!("{base} cannot be reached: {detail}"))

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::clock::{Pace, Step, random};
 use crate::config::Config;
 use crate::lanes::{Applied, Change, Lanes};
+use crate::mint::MintDesk;
 use crate::pipeline::Pipeline;
 use crate::refusal::Refusal;
 use crate::retention::Retention;
@@ -169,6 +170,8 @@ pub(crate) struct WriterTask {
     pub(crate) lanes: SharedLanes,
     pub(crate) config: Arc<Config>,
     pub(crate) pipeline: Arc<Pipeline>,
+    /// Who waits for a permit that may be minted is told there.
+    pub(crate) mint_desk: MintDesk,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) retention: Retention,
     /// The clock jumped ahead: nothing is removed by age before this, so that a clock that is put right again has cost
@@ -480,17 +483,18 @@ impl WriterTask {
             state: if new.send_at.is_some_and(|due| due > at) { State::Scheduled } else { State::Queued },
             reason: None,
         }));
-        lanes.remember(committed.waiting.iter().map(|(message, channel, recipient)| Change {
+        lanes.remember(committed.waiting.iter().map(|waiting| Change {
             at,
-            message: *message,
-            channel: *channel,
-            recipient: recipient.clone(),
+            message: waiting.message,
+            channel: waiting.channel,
+            recipient: waiting.recipient.clone(),
             state: State::Waiting,
             reason: Some("no_credential"),
         }));
     }
 
     fn dispatch(&self, committed: Committed) {
+        self.mint_desk.tell(committed.waiting.into_iter().map(|row| (row.channel, row.template, row.recipient)));
         let in_flight = {
             let mut lanes = look(&self.lanes);
             for (channel, arrival) in &committed.arrivals {

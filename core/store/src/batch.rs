@@ -66,8 +66,8 @@ pub struct Committed {
     pub fired: Vec<Fired>,
     /// What was claimed: by channel as they were asked for, and in the order of each queue.
     pub claimed: Vec<Claimed>,
-    /// What was to be claimed and found no credential: message, channel, recipient.
-    pub waiting: Vec<(MessageId, ChannelId, String)>,
+    /// What was to be claimed and found no credential.
+    pub waiting: Vec<Waiting>,
     /// The new rate state of each channel that claimed.
     pub arrivals: Vec<(ChannelId, Arrival)>,
     /// For each sweep, what left.
@@ -76,6 +76,19 @@ pub struct Committed {
     pub more: bool,
     /// When the next message becomes due or runs out of time.
     pub next_due: Option<Timestamp>,
+}
+
+/// A message that waits for a credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The message.
+    pub message: MessageId,
+    /// Its channel.
+    pub channel: ChannelId,
+    /// What is said.
+    pub template: TemplateId,
+    /// Who is told.
+    pub recipient: String,
 }
 
 /// An outcome of one attempt.

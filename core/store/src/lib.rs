@@ -16,7 +16,7 @@ mod sqlite;
 pub use batch::{
     Accepted, AppHalt, Batch, Bound, ChannelId, ChannelState, ClaimRequest, Claimed, Committed, CredentialIntake,
     Fired, Firing, LaneRow, Needs, NewCredential, NewMessage, Operated, Operation, Orphan, RunProgress, Settle,
-    SourceRule, Sweep, Swept, TemplateId, TokenRow, Verdict,
+    SourceRule, Sweep, Swept, TemplateId, TokenRow, Verdict, Waiting,
 };
 pub use error::StoreError;
 pub use hash::{Fingerprint, fingerprint};

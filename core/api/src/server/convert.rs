@@ -134,6 +134,7 @@ pub(super) fn channel(view: ChannelView, counts: wire::Counts) -> wire::Channel 
         LaneState::Paused { note } => ("paused", Some(note), None),
         LaneState::Cooling { until, reason } => ("cooling", Some(reason), Some(until)),
         LaneState::Halted { reason } => ("halted", Some(reason), None),
+        LaneState::Parked { reason } => ("parked", Some(reason), None),
     };
     wire::Channel {
         name: view.name.to_string(),

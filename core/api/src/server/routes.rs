@@ -149,7 +149,7 @@ async fn send_message(
         request.key = Some(key.to_owned());
     }
     let submission = vec![convert::submission(request)];
-    let mut answers = if dry_run { engine.dry_run(submission) } else { engine.submit(submission).await };
+    let mut answers = if dry_run { engine.dry_run(submission).await } else { engine.submit(submission).await };
     let reply = convert::submitted(answers.pop().expect("one answer for one message")?);
     let status = if dry_run { StatusCode::OK } else { StatusCode::ACCEPTED };
     let mut response = json(status, &reply);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tidings_model::AppName;
-use tidings_sdk::{App, NUMBER_MAX, Setting, SettingKind, Settings};
+use tidings_sdk::{App, NUMBER_MAX, Setting, SettingKind, Settings, Violation};
 use tidings_store::fingerprint;
 use toml::Spanned;
 use toml::de::DeValue;
@@ -56,7 +56,12 @@ impl Reading<'_> {
             drop(section.entries());
             return None;
         };
-        let settings = self.registry.app_settings(&plugin).unwrap_or_default();
+        if self.registry.absent(&plugin).is_some() {
+            // Nobody knows the keys of a plugin that could not be loaded.
+            drop(section.entries());
+            return Some(AppConfig::without_settings(name, plugin));
+        }
+        let settings = self.registry.app_settings(&plugin);
         // One that is there and wrong is one mistake: the secret it stands for is not asked for as well.
         let stands_in = sandbox.as_deref().or(section.find("sandbox").map(|_| ""));
         let values = self.settings(section, settings, stands_in)?;
@@ -71,6 +76,16 @@ impl Reading<'_> {
         let secrets = secret.values().filter_map(Value::as_str).map(str::to_owned).collect();
         let (fingerprint, account) = (hash(values.clone()), hash(open));
         let app = Arc::new(App { name: name.to_owned(), settings: Settings::new(values) });
+        let violations = self.registry.check_app(&plugin, &app);
+        for Violation { field, problem } in &violations {
+            let entries = section.entries();
+            let found = entries.iter().find(|(key, _)| key == field).map(|(_, found)| found);
+            let span = found.map_or(section.span(), |found| &found.span);
+            section.report(span, found.map_or(section.path(), |found| &found.path), problem);
+        }
+        if !violations.is_empty() {
+            return None;
+        }
         Some(AppConfig { plugin, app, fingerprint, account, secrets, token_margin: margin })
     }
 
@@ -124,6 +139,15 @@ impl Reading<'_> {
                 None
             }
         }
+    }
+}
+
+impl AppConfig {
+    /// An app whose plugin could not be loaded.
+    fn without_settings(name: &str, plugin: String) -> AppConfig {
+        let app = Arc::new(App { name: name.to_owned(), settings: Settings::default() });
+        let (fingerprint, account) = (String::new(), String::new());
+        AppConfig { plugin, app, fingerprint, account, secrets: Vec::new(), token_margin: TOKEN_MARGIN }
     }
 }
 

@@ -8,11 +8,12 @@ use tidings_model::rate::Rate;
 use tidings_model::retry::Backoff;
 use tidings_model::{AppName, ChannelName, OnUnknown, Policy, SourceName};
 
-use tidings_sdk::App;
+use tidings_sdk::{App, Violation};
 
-use super::read::{Found, Section, duration, no_such, text};
+use super::read::{Found, Section, duration, text};
 use super::{AppConfig, ChannelConfig, CredentialStage, Names, Reading};
-use crate::stages::{SourceStage, TokenStage, TransportStage};
+use crate::registry::{Kind, Offer};
+use crate::stages::TransportStage;
 
 /// How close to its end a credential is still bound, when config does not say: a day, so that a message can be tried
 /// again with it.
@@ -55,27 +56,27 @@ impl Reading<'_> {
             apps.refers("app", &app)?;
             AppName::new(app).map_err(|error| error.to_string())
         });
+        let account = app.as_ref().and_then(|app| apps.known.get(app));
         let token = section.parsed("token", |value| {
             let name = text(value)?;
-            let stages = self.registry.token_provider_names();
-            self.registry.token_provider(&name).ok_or_else(|| no_such("token provider", &name, &stages))
+            let offer = self.registry.find(Kind::TokenProvider, &name)?;
+            account.map(|account| offer.token_provider(&account.app).map_err(|problems| told(&problems))).transpose()
         });
-        let account = app.as_ref().and_then(|app| apps.known.get(app));
         let transport = section.parsed("transport", |value| {
             let name = text(value)?;
-            let stages = self.registry.transport_names();
-            let transport = self.registry.transport(&name).ok_or_else(|| no_such("transport", &name, &stages))?;
-            if let Some(account) = account
-                && name.split('.').next() != Some(&account.plugin)
-            {
+            let offer = self.registry.find(Kind::Transport, &name)?;
+            let Some(account) = account else { return Ok(None) };
+            if offer.plugin() != account.plugin {
                 return Err(format!("`{name}` cannot send through an app of plugin `{}`", account.plugin));
             }
-            Ok((name, transport))
+            offer.transport(&account.app).map(Some).map_err(|problems| told(&problems))
         });
-        let margin = section.duration("credential_margin").unwrap_or(CREDENTIAL_MARGIN);
+        let margin = section.duration("credential_margin");
         let credentials = self.credentials(section, margin, account, apps);
-        if let (Some(credentials), Some((name, transport))) = (&credentials, &transport) {
-            check_credentials(section, credentials, name, transport.rules().credentials);
+        if let (Some(credentials), Some(Some(transport))) = (&credentials, &transport)
+            && transport.trouble().is_none()
+        {
+            check_credentials(section, credentials, transport);
         }
         section.choice("renderer", &["template"]);
         let rate = section.parsed("rate", |value| text(value).and_then(|text| rate(&text)));
@@ -97,14 +98,12 @@ impl Reading<'_> {
                 section.missing(key, "its name");
             }
         }
-        let (transport_name, transport) = transport?;
         let credentials = credentials?;
-        let settings = &account?.app;
         Some(ChannelConfig {
             app: app?,
-            token: token.map(|provider| TokenStage::new(Arc::clone(settings), provider)),
+            token: token.flatten(),
             credentials,
-            transport: TransportStage::new(transport_name, Arc::clone(settings), transport),
+            transport: transport??,
             rate,
             in_flight,
             timeout,
@@ -117,7 +116,7 @@ impl Reading<'_> {
     fn credentials(
         &self,
         section: &Section<'_>,
-        margin: Duration,
+        margin: Option<Duration>,
         account: Option<&AppConfig>,
         apps: &Names<AppName, AppConfig>,
     ) -> Option<Vec<CredentialStage>> {
@@ -132,14 +131,13 @@ impl Reading<'_> {
         let mut stages = Some(Vec::new());
         for item in items {
             let stage = text(item.value).and_then(|name| {
-                let known = self.registry.credential_source_names();
-                let source = self
-                    .registry
-                    .credential_source(&name)
-                    .ok_or_else(|| no_such("credential source", &name, &known))?;
-                let owner = owner(&name, account, apps)?;
-                let name = SourceName::new(name).map_err(|error| error.to_string())?;
-                Ok(owner.map(|app| CredentialStage { name, source: SourceStage::new(app, source), margin }))
+                let offer = self.registry.find(Kind::CredentialSource, &name)?;
+                let Some(owner) = self.owner(&offer, account, apps)? else { return Ok(None) };
+                let source = offer.credential_source(&owner).map_err(|problems| told(&problems))?;
+                let name = SourceName::new(name.as_str()).map_err(|error| error.to_string())?;
+                // What is minted anew each day is good until midnight.
+                let unsaid = if source.rules().mints { Duration::ZERO } else { CREDENTIAL_MARGIN };
+                Ok(Some(CredentialStage { name, source, margin: margin.unwrap_or(unsaid) }))
             });
             match (stage, &mut stages) {
                 (Ok(Some(stage)), Some(stages)) => stages.push(stage),
@@ -154,41 +152,55 @@ impl Reading<'_> {
         }
         stages
     }
+
+    /// The app whose settings a source reads: the channel's, or the only one of the source's own plugin.
+    fn owner(
+        &self,
+        offer: &Offer<'_>,
+        account: Option<&AppConfig>,
+        apps: &Names<AppName, AppConfig>,
+    ) -> Result<Option<Arc<App>>, String> {
+        let plugin = offer.plugin();
+        let Some(account) = account else { return Ok(None) };
+        if account.plugin == plugin {
+            return Ok(Some(Arc::clone(&account.app)));
+        }
+        let mut owners = apps.known.values().filter(|app| app.plugin == plugin);
+        match (owners.next(), owners.next()) {
+            (Some(app), None) => Ok(Some(Arc::clone(&app.app))),
+            (None, _) => Err(format!("its plugin has no app; add one with `plugin = \"{plugin}\"` for its settings")),
+            (Some(_), Some(_)) => Err(format!("there are several apps of plugin `{plugin}`; it needs one")),
+        }
+    }
 }
 
-/// The app whose settings a source reads: the channel's, or the only one of the source's own plugin.
-fn owner(
-    source: &str,
-    account: Option<&AppConfig>,
-    apps: &Names<AppName, AppConfig>,
-) -> Result<Option<Arc<App>>, String> {
-    let plugin = source.split('.').next().unwrap_or_default();
-    let Some(account) = account else { return Ok(None) };
-    if account.plugin == plugin {
-        return Ok(Some(Arc::clone(&account.app)));
-    }
-    let mut owners = apps.known.values().filter(|app| app.plugin == plugin);
-    match (owners.next(), owners.next()) {
-        (Some(app), None) => Ok(Some(Arc::clone(&app.app))),
-        (None, _) => Err(format!("`{source}` needs an app with `plugin = \"{plugin}\"`, for its settings")),
-        (Some(_), Some(_)) => Err(format!("`{source}` finds several apps of plugin `{plugin}`; it needs one")),
-    }
+/// What a plugin says of settings that do not fit together, as one sentence.
+fn told(problems: &[Violation]) -> String {
+    let problems: Vec<String> = problems
+        .iter()
+        .map(|Violation { field, problem }| match field.as_str() {
+            "" => problem.clone(),
+            field => format!("`{field}` {problem}"),
+        })
+        .collect();
+    problems.join("; ")
 }
 
 /// A transport says which credentials it can carry; a channel that gives it others, or none, would never send.
-fn check_credentials(section: &Section<'_>, given: &[CredentialStage], transport: &str, carried: &[&str]) {
-    let plugin = transport.split('.').next().unwrap_or_default();
-    let carried: Vec<String> = carried.iter().map(|stage| format!("{plugin}.{stage}")).collect();
+fn check_credentials(section: &Section<'_>, given: &[CredentialStage], transport: &TransportStage) {
+    let name = transport.name();
+    let plugin = name.split('.').next().unwrap_or_default();
+    let carried: Vec<String> = transport.rules().credentials.iter().map(|stage| format!("{plugin}.{stage}")).collect();
     let span = section.find("credential").map_or_else(|| section.span().clone(), |found| found.span);
     let path = format!("{}.credential", section.path());
     for stage in given {
-        if !stage.source.fits_any_transport() && !carried.iter().any(|name| name == stage.name.as_str()) {
+        if !stage.source.rules().fits_any_transport && !carried.iter().any(|carried| carried == stage.name.as_str()) {
             let takes = if carried.is_empty() { "none".to_owned() } else { carried.join(", ") };
-            section.report(&span, &path, format!("`{transport}` cannot send with `{}`; it takes {takes}", stage.name));
+            section.report(&span, &path, format!("`{name}` cannot send with `{}`; it takes {takes}", stage.name));
         }
     }
     if given.is_empty() && !carried.is_empty() {
-        section.report(&span, &path, format!("`{transport}` needs a credential: any of {}", carried.join(", ")));
+        section.report(&span, &path, format!("`{name}` needs a credential: any of {}", carried.join(", ")));
     }
 }
 

@@ -7,7 +7,7 @@ use tidings_sdk::{Part, Setting, SettingKind, Violation};
 use super::apps::{default_value, plain_setting};
 use super::read::{Found, Section, json, text};
 use super::{ChannelConfig, Names, Reading, TemplateConfig};
-use crate::render::Rendering;
+use crate::render::{Body, Rendering};
 use crate::stages::TransportStage;
 
 impl Reading<'_> {
@@ -23,7 +23,7 @@ impl Reading<'_> {
             let template = template(&section, channels);
             if let Some(template) = &template
                 && template.sample.is_none()
-                && !template.rendering.variables().is_empty()
+                && !template.body.variables().is_empty()
             {
                 notes.push(format!("template `{name}` has no `sample`; it was tried with the names of its variables"));
             }
@@ -56,6 +56,11 @@ fn template(section: &Section<'_>, channels: &Names<ChannelName, ChannelConfig>)
         return None;
     };
     let transport = &config.transport;
+    if let Some(reason) = transport.trouble() {
+        // Nobody knows the keys of a transport that is not there.
+        drop(section.entries());
+        return Some(TemplateConfig { channel: channel?, body: Body::Absent(reason), scope: String::new(), sample });
+    }
     let parts = parts(section, transport.rules().template_settings)?;
     let rendering = match Rendering::compile(parts) {
         Ok(rendering) => rendering,
@@ -70,7 +75,7 @@ fn template(section: &Section<'_>, channels: &Names<ChannelName, ChannelConfig>)
     attempt(section, &rendering, sample.as_ref(), transport)?;
     let fixed = rendering.fixed();
     let scope = transport.rules().scope_key.and_then(|key| fixed.get(key)?.as_str()).unwrap_or_default().to_owned();
-    Some(TemplateConfig { channel: channel?, rendering, scope, sample })
+    Some(TemplateConfig { channel: channel?, body: Body::Strings(rendering), scope, sample })
 }
 
 /// Renders the template as a message would, with the sample or with placeholders. The rules of the provider are asked
@@ -91,8 +96,8 @@ fn attempt(
     };
     match rendering.render(data) {
         Ok(content) => {
-            let checked = if sample.is_some() { transport.check(&content) } else { Ok(Vec::new()) };
-            let violations = checked.unwrap_or_else(|problem| vec![Violation::new("", problem)]);
+            let checked = if sample.is_some() { transport.check_now(&content) } else { Ok(Vec::new()) };
+            let violations = checked.unwrap_or_else(|error| vec![Violation::new("", error.to_string())]);
             for violation in &violations {
                 let found = place(section, &violation.field);
                 section.report(&found.span, &found.path, format!("with the sample: {}", violation.problem));

@@ -9,7 +9,7 @@ use tidings_model::{CredentialId, MessageId, State, Timestamp};
 use super::rows::{ROWS_MAX, RowsStatement, fetch_json};
 use super::tally::Tally;
 use super::tick::{Step, json, length};
-use crate::batch::{Bound, ChannelId, ClaimRequest, Claimed, Committed, Needs, TemplateId};
+use crate::batch::{Bound, ChannelId, ClaimRequest, Claimed, Committed, Needs, TemplateId, Waiting};
 use crate::error::StoreError;
 
 static CLAIM_BIND: LazyLock<RowsStatement> =
@@ -164,7 +164,12 @@ impl Step<'_> {
                 }
                 let is_bound = head.claimed.credential.is_some();
                 if !is_bound {
-                    waiting.push((head.claimed.message, channel, head.claimed.recipient.clone()));
+                    waiting.push(Waiting {
+                        message: head.claimed.message,
+                        channel,
+                        template: head.claimed.template,
+                        recipient: head.claimed.recipient.clone(),
+                    });
                 }
                 is_bound
             });
@@ -173,7 +178,7 @@ impl Step<'_> {
         self.take(&mut head, channel).await?;
         committed.claimed.extend(head.into_iter().map(|head| head.claimed));
         if !waiting.is_empty() {
-            let ids: Vec<i64> = waiting.iter().map(|(message, _, _)| message.0).collect();
+            let ids: Vec<i64> = waiting.iter().map(|row| row.message.0).collect();
             self.execute(include_str!("../../sql/sqlite/claim_wait.sql"), &json(&ids)).await.map_err(during())?;
             self.moves.go_many(channel, State::Queued, State::Waiting, count(&ids));
             committed.waiting.append(&mut waiting);

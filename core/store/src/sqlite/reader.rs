@@ -8,6 +8,7 @@ use tidings_model::limits::PAGE_ROWS_MAX;
 use tidings_model::{AppName, CredentialId, MessageId, RunId, State, Timestamp};
 
 use super::row::{instant, noted};
+use crate::batch::{ChannelId, TemplateId, Waiting};
 use crate::error::StoreError;
 use crate::read::{
     AttemptRow, Counts, CredentialFilter, CredentialRow, DeadCount, DeadFilter, FiringRow, MessageFilter, MessageRow,
@@ -179,6 +180,28 @@ impl Reader {
             .collect();
         let last = rows.last().map(|row| row.id.0);
         Ok(page(rows, filter.limit, last))
+    }
+
+    /// A page of the messages that wait for a credential, in the order of their recipients, after that one.
+    pub async fn waiting(&self, after: Option<&(String, MessageId)>) -> Result<Vec<Waiting>, StoreError> {
+        let (recipient, message) = after.map_or(("", 0), |(recipient, message)| (recipient.as_str(), message.0));
+        let rows = sqlx::query(
+            "SELECT id, channel_id, template_id, recipient FROM message
+             WHERE state = 2 AND (recipient, id) > (?1, ?2) ORDER BY recipient, id LIMIT ?3",
+        )
+        .bind(recipient)
+        .bind(message)
+        .bind(PAGE_ROWS_MAX)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::during("list what waits"))?;
+        let waiting = |row: &SqliteRow| Waiting {
+            message: MessageId(row.get(0)),
+            channel: ChannelId(row.get(1)),
+            template: TemplateId(row.get(2)),
+            recipient: row.get(3),
+        };
+        Ok(rows.iter().map(waiting).collect())
     }
 
     /// Everyone with a usable credential of one of these sources, for this scope or any: the audience of a broadcast,

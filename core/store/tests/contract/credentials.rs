@@ -40,6 +40,8 @@ for_every_store! {
     a_value_that_was_posted_before_is_repeated_whatever_became_of_it,
     credentials_without_identity_are_all_new,
     stale_credentials_are_removed_and_used_ones_remembered,
+    a_used_credential_is_remembered_to_its_end_however_far_that_is,
+    a_page_of_those_who_wait_goes_on_after_the_last,
     a_bound_credential_is_never_purged,
     a_purge_takes_a_slice_at_a_time,
     of_very_many_permits_the_soonest_to_end_go_first_and_the_older_of_two,
@@ -431,6 +433,31 @@ async fn stale_credentials_are_removed_and_used_ones_remembered(mut store: Store
     store.pass(SECOND);
     assert_eq!(purge(&mut store).await, (0, 1), "what was used long ago");
     assert_eq!(store.ledger().await, [(1, None)], "one that never ends stays");
+}
+
+async fn a_used_credential_is_remembered_to_its_end_however_far_that_is(mut store: Store) {
+    let yearly = NewCredential { expires_at: Some(NOON.after(CREDENTIAL_MEMORY * 3)), ..permit("ann", "yearly") };
+    store.post(vec![yearly.clone()]).await;
+    store.accept_one(BOUND, "ann").await;
+    let claimed = store.claim_one(BOUND).await;
+    store.settle(vec![outcome(&claimed, State::Sent, CredentialFate::Spend)]).await;
+    store.pass(CREDENTIAL_MEMORY * 2);
+    assert_eq!(purge(&mut store).await, (0, 0));
+    assert_eq!(store.post(vec![yearly]).await.credentials, [CredentialIntake::Repeated]);
+    store.pass(CREDENTIAL_MEMORY);
+    assert_eq!(purge(&mut store).await, (0, 1));
+}
+
+async fn a_page_of_those_who_wait_goes_on_after_the_last(mut store: Store) {
+    let messages = ["ben", "ann", "ben"].map(|to| store.message(BOUND, to)).into();
+    let accepted: Vec<_> = store.accept(messages).await;
+    let committed = store.commit(Batch { claims: vec![store.room(BOUND, 9)], ..Batch::default() }).await;
+    let waiting = store.reader.waiting(None).await.unwrap();
+    let order: Vec<_> = waiting.iter().map(|row| (row.recipient.as_str(), row.message)).collect();
+    assert_eq!(order, [("ann", accepted[1]), ("ben", accepted[0]), ("ben", accepted[2])]);
+    assert!(waiting.iter().all(|row| committed.waiting.contains(row)), "the commit says the same");
+    let after = ("ben".to_owned(), accepted[0]);
+    assert_eq!(store.reader.waiting(Some(&after)).await.unwrap(), waiting[2..]);
 }
 
 async fn a_bound_credential_is_never_purged(mut store: Store) {
