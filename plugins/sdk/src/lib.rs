@@ -30,10 +30,14 @@
 //! }
 //! ```
 
+#[doc(hidden)]
+#[expect(unsafe_code, reason = "values from the other side of the border are pointers")]
+pub mod border;
 mod callback;
 mod credential;
 mod description;
 mod http;
+pub mod log;
 mod plugin;
 mod render;
 #[cfg(feature = "runtime")]

@@ -19,6 +19,7 @@ use tidings_model::Outcome;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::AbortHandle;
 
+use crate::border::panics;
 use crate::settings::App;
 use crate::transport::{Carrier, OwnedDelivery, Pending, Transport, TransportRules, Violation};
 
@@ -183,7 +184,8 @@ impl Flights {
         // Locked before the task may end: its end takes it out of the table.
         let mut tasks = this.lock();
         tasks.alive += 1;
-        let task = runtime.spawn(Task { future, _end: End { flights: Arc::clone(this), id } });
+        let end = End { flights: Arc::clone(this), id };
+        let task = runtime.spawn(Task { future, instance: panics::instance(), _end: end });
         tasks.by_id.insert(id, task.abort_handle());
     }
 
@@ -216,6 +218,8 @@ impl Drop for Seat {
 /// A future and the mark of its end. The order of the fields is the order in which they are dropped.
 struct Task {
     future: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// For whom it works: what it logs is logged there.
+    instance: u64,
     _end: End,
 }
 
@@ -223,7 +227,7 @@ impl Future for Task {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.future.as_mut().poll(context)
+        panics::inside(self.instance, || self.future.as_mut().poll(context))
     }
 }
 
