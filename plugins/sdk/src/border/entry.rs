@@ -47,6 +47,8 @@ pub unsafe fn enter(
         super::tracing::to_host();
         if FILE.get().is_none() {
             let file = file(note, plugin()).map_err(Stop::Failed)?;
+            #[cfg(feature = "runtime")]
+            crate::runtime::NAME_OF_FILE.get_or_init(|| file.plugin.name);
             FILE.get_or_init(|| file);
         }
         let file = FILE.get().expect("it was made above");
@@ -63,8 +65,6 @@ fn file(note: &v1::Note, plugin: Plugin) -> Result<File, String> {
     let json = description.to_json();
     // What the host will read, read once here: the author hears of it in words that name the plugin.
     Description::parse(&json).map_err(|error| format!("the plugin `{}` {error}", plugin.name))?;
-    #[cfg(feature = "runtime")]
-    crate::runtime::NAME_OF_FILE.get_or_init(|| plugin.name);
     let table = v1::Plugin {
         minor: v1::ABI_MINOR,
         description: Text::of(json.leak()),
