@@ -30,12 +30,18 @@
 //! }
 //! ```
 
+#[doc(hidden)]
+#[expect(unsafe_code, reason = "values from the other side of the border are pointers")]
+pub mod border;
 mod callback;
 mod credential;
 mod description;
 mod http;
+pub mod log;
 mod plugin;
 mod render;
+#[cfg(feature = "runtime")]
+mod runtime;
 mod schema;
 mod settings;
 mod token;
@@ -47,6 +53,8 @@ pub use description::{DESCRIPTION_BYTES_MAX, Description, Role, SourceRules, Sta
 pub use http::{Method, Request, Response, percent_encode};
 pub use plugin::{Plugin, Stages};
 pub use render::{Part, Renderer};
+#[cfg(feature = "runtime")]
+pub use runtime::{AsyncTransport, Asynchronous};
 pub use schema::{from_schema, to_schema};
 pub use settings::{App, NUMBER_MAX, Setting, SettingKind, Settings};
 pub use tidings_model::{CredentialKind, Outcome, Timestamp, spelling};

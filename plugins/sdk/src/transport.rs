@@ -177,7 +177,7 @@ impl fmt::Debug for Credential<'_> {
 }
 
 /// A message on its way that is kept for a while. Its app is the carrier's.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct OwnedDelivery {
     /// The app's token; empty if the channel has no token stage.
     pub token: String,

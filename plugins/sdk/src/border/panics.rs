@@ -1,0 +1,106 @@
+//! Panics stay in the file: each is caught at the border and told to the host, once.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+
+use super::host;
+
+/// Bytes of a panic's text that are told.
+const TEXT_BYTES_MAX: usize = 512;
+
+thread_local! {
+    /// For which instance this thread works just now; 0 for none.
+    static INSTANCE: Cell<u64> = const { Cell::new(0) };
+    /// Panics of this thread that were told.
+    static TOLD: Cell<u64> = const { Cell::new(0) };
+}
+
+/// For which instance this thread works just now; 0 for none.
+pub(crate) fn instance() -> u64 {
+    INSTANCE.get()
+}
+
+/// Does something for an instance: what is logged in it, and a panic in it, is told under its number.
+pub(crate) fn inside<R>(instance: u64, work: impl FnOnce() -> R) -> R {
+    struct Before(u64);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            INSTANCE.set(self.0);
+        }
+    }
+    let _before = Before(INSTANCE.replace(instance));
+    work()
+}
+
+/// Does something for an instance and catches the panic in it: `None`.
+///
+/// What the panic left half done may be seen by a later call. That is the plugin's own data, and no worse than what a
+/// thread sees after another has panicked; the host ends an instance that has panicked.
+pub(super) fn caught<R>(instance: u64, work: impl FnOnce() -> R) -> Option<R> {
+    inside(instance, || {
+        let told = TOLD.get();
+        match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(result) => Some(result),
+            Err(payload) => {
+                // `resume_unwind` unwinds without the hook.
+                if TOLD.get() == told {
+                    tell("the plugin unwound without a panic");
+                }
+                discard(payload);
+                None
+            }
+        }
+    })
+}
+
+/// From now on panics are told to the host and not printed. A file has its own `std`, so this is its own hook.
+pub(super) fn tell_host() {
+    std::panic::set_hook(Box::new(|panic| tell(&text(panic))));
+}
+
+fn tell(text: &str) {
+    TOLD.set(TOLD.get() + 1);
+    host::panicked(instance(), text);
+}
+
+fn text(panic: &PanicHookInfo<'_>) -> String {
+    let said = panic.payload_as_str().unwrap_or("a panic that is no text");
+    let said = &said[..said.floor_char_boundary(TEXT_BYTES_MAX)];
+    match panic.location() {
+        Some(place) => format!("{said} ({}:{})", place.file(), place.line()),
+        None => said.to_owned(),
+    }
+}
+
+/// What a panic carries may panic in its turn when it is dropped. Then it is not dropped.
+fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_done_inside_an_instance_is_told_under_its_number() {
+        assert_eq!(instance(), 0);
+        let seen = inside(7, || (instance(), inside(8, instance), instance()));
+        assert_eq!((seen, instance()), ((7, 8, 7), 0));
+        assert_eq!(caught(9, || std::panic::resume_unwind(Box::new(()))), None::<()>);
+        assert_eq!(instance(), 0);
+    }
+
+    #[test]
+    fn a_payload_that_panics_when_it_is_dropped_does_no_harm() {
+        struct Twice;
+        impl Drop for Twice {
+            fn drop(&mut self) {
+                std::panic::resume_unwind(Box::new(()));
+            }
+        }
+        assert_eq!(caught(1, || std::panic::resume_unwind(Box::new(Twice))), None::<()>);
+    }
+}

@@ -1,0 +1,15 @@
+//! The border from the host's side: a plugin of every role, exported into this program, called as a host calls it.
+#![expect(unsafe_code, reason = "this is the other side of the border: pointers")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
+
+mod calls;
+mod host;
+mod plugin;
+mod roles;
+mod submits;
+
+tidings_sdk::export!(
+    name: "probe",
+    roles: [token_provider, credential_source, renderer, http_transport, transport, callback],
+    plugin: plugin::plugin(),
+);
