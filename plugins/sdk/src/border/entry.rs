@@ -41,11 +41,11 @@ pub unsafe fn enter(
     if table.is_null() || !unsafe { host::take(host) } {
         return v1::FAILED;
     }
-    panics::tell_host();
     let done = panics::caught(0, || {
-        #[cfg(feature = "tracing")]
-        super::tracing::to_host();
         if FILE.get().is_none() {
+            panics::tell_host();
+            #[cfg(feature = "tracing")]
+            super::tracing::to_host();
             let file = file(note, plugin()).map_err(Stop::Failed)?;
             #[cfg(feature = "runtime")]
             crate::runtime::NAME_OF_FILE.get_or_init(|| file.plugin.name);
