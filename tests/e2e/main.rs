@@ -19,6 +19,7 @@ mod faults;
 mod files;
 mod help;
 mod lifecycle;
+mod plugin_files;
 mod retention;
 mod schedules;
 mod secrets;

@@ -1,4 +1,4 @@
-//! What differs between the kinds of permit and the three send calls.
+//! What differs between the kinds of permit and the three send calls: with WeChat linked in, and as a file.
 
 use std::collections::HashSet;
 
@@ -6,10 +6,57 @@ use serde_json::json;
 use tidings_wechat_sandbox::{Api, DEFAULT_APPID};
 
 use crate::harness::{World, message};
+use crate::plugin_files;
 
-#[test]
-fn a_prepay_id_carries_three_messages_and_the_fourth_waits() {
-    let world = World::running();
+/// Where the WeChat plugin is.
+#[derive(Clone, Copy)]
+enum Wechat {
+    Linked,
+    File,
+}
+
+impl Wechat {
+    fn running(self) -> World {
+        let world = World::new();
+        self.place(&world);
+        world.run();
+        world
+    }
+
+    /// Puts the plugin where the config finds it.
+    fn place(self, world: &World) {
+        if let Wechat::File = self {
+            let path = plugin_files::place(world, "tidings-wechat-file", "tidings_wechat");
+            world.configure_more(&format!("[plugins.wechat]\npath = {path:?}\nrequired = true\n"));
+        }
+    }
+}
+
+macro_rules! for_both {
+    ($($name:ident,)*) => {
+        mod linked {
+            $(#[test] fn $name() { super::$name(super::Wechat::Linked) })*
+        }
+        mod file {
+            $(#[test] fn $name() { super::$name(super::Wechat::File) })*
+        }
+    };
+}
+
+for_both! {
+    a_prepay_id_carries_three_messages_and_the_fourth_waits,
+    a_transaction_number_is_no_prepay_id,
+    a_grant_is_for_one_user_and_one_template,
+    a_grant_without_a_template_is_refused,
+    grants_that_wechat_does_not_know_are_dropped_and_the_message_waits,
+    a_service_account_message_carries_an_id_of_its_own_and_arrives_once_though_its_reply_is_lost,
+    a_lost_reply_leaves_a_prepay_message_unknown_unless_the_channel_says_retry,
+    a_user_who_does_not_follow_fails_the_message_with_the_reason,
+    a_value_too_long_for_its_key_is_refused_at_accept,
+}
+
+fn a_prepay_id_carries_three_messages_and_the_fourth_waits(wechat: Wechat) {
+    let world = wechat.running();
     let prepay_id = world.control().mint_prepay_ids(DEFAULT_APPID, "o-alice", 1).unwrap().remove(0);
     // As the payment call of a mini-program has it.
     let answer = world.post_form("wechat.prepay_id", &format!("prepay_id=prepay_id%3D{prepay_id}&openId=o-alice"));
@@ -25,16 +72,14 @@ fn a_prepay_id_carries_three_messages_and_the_fourth_waits() {
     assert_eq!(ids.iter().filter(|id| world.message(id)["state"] == "sent").count(), 4);
 }
 
-#[test]
-fn a_transaction_number_is_no_prepay_id() {
-    let world = World::running();
+fn a_transaction_number_is_no_prepay_id(wechat: Wechat) {
+    let world = wechat.running();
     let answer = world.post_form("wechat.prepay_id", "prepay_id=4200001234202401011234567890&openId=o-alice");
     assert!(answer.status == 422 && answer.body.contains("transaction number"), "{answer:?}");
 }
 
-#[test]
-fn a_grant_is_for_one_user_and_one_template() {
-    let world = World::running();
+fn a_grant_is_for_one_user_and_one_template(wechat: Wechat) {
+    let world = wechat.running();
     for (user, template) in [("o-alice", "SUB0001-order-shipped"), ("o-bob", "SUB0002-another")] {
         world.control().grant(DEFAULT_APPID, user, template, 1).unwrap();
         let answer = world.post_form("wechat.subscription", &format!("template_id={template}&openId={user}"));
@@ -52,16 +97,14 @@ fn a_grant_is_for_one_user_and_one_template() {
     assert_eq!((deliveries[0].api, deliveries[0].openid.as_str()), (Api::Subscribe, "o-alice"));
 }
 
-#[test]
-fn a_grant_without_a_template_is_refused() {
-    let world = World::running();
+fn a_grant_without_a_template_is_refused(wechat: Wechat) {
+    let world = wechat.running();
     let answer = world.post_form("wechat.subscription", "openId=o-alice");
     assert!(answer.status == 422 && answer.body.contains("template_id"), "{answer:?}");
 }
 
-#[test]
-fn grants_that_wechat_does_not_know_are_dropped_and_the_message_waits() {
-    let world = World::running();
+fn grants_that_wechat_does_not_know_are_dropped_and_the_message_waits(wechat: Wechat) {
+    let world = wechat.running();
     // The ledger believes in three; WeChat has one.
     world.control().grant(DEFAULT_APPID, "o-alice", "SUB0001-order-shipped", 1).unwrap();
     for _ in 0..3 {
@@ -75,9 +118,8 @@ fn grants_that_wechat_does_not_know_are_dropped_and_the_message_waits() {
     assert_eq!(world.calls(Api::Subscribe), 2, "one refusal tells of all grants");
 }
 
-#[test]
-fn a_service_account_message_carries_an_id_of_its_own_and_arrives_once_though_its_reply_is_lost() {
-    let world = World::running();
+fn a_service_account_message_carries_an_id_of_its_own_and_arrives_once_though_its_reply_is_lost(wechat: Wechat) {
+    let world = wechat.running();
     world.faults(json!([{"kind": "drop_reply", "api": "official_template", "every": 3}]));
     let ids: Vec<String> = (0..20).map(|order| world.send("notice", "o-alice", &format!("N-{order}"))).collect();
     let counts = world.until_sent(20);
@@ -90,12 +132,12 @@ fn a_service_account_message_carries_an_id_of_its_own_and_arrives_once_though_it
     assert!(ids.iter().all(|id| world.message(id)["provider_id"].is_string()));
 }
 
-#[test]
-fn a_lost_reply_leaves_a_prepay_message_unknown_unless_the_channel_says_retry() {
+fn a_lost_reply_leaves_a_prepay_message_unknown_unless_the_channel_says_retry(wechat: Wechat) {
     for (on_unknown, state, arrivals) in [("stop", "unknown", 1), ("retry", "sent", 2)] {
         let world = World::new();
         let change = format!("in_flight  = 16\non_unknown = \"{on_unknown}\"");
         world.configure(&[("in_flight  = 16", &change)]);
+        wechat.place(&world);
         world.run();
         world.faults(json!([{"kind": "drop_reply", "times": 1}]));
         let prepay_id = world.control().mint_prepay_ids(DEFAULT_APPID, "o-alice", 1).unwrap().remove(0);
@@ -107,9 +149,8 @@ fn a_lost_reply_leaves_a_prepay_message_unknown_unless_the_channel_says_retry() 
     }
 }
 
-#[test]
-fn a_user_who_does_not_follow_fails_the_message_with_the_reason() {
-    let world = World::running();
+fn a_user_who_does_not_follow_fails_the_message_with_the_reason(wechat: Wechat) {
+    let world = wechat.running();
     world.control().set_user(DEFAULT_APPID, "o-gone", tidings_wechat_sandbox::UserState::Unfollowed).unwrap();
     let id = world.send("notice", "o-gone", "1");
     let message = world.until(&id, "failed");
@@ -117,9 +158,8 @@ fn a_user_who_does_not_follow_fails_the_message_with_the_reason() {
     assert!(message["detail"].as_str().unwrap().contains("43004"), "{message:#}");
 }
 
-#[test]
-fn a_value_too_long_for_its_key_is_refused_at_accept() {
-    let world = World::running();
+fn a_value_too_long_for_its_key_is_refused_at_accept(wechat: Wechat) {
+    let world = wechat.running();
     let mut long = message("order-shipped", "o-alice", "A1");
     long["data"]["title"] = "二十个字以内才可以的标题这一个却有二十一个字哦".into();
     let answer = world.post("/v1/messages", &long);

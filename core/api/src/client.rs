@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::wire::{
     ActReply, ActRequest, BackupReply, BackupRequest, BulkLine, Channel, Credential, CredentialsReply, Message,
-    Overview, Page, Problem, Reasons, RetryPlan, RetryReply, RetryRequest, Run, Schedule, SendReply, SendRequest,
-    Token,
+    Overview, Page, Plugin, Problem, Reasons, RetryPlan, RetryReply, RetryRequest, Run, Schedule, SendReply,
+    SendRequest, Token,
 };
 
 /// How long one call may take.
@@ -164,6 +164,11 @@ impl Client {
     /// `pause` or `resume` of a channel.
     pub async fn act_on_channel(&self, name: &str, act: &str, reason: Option<String>) -> Result<Channel, ClientError> {
         self.post(&format!("/v1/channels/{}/{act}", encode(name)), &ActRequest { reason }).await
+    }
+
+    /// The plugins.
+    pub async fn plugins(&self) -> Result<Vec<Plugin>, ClientError> {
+        self.get("/v1/plugins").await
     }
 
     /// The tokens.

@@ -492,6 +492,63 @@ pub struct Token {
     pub problem: Option<String>,
 }
 
+/// A plugin.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plugin {
+    /// Its name.
+    pub name: String,
+    /// Its version; absent where it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// `working`, `parked` (it panicked or hung, and may not go on until the engine starts again) or `absent` (its file
+    /// could not be loaded).
+    pub state: String,
+    /// Why it does not work, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Its stages.
+    pub stages: Vec<PluginStage>,
+    /// Its file; absent where it is built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The SHA-256 of its file, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// What a file did since the start that it should not have done; absent where it is built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counters: Option<PluginCounters>,
+}
+
+/// A stage that a plugin offers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PluginStage {
+    /// What it does: `http_transport`, `credential_source`, …
+    pub role: String,
+    /// Its full name: `wechat.form_id`.
+    pub name: String,
+}
+
+/// What the host counted of a plugin in a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginCounters {
+    /// Panics that it caught itself.
+    pub panics: u64,
+    /// Answers that came after their deadline.
+    pub late: u64,
+    /// Answers to what was answered before.
+    pub doubled: u64,
+    /// Answers to what it was never given.
+    pub foreign: u64,
+    /// Values that broke the contract.
+    pub misshapen: u64,
+    /// Lines it logged.
+    pub log_lines: u64,
+    /// Lines that were left out because they were too many.
+    pub log_lines_left_out: u64,
+    /// Messages that it has and has not answered.
+    pub in_flight: u64,
+}
+
 /// A message that changed its state.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Change {

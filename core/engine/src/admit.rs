@@ -67,7 +67,9 @@ impl Admission {
             Refusal::not_found("channel-unknown", format!("there is no channel `{}`", template.channel))
         })?;
         let unfit = |error: StageError| match error {
-            StageError::Absent(detail) => Refusal::new(Class::Unavailable, "plugin-absent", detail),
+            StageError::Absent(detail) | StageError::Late(detail) => {
+                Refusal::new(Class::Unavailable, "plugin-absent", detail)
+            }
             StageError::Refused(detail) | StageError::Broken(detail) => {
                 Refusal::invalid("data-invalid", format!("template `{name}`: {detail}"))
             }

@@ -5,6 +5,7 @@
 
 mod apps;
 mod channels;
+mod plugins;
 mod read;
 mod schedules;
 mod templates;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 use serde_json::{Map, Value};
+use tidings_host::{Loaded, PluginFile};
 use tidings_model::cron::Cron;
 use tidings_model::limits::{KEEP_DONE_DEFAULT, KEEP_FAILED_DEFAULT};
 use tidings_model::rate::Rate;
@@ -32,7 +34,7 @@ pub(crate) use read::{duration, no_such};
 use crate::registry::Registry;
 use crate::render::Body;
 use crate::retention::Keep;
-use crate::stages::{SourceStage, TokenStage, TransportStage};
+use crate::stages::{RendererStage, SourceStage, TokenStage, TransportStage};
 
 /// The default of `[store] url`.
 pub const STORE_URL: &str = "sqlite://tidings.db";
@@ -58,6 +60,8 @@ pub struct Config {
     pub templates: BTreeMap<TemplateName, TemplateConfig>,
     /// Cron lines.
     pub schedules: BTreeMap<ScheduleName, ScheduleConfig>,
+    /// The plugins there are.
+    pub plugins: Registry,
     /// What is no mistake and still worth a sentence.
     pub notes: Vec<String>,
 }
@@ -125,6 +129,8 @@ pub struct ChannelConfig {
     pub token: Option<TokenStage>,
     /// The credential stage: any of these sources.
     pub credentials: Vec<CredentialStage>,
+    /// The renderer, where it is not the engine's own.
+    pub renderer: Option<RendererStage>,
     /// The transport.
     pub transport: TransportStage,
     /// At most so many in so long.
@@ -143,7 +149,9 @@ impl ChannelConfig {
     /// Why a stage of it cannot work now, if one cannot.
     pub(crate) fn trouble(&self) -> Option<String> {
         let sources = self.credentials.iter().filter_map(|stage| stage.source.trouble());
-        self.transport.trouble().or_else(|| self.token.as_ref()?.trouble()).or_else(|| sources.into_iter().next())
+        let renderer = || self.renderer.as_ref()?.trouble();
+        let token = || self.token.as_ref()?.trouble();
+        self.transport.trouble().or_else(token).or_else(renderer).or_else(|| sources.into_iter().next())
     }
 }
 
@@ -274,6 +282,8 @@ pub struct World<'a> {
     pub read_file: &'a dyn Fn(&Path) -> std::io::Result<String>,
     /// Makes a secret file with a fresh key, and gives the key.
     pub create_key: &'a dyn Fn(&Path) -> std::io::Result<String>,
+    /// Loads a plugin file, or says why not.
+    pub load_plugin: &'a dyn Fn(&PluginFile) -> Result<Arc<Loaded>, tidings_host::Refusal>,
 }
 
 impl fmt::Debug for World<'_> {
@@ -289,6 +299,7 @@ impl World<'static> {
             variable: &|name| std::env::var(name).ok(),
             read_file: &|path| std::fs::read_to_string(path),
             create_key: &create_key,
+            load_plugin: &|file| tidings_host::load(tidings_host::inspect(file)?),
         }
     }
 
@@ -399,6 +410,21 @@ impl Reading<'_> {
         let api = self.api(root, &store_url);
         let grace = self.engine(root);
         let mut notes = Vec::new();
+        let registry = self.plugins(root, &mut notes);
+        let reading = Reading { registry: &registry, ..*self };
+        reading.definitions(root, store_url, keep, api, grace, notes)
+    }
+
+    /// What config defines, once it is known which plugins there are.
+    fn definitions(
+        &self,
+        root: &Section<'_>,
+        store_url: String,
+        keep: Keep,
+        api: ApiConfig,
+        grace: Duration,
+        mut notes: Vec<String>,
+    ) -> Config {
         let apps = self.apps(root, &mut notes);
         let channels = self.channels(root, &apps);
         let templates = self.templates(root, &channels, &mut notes);
@@ -413,6 +439,7 @@ impl Reading<'_> {
             channels: channels.known.into_iter().map(|(name, channel)| (name, Arc::new(channel))).collect(),
             templates: templates.known,
             schedules,
+            plugins: self.registry.clone(),
             notes,
         }
     }

@@ -14,6 +14,7 @@ use crate::admit::{Admission, Submission};
 use crate::config::{ChannelConfig, Config, ScheduleConfig};
 use crate::lanes::{Change, LaneState};
 use crate::refusal::{Class, Refusal};
+use crate::registry::PluginView;
 use crate::token::{Keeper, Trouble};
 use crate::writer::{SharedLanes, WriterHandle, look, operation};
 
@@ -271,6 +272,11 @@ impl EngineHandle {
     /// How many messages of each channel are in each state.
     pub async fn counts(&self) -> Result<Counts, Refusal> {
         Ok(self.shared.reader.counts().await?)
+    }
+
+    /// The plugins by name.
+    pub fn plugins(&self) -> Vec<PluginView> {
+        self.shared.config.plugins.views()
     }
 
     /// The tokens by app.

@@ -36,5 +36,5 @@ pub use engine::{Engine, EngineError, Left};
 pub use handle::{ChannelView, EngineHandle, ScheduleView, Submitted, TokenView};
 pub use lanes::{Change, LaneState};
 pub use refusal::{Class, Refusal};
-pub use registry::Registry;
+pub use registry::{PluginFileView, PluginView, Registry};
 pub use retention::Keep;

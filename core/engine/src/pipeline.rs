@@ -17,7 +17,7 @@ use tidings_store::{ChannelId, Claimed, Orphan, Settle, TemplateId};
 use crate::clock::random;
 use crate::config::{ChannelConfig, Config, TemplateConfig};
 use crate::http::{Exchange, Http};
-use crate::stages::{Parcel, StageError};
+use crate::stages::{Begun, Parcel, StageError};
 use crate::token::{Keeper, Token, Trouble};
 use crate::writer::{Finished, WriterHandle};
 
@@ -195,7 +195,11 @@ impl Pipeline {
             .map(|bound| Credential { source: channel.transport.source_name(&bound.source), value: &bound.value });
         let recipient = &claimed.recipient;
         let parcel = Parcel { token, credential, recipient, content, dedupe_id: &dedupe_id };
-        let request = channel.transport.request(&parcel).await.map_err(StageError::before_sending)?;
+        let request = match channel.transport.begin(&parcel, channel.timeout).await {
+            Ok(Begun::Request(request)) => request,
+            Ok(Begun::Outcome(outcome)) => return Ok(outcome),
+            Err(error) => return Err(error.before_sending()),
+        };
         Ok(match self.http.send(request, channel.timeout).await {
             Exchange::Answered { status, retry_after, body } => channel.transport.read(status, retry_after, body).await,
             Exchange::NotSent(detail) => Outcome::Retry { after: None, detail: format!("not sent: {detail}") },

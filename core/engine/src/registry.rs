@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use tidings_host::{Counters, Loaded, OpenError, PluginState};
 use tidings_sdk::{
     App, CredentialSource, Description, HttpTransport, Plugin, Role, Setting, StageDescription, TokenProvider,
     Violation,
 };
 
 use crate::config::no_such;
-use crate::stages::{SourceStage, SourceWay, TokenStage, TransportStage, TransportWay};
+use crate::stages::{ABSENT_SOURCE, RendererStage, SourceStage, SourceWay, TokenStage, TransportStage, TransportWay};
 
 /// Every plugin there is. Cheap to clone.
 #[derive(Clone, Default)]
@@ -22,6 +24,7 @@ pub struct Registry {
 #[derive(Clone)]
 enum Entry {
     Linked(Arc<Linked>),
+    File(Arc<Loaded>),
     /// Config names it, and it could not be loaded: why.
     Absent(Arc<str>),
 }
@@ -41,11 +44,38 @@ impl fmt::Debug for Registry {
     }
 }
 
+/// A plugin, for people.
+#[derive(Debug, Clone)]
+pub struct PluginView {
+    /// Its name.
+    pub name: String,
+    /// Its version; `None` where it is not there.
+    pub version: Option<&'static str>,
+    /// What it offers: role and stage.
+    pub stages: Vec<(&'static str, String)>,
+    /// Its file and what the host counted, where it is in one.
+    pub file: Option<PluginFileView>,
+    /// Why it is not there or may not go on, if so.
+    pub trouble: Option<String>,
+}
+
+/// The file of a plugin that was loaded.
+#[derive(Debug, Clone)]
+pub struct PluginFileView {
+    /// Where it was when it was loaded.
+    pub path: PathBuf,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+    /// What it did that it should not have done, since the start.
+    pub counters: Counters,
+}
+
 /// What a stage that config names does: which list of stages it is looked for in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     TokenProvider,
     CredentialSource,
+    Renderer,
     Transport,
 }
 
@@ -54,6 +84,7 @@ impl Kind {
         match self {
             Kind::TokenProvider => matches!(role, Role::TokenProvider { .. }),
             Kind::CredentialSource => matches!(role, Role::CredentialSource(_)),
+            Kind::Renderer => matches!(role, Role::Renderer),
             Kind::Transport => matches!(role, Role::HttpTransport(_) | Role::Transport(_)),
         }
     }
@@ -62,6 +93,7 @@ impl Kind {
         match self {
             Kind::TokenProvider => "token provider",
             Kind::CredentialSource => "credential source",
+            Kind::Renderer => "renderer",
             Kind::Transport => "transport",
         }
     }
@@ -106,6 +138,11 @@ impl Registry {
         registry
     }
 
+    /// Takes note of a plugin that was loaded from a file.
+    pub(crate) fn add_file(&mut self, plugin: Arc<Loaded>) {
+        self.plugins.insert(plugin.description().name.to_owned(), Entry::File(plugin));
+    }
+
     /// Takes note of a plugin that could not be loaded.
     pub(crate) fn add_absent(&mut self, name: &str, reason: &str) {
         self.plugins.insert(name.to_owned(), Entry::Absent(reason.into()));
@@ -116,11 +153,41 @@ impl Registry {
         self.plugins.keys().map(String::as_str).collect()
     }
 
+    /// The plugins, for people.
+    pub fn views(&self) -> Vec<PluginView> {
+        self.plugins
+            .iter()
+            .map(|(name, entry)| {
+                let description = entry.description();
+                let stages = description.map_or(&[][..], |description| &description.stages);
+                let (file, trouble) = match entry {
+                    Entry::Linked(_) => (None, None),
+                    Entry::File(plugin) => {
+                        let trouble = match plugin.state() {
+                            PluginState::Working => None,
+                            PluginState::Parked { reason } => Some(reason),
+                        };
+                        let (path, sha256) = (plugin.inspected().path.clone(), plugin.inspected().sha256.clone());
+                        (Some(PluginFileView { path, sha256, counters: plugin.counters() }), trouble)
+                    }
+                    Entry::Absent(reason) => (None, Some(reason.to_string())),
+                };
+                PluginView {
+                    name: name.clone(),
+                    version: description.map(|description| description.version),
+                    stages: stages.iter().map(|it| (it.role.name(), format!("{name}.{}", it.name))).collect(),
+                    file,
+                    trouble,
+                }
+            })
+            .collect()
+    }
+
     /// Why a plugin is not there, if it is named and could not be loaded.
     pub(crate) fn absent(&self, plugin: &str) -> Option<Arc<str>> {
         match self.plugins.get(plugin)? {
             Entry::Absent(reason) => Some(Arc::clone(reason)),
-            Entry::Linked(_) => None,
+            Entry::Linked(_) | Entry::File(_) => None,
         }
     }
 
@@ -134,7 +201,7 @@ impl Registry {
         match self.plugins.get(plugin) {
             Some(Entry::Linked(linked)) => (linked.check_app)(app),
             // A plugin from a file says so when a stage of it is opened.
-            Some(Entry::Absent(_)) | None => Vec::new(),
+            Some(Entry::File(_) | Entry::Absent(_)) | None => Vec::new(),
         }
     }
 
@@ -172,6 +239,7 @@ impl Entry {
     fn description(&self) -> Option<&Description> {
         match self {
             Entry::Linked(linked) => Some(&linked.description),
+            Entry::File(plugin) => Some(plugin.description()),
             Entry::Absent(_) => None,
         }
     }
@@ -189,6 +257,14 @@ impl Offer<'_> {
             (Entry::Linked(linked), Some(StageDescription { name, role: Role::HttpTransport(rules) })) => {
                 (*rules, TransportWay::Linked(Arc::clone(&linked.http_transports[name])))
             }
+            (Entry::File(plugin), Some(StageDescription { name, role: Role::HttpTransport(rules) })) => {
+                let stage = plugin.open_http_transport(name, app).map_err(told)?;
+                (*rules, TransportWay::Http(Arc::clone(plugin), stage))
+            }
+            (Entry::File(plugin), Some(StageDescription { name, role: Role::Transport(rules) })) => {
+                let stage = plugin.open_transport(name, app).map_err(told)?;
+                (*rules, TransportWay::Own(Arc::clone(plugin), stage))
+            }
             (Entry::Absent(reason), _) => (Default::default(), TransportWay::Absent(Arc::clone(reason))),
             _ => return Err(vec![self.impossible()]),
         };
@@ -201,6 +277,11 @@ impl Offer<'_> {
             (Entry::Linked(linked), Some(stage)) => {
                 Ok(TokenStage::linked(Arc::clone(app), Arc::clone(&linked.token_providers[stage.name])))
             }
+            (Entry::File(plugin), Some(StageDescription { name, role: Role::TokenProvider { day_offset } })) => {
+                let stage = plugin.open_token_provider(name, app).map_err(told)?;
+                TokenStage::file(Arc::clone(app), *day_offset, Arc::clone(plugin), stage)
+                    .map_err(|error| vec![Violation::new("", error.to_string())])
+            }
             (Entry::Absent(reason), _) => Ok(TokenStage::absent(Arc::clone(app), Arc::clone(reason))),
             _ => Err(vec![self.impossible()]),
         }
@@ -212,14 +293,43 @@ impl Offer<'_> {
             (Entry::Linked(linked), Some(StageDescription { name, role: Role::CredentialSource(rules) })) => {
                 (*rules, SourceWay::Linked(Arc::clone(&linked.credential_sources[name])))
             }
-            (Entry::Absent(reason), _) => (crate::stages::ABSENT_SOURCE, SourceWay::Absent(Arc::clone(reason))),
+            (Entry::File(plugin), Some(StageDescription { name, role: Role::CredentialSource(rules) })) => {
+                let stage = plugin.open_credential_source(name, app).map_err(told)?;
+                (*rules, SourceWay::File(Arc::clone(plugin), stage))
+            }
+            (Entry::Absent(reason), _) => (ABSENT_SOURCE, SourceWay::Absent(Arc::clone(reason))),
             _ => return Err(vec![self.impossible()]),
         };
         Ok(SourceStage::new(rules, Arc::clone(app), way))
     }
 
+    /// As a renderer with the settings of that app.
+    pub(crate) fn renderer(&self, app: &Arc<App>) -> Result<RendererStage, Vec<Violation>> {
+        match (&self.entry, &self.stage) {
+            (Entry::File(plugin), Some(stage)) => {
+                let renderer = plugin.open_renderer(stage.name, app).map_err(told)?;
+                Ok(RendererStage::file(Arc::clone(plugin), renderer))
+            }
+            (Entry::Absent(reason), _) => Ok(RendererStage::absent(Arc::clone(reason))),
+            _ => Err(vec![self.impossible()]),
+        }
+    }
+
+    /// Whether its plugin cannot do without an app.
+    pub(crate) fn needs_settings(&self) -> bool {
+        self.entry.description().is_some_and(|it| it.app_settings.iter().any(|setting| setting.required))
+    }
+
     /// A stage was found under a kind that it is not of: only a mistake of this file can do that.
     fn impossible(&self) -> Violation {
         Violation::new("", format!("`{}` is no such stage", self.name))
+    }
+}
+
+/// Why a stage in a file could not be opened, as mistakes of its settings.
+fn told(error: OpenError) -> Vec<Violation> {
+    match error {
+        OpenError::Settings(violations) => violations,
+        OpenError::Trouble(trouble) => vec![Violation::new("", trouble.to_string())],
     }
 }

@@ -12,7 +12,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde_json::{Map, Value};
 use tidings_sdk::{Part, percent_encode};
 
-use crate::stages::StageError;
+use crate::stages::{RendererStage, StageError};
 
 /// Instructions one string of a template may take: a loop over a long order, not a loop for ever.
 const FUEL: u64 = 100_000;
@@ -30,6 +30,13 @@ const VALUE_END: char = '\u{f8f1}';
 pub enum Body {
     /// Strings, by the engine's own renderer.
     Strings(Rendering),
+    /// Strings, by a plugin.
+    ByPlugin {
+        /// As config has them.
+        parts: Vec<(String, Part)>,
+        /// Who fills them in.
+        renderer: RendererStage,
+    },
     /// Nobody knows: the plugin that says what the template's keys are is not there.
     Absent(String),
 }
@@ -39,7 +46,34 @@ impl Body {
     pub(crate) async fn render(&self, data: &Value) -> Result<Map<String, Value>, StageError> {
         match self {
             Body::Strings(rendering) => rendering.render(data).map_err(|error| StageError::Refused(error.to_string())),
+            Body::ByPlugin { parts, renderer } => renderer.render(parts, data).await,
             Body::Absent(reason) => Err(StageError::Absent(reason.clone())),
+        }
+    }
+
+    /// The same for config, which is read outside a runtime.
+    pub(crate) fn render_now(&self, data: &Value) -> Result<Map<String, Value>, RenderError> {
+        match self {
+            Body::Strings(rendering) => rendering.render(data),
+            Body::ByPlugin { parts, renderer } => renderer.render_now(parts, data),
+            Body::Absent(reason) => Err(RenderError { field: String::new(), problem: reason.clone() }),
+        }
+    }
+
+    /// What is not filled in: template ids and the like.
+    pub(crate) fn fixed(&self) -> Map<String, Value> {
+        match self {
+            Body::Strings(rendering) => fixed(&rendering.parts),
+            Body::ByPlugin { parts, .. } => fixed(parts),
+            Body::Absent(_) => Map::new(),
+        }
+    }
+
+    /// Data to try it with where config has no sample: each variable's own name. `None` where nobody knows the variables.
+    pub(crate) fn placeholders(&self) -> Option<Value> {
+        match self {
+            Body::Strings(rendering) => Some(rendering.placeholders()),
+            Body::ByPlugin { .. } | Body::Absent(_) => None,
         }
     }
 
@@ -47,7 +81,7 @@ impl Body {
     pub fn variables(&self) -> BTreeSet<String> {
         match self {
             Body::Strings(rendering) => rendering.variables(),
-            Body::Absent(_) => BTreeSet::new(),
+            Body::ByPlugin { .. } | Body::Absent(_) => BTreeSet::new(),
         }
     }
 }
@@ -128,15 +162,6 @@ impl Rendering {
             content.insert(key.clone(), value);
         }
         Ok(content)
-    }
-
-    /// What is not filled in: template ids and the like.
-    pub fn fixed(&self) -> Map<String, Value> {
-        let fixed = |part: &Part| match part {
-            Part::Fixed(value) => Some(value.clone()),
-            _ => None,
-        };
-        self.parts.iter().filter_map(|(key, part)| Some((key.clone(), fixed(part)?))).collect()
     }
 
     /// The variables the template asks for: `order.id`.
@@ -268,6 +293,14 @@ impl Plain {
         }
         Some(text)
     }
+}
+
+fn fixed(parts: &[(String, Part)]) -> Map<String, Value> {
+    let fixed = |part: &Part| match part {
+        Part::Fixed(value) => Some(value.clone()),
+        _ => None,
+    };
+    parts.iter().filter_map(|(key, part)| Some((key.clone(), fixed(part)?))).collect()
 }
 
 fn is_name(name: &str) -> bool {

@@ -1,7 +1,8 @@
 //! The engine's values as the wire shows them.
 
 use tidings_engine::{
-    Backup, Change, ChannelView, LaneState, Retried, RetryPlan, ScheduleView, Submission, Submitted, TokenView,
+    Backup, Change, ChannelView, LaneState, PluginFileView, PluginView, Retried, RetryPlan, ScheduleView, Submission,
+    Submitted, TokenView,
 };
 use tidings_model::rate::Rate;
 use tidings_model::{State, Timestamp};
@@ -187,6 +188,41 @@ pub(super) fn token(view: TokenView) -> wire::Token {
         fetches_today: view.fetches_today,
         fetches_max: view.fetches_max,
         problem: view.problem,
+    }
+}
+
+pub(super) fn plugin(view: PluginView) -> wire::Plugin {
+    let state = match (&view.trouble, &view.version) {
+        (None, _) => "working",
+        (Some(_), Some(_)) => "parked",
+        (Some(_), None) => "absent",
+    };
+    let stage = |(role, name): (&'static str, String)| wire::PluginStage { role: role.to_owned(), name };
+    let (file, sha256, counters) = match view.file {
+        None => (None, None, None),
+        Some(PluginFileView { path, sha256, counters }) => {
+            let counters = wire::PluginCounters {
+                panics: counters.panics,
+                late: counters.late,
+                doubled: counters.doubled,
+                foreign: counters.foreign,
+                misshapen: counters.misshapen,
+                log_lines: counters.log_lines,
+                log_lines_left_out: counters.log_lines_left_out,
+                in_flight: counters.in_flight,
+            };
+            (Some(path.display().to_string()), Some(sha256), Some(counters))
+        }
+    };
+    wire::Plugin {
+        name: view.name,
+        version: view.version.map(str::to_owned),
+        state: state.to_owned(),
+        reason: view.trouble,
+        stages: view.stages.into_iter().map(stage).collect(),
+        file,
+        sha256,
+        counters,
     }
 }
 

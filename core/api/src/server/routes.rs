@@ -40,6 +40,7 @@ pub(super) fn routes(engine: EngineHandle) -> Router {
         .route("/v1/credentials/{source}", post(add_credentials))
         .route("/v1/channels", get(list_channels))
         .route("/v1/channels/{name}/{act}", post(act_on_channel))
+        .route("/v1/plugins", get(list_plugins))
         .route("/v1/tokens", get(list_tokens))
         .route("/v1/tokens/{app}/refresh", post(refresh_token))
         .route("/v1/schedules", get(list_schedules))
@@ -348,6 +349,11 @@ async fn act_on_channel(
     let view = engine.pause(&name, paused).await?;
     let counts = convert::counts(&engine.counts().await?, Some(view.name.as_str()));
     Ok(json(StatusCode::OK, &convert::channel(view, counts)))
+}
+
+async fn list_plugins(Shared(engine): Shared<EngineHandle>) -> Response {
+    let plugins: Vec<wire::Plugin> = engine.plugins().into_iter().map(convert::plugin).collect();
+    json(StatusCode::OK, &plugins)
 }
 
 async fn list_tokens(Shared(engine): Shared<EngineHandle>) -> Response {

@@ -8,12 +8,12 @@ use tidings_model::rate::Rate;
 use tidings_model::retry::Backoff;
 use tidings_model::{AppName, ChannelName, OnUnknown, Policy, SourceName};
 
-use tidings_sdk::{App, Violation};
+use tidings_sdk::{App, Settings, Violation};
 
 use super::read::{Found, Section, duration, text};
 use super::{AppConfig, ChannelConfig, CredentialStage, Names, Reading};
 use crate::registry::{Kind, Offer};
-use crate::stages::TransportStage;
+use crate::stages::{RendererStage, TransportStage};
 
 /// How close to its end a credential is still bound, when config does not say: a day, so that a message can be tried
 /// again with it.
@@ -78,7 +78,7 @@ impl Reading<'_> {
         {
             check_credentials(section, credentials, transport);
         }
-        section.choice("renderer", &["template"]);
+        let renderer = section.parsed("renderer", |value| self.renderer(&text(value)?, account, apps));
         let rate = section.parsed("rate", |value| text(value).and_then(|text| rate(&text)));
         let in_flight = section.number("in_flight", 1..=IN_FLIGHT_MAX).unwrap_or(IN_FLIGHT_DEFAULT);
         let timeout = section.parsed("timeout", |value| {
@@ -103,6 +103,7 @@ impl Reading<'_> {
             app: app?,
             token: token.flatten(),
             credentials,
+            renderer: renderer.flatten(),
             transport: transport??,
             rate,
             in_flight,
@@ -110,6 +111,21 @@ impl Reading<'_> {
             expires_after,
             policy,
         })
+    }
+
+    /// The renderer stage: `template` is the engine's own.
+    fn renderer(
+        &self,
+        name: &str,
+        account: Option<&AppConfig>,
+        apps: &Names<AppName, AppConfig>,
+    ) -> Result<Option<RendererStage>, String> {
+        if name == "template" {
+            return Ok(None);
+        }
+        let offer = self.registry.find(Kind::Renderer, name)?;
+        let Some(owner) = self.owner(&offer, account, apps)? else { return Ok(None) };
+        offer.renderer(&owner).map(Some).map_err(|problems| told(&problems))
     }
 
     /// The credential stage: a name, or a list of them. `None` if one of them is wrong.
@@ -168,6 +184,9 @@ impl Reading<'_> {
         let mut owners = apps.known.values().filter(|app| app.plugin == plugin);
         match (owners.next(), owners.next()) {
             (Some(app), None) => Ok(Some(Arc::clone(&app.app))),
+            (None, _) if !offer.needs_settings() => {
+                Ok(Some(Arc::new(App { name: plugin.to_owned(), settings: Settings::default() })))
+            }
             (None, _) => Err(format!("its plugin has no app; add one with `plugin = \"{plugin}\"` for its settings")),
             (Some(_), Some(_)) => Err(format!("there are several apps of plugin `{plugin}`; it needs one")),
         }

@@ -56,45 +56,45 @@ fn template(section: &Section<'_>, channels: &Names<ChannelName, ChannelConfig>)
         return None;
     };
     let transport = &config.transport;
-    if let Some(reason) = transport.trouble() {
+    let trouble = transport.trouble().or_else(|| config.renderer.as_ref()?.trouble());
+    if let Some(reason) = trouble {
         // Nobody knows the keys of a transport that is not there.
         drop(section.entries());
         return Some(TemplateConfig { channel: channel?, body: Body::Absent(reason), scope: String::new(), sample });
     }
     let parts = parts(section, transport.rules().template_settings)?;
-    let rendering = match Rendering::compile(parts) {
-        Ok(rendering) => rendering,
-        Err(errors) => {
-            for error in errors {
-                let found = place(section, &error.field);
-                section.report(&found.span, &found.path, error.problem);
+    let body = match &config.renderer {
+        Some(renderer) => Body::ByPlugin { parts, renderer: renderer.clone() },
+        None => match Rendering::compile(parts) {
+            Ok(rendering) => Body::Strings(rendering),
+            Err(errors) => {
+                for error in errors {
+                    let found = place(section, &error.field);
+                    section.report(&found.span, &found.path, error.problem);
+                }
+                return None;
             }
-            return None;
-        }
+        },
     };
-    attempt(section, &rendering, sample.as_ref(), transport)?;
-    let fixed = rendering.fixed();
+    attempt(section, &body, sample.as_ref(), transport)?;
+    let fixed = body.fixed();
     let scope = transport.rules().scope_key.and_then(|key| fixed.get(key)?.as_str()).unwrap_or_default().to_owned();
-    Some(TemplateConfig { channel: channel?, body: Body::Strings(rendering), scope, sample })
+    Some(TemplateConfig { channel: channel?, body, scope, sample })
 }
 
 /// Renders the template as a message would, with the sample or with placeholders. The rules of the provider are asked
 /// only with a sample: a placeholder is no phone number.
-fn attempt(
-    section: &Section<'_>,
-    rendering: &Rendering,
-    sample: Option<&Value>,
-    transport: &TransportStage,
-) -> Option<()> {
+fn attempt(section: &Section<'_>, body: &Body, sample: Option<&Value>, transport: &TransportStage) -> Option<()> {
     let placeholders;
     let data = match sample {
         Some(sample) => sample,
         None => {
-            placeholders = rendering.placeholders();
+            let Some(made) = body.placeholders() else { return Some(()) };
+            placeholders = made;
             &placeholders
         }
     };
-    match rendering.render(data) {
+    match body.render_now(data) {
         Ok(content) => {
             let checked = if sample.is_some() { transport.check_now(&content) } else { Ok(Vec::new()) };
             let violations = checked.unwrap_or_else(|error| vec![Violation::new("", error.to_string())]);

@@ -8,6 +8,7 @@ fn read(text: &str) -> Result<Config, Vec<Problem>> {
         variable: &|name| (name == "SET").then(|| "CANARY".to_owned()),
         read_file: &|_| Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
         create_key: &|_| Ok("key".to_owned()),
+        load_plugin: &|file| tidings_host::load(tidings_host::inspect(file)?),
     };
     Config::read("config.toml", text, PathBuf::from("/nowhere"), &registry, &world)
 }
@@ -125,4 +126,52 @@ fn an_open_port_without_a_key_is_an_error() {
 #[test]
 fn an_empty_file_says_what_it_needs() {
     assert_eq!(told(""), ["config.toml:1:1: `version` is missing; expected `version = 1` at the top"]);
+}
+
+#[test]
+fn a_plugin_that_cannot_be_loaded_makes_its_channels_wait_and_nothing_else() {
+    let more = "
+        [plugins.acme]
+        path = \"libacme.so\"
+        [apps.theirs]
+        plugin = \"acme\"
+        anything = 1
+        [channels.theirs]
+        app = \"theirs\"
+        token = \"acme.token\"
+        credential = \"acme.permit\"
+        transport = \"acme.send\"
+        [templates.theirs]
+        channel = \"theirs\"
+        text = \"{{ whatever }}\"
+    ";
+    let config = read(&format!("{RIGHT}\n{more}")).unwrap();
+    let note = config.notes.iter().find(|note| note.contains("acme")).expect("a note says so");
+    assert!(note.contains("`acme` is not there") && note.contains("/nowhere/libacme.so"), "{note}");
+    let trouble = |name: &str| config.channels[name].trouble();
+    assert!(trouble("theirs").is_some_and(|reason| reason.contains("libacme.so")), "{:?}", trouble("theirs"));
+    assert_eq!(trouble("order-updates"), None);
+    let required = more.replace("libacme.so\"", "libacme.so\"\n        required = true");
+    let problems = told(&format!("{RIGHT}\n{required}"));
+    assert!(problems.len() == 1 && problems[0].contains("plugins.acme: the plugin file"), "{problems:?}");
+}
+
+#[test]
+fn mistakes_in_a_plugins_section_are_told_with_their_places() {
+    for (section, expected) in [
+        ("path = 1", "plugins.acme.path: expected a string, found a number"),
+        ("sha256 = \"abc\"", "plugins.acme: `path` is missing; expected the plugin's file"),
+        ("path = \"x\"\nsha256 = \"abc\"", "plugins.acme.sha256: expected the 64 hexadecimal digits of a SHA-256"),
+        ("path = \"x\"\nrequire = true", "plugins.acme: unknown key `require`; did you mean `required`?"),
+    ] {
+        let problems = told(&format!("{RIGHT}\n[plugins.acme]\n{section}\n"));
+        assert!(problems.iter().any(|problem| problem.ends_with(expected)), "{section}: {problems:?}");
+    }
+}
+
+#[test]
+fn a_transport_cannot_send_through_another_plugins_app() {
+    let wrong = RIGHT.replacen("transport         = \"wechat.template\"", "transport         = \"acme.send\"", 1);
+    let problems = told(&format!("{wrong}\n[plugins.acme]\npath = \"libacme.so\"\n"));
+    assert!(problems[0].contains("`acme.send` cannot send through an app of plugin `wechat`"), "{problems:?}");
 }
