@@ -20,6 +20,7 @@ mod files;
 mod help;
 mod lifecycle;
 mod plugin_files;
+mod plugins;
 mod retention;
 mod schedules;
 mod secrets;

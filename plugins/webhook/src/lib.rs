@@ -46,6 +46,8 @@ pub fn plugin() -> Plugin {
         .http_transport("http", send::Http)
 }
 
+tidings_sdk::export!(name: "webhook", roles: [http_transport], plugin: plugin());
+
 #[cfg(test)]
 mod tests {
     use super::*;

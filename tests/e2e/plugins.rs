@@ -1,0 +1,194 @@
+//! Plugins from files, in the running engine: that they send, and that none of them is a danger to the others.
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::World;
+use crate::plugin_files;
+
+/// A channel of the transport in C beside the plain config: its app, channel and template.
+const SYSLOG: &str = r#"
+[plugins.syslog]
+path = "libsyslog.so"
+
+[apps.collector]
+plugin   = "syslog"
+host     = "127.0.0.1"
+port     = "PORT"
+facility = "local0"
+
+[channels.log]
+app       = "collector"
+transport = "syslog.line"
+
+[templates.log-line]
+channel  = "log"
+text     = "order {{ order }} paid"
+severity = "warning"
+"#;
+
+/// A collector of log lines.
+struct Collector {
+    socket: UdpSocket,
+}
+
+impl Collector {
+    fn new() -> Collector {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(25))).unwrap();
+        Collector { socket }
+    }
+
+    fn config(&self) -> String {
+        SYSLOG.replace("PORT", &self.socket.local_addr().unwrap().port().to_string())
+    }
+
+    fn line(&self) -> String {
+        let mut line = [0; 4096];
+        let size = self.socket.recv(&mut line).expect("a line comes");
+        String::from_utf8(line[..size].to_vec()).unwrap()
+    }
+}
+
+fn log_line(to: &str, order: &str) -> serde_json::Value {
+    json!({"template": "log-line", "to": to, "data": {"order": order}})
+}
+
+fn accepted(world: &World, message: &serde_json::Value) -> String {
+    let answer = world.post("/v1/messages", message);
+    assert_eq!(answer.status, 202, "{answer:?}");
+    answer.json()["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_transport_in_c_sends_what_was_accepted() {
+    let (world, collector) = (World::new(), Collector::new());
+    plugin_files::compile(&world, "plugins/syslog-c/syslog.c");
+    world.configure_more(&collector.config());
+    world.run();
+    let id = accepted(&world, &log_line("shop", "订单 7\u{1b}[31m"));
+    world.until(&id, "sent");
+    let line = collector.line();
+    // local0 is 16, warning is 4 (RFC 5424 §6.2.1).
+    assert!(line.starts_with("<132>1 "), "{line}");
+    assert!(line.contains(" shop - - [tidings@32473 id=\"tidings-"), "{line}");
+    assert!(line.ends_with("\"] \u{feff}order 订单 7_[31m paid"), "{line}");
+}
+
+#[test]
+fn a_permit_that_a_recipient_has_by_itself_is_minted_once_and_then_the_rest_waits() {
+    let (world, collector) = (World::new(), Collector::new());
+    plugin_files::compile(&world, "plugins/syslog-c/syslog.c");
+    let quota = plugin_files::place(&world, "tidings-quota", "tidings_quota");
+    let channel = collector
+        .config()
+        .replace("transport = \"syslog.line\"", "transport = \"syslog.line\"\ncredential = \"quota.sends\"");
+    world.configure_more(&format!(
+        "{channel}\n[plugins.quota]\npath = {quota:?}\n[apps.limits]\nplugin = \"quota\"\nsends = 2\nperiod = \"month\"\n"
+    ));
+    world.run();
+    let ids: Vec<String> = (0..3).map(|order| accepted(&world, &log_line("ann", &order.to_string()))).collect();
+    let other = accepted(&world, &log_line("ben", "9"));
+    world.until(&other, "sent");
+    world.until(&ids[0], "sent");
+    world.until(&ids[1], "sent");
+    world.until(&ids[2], "waiting");
+    // A new start asks again, and the month is the same.
+    world.terminate();
+    world.run();
+    let waiting = world.until(&ids[2], "waiting");
+    assert_eq!(waiting["reason"], "no_credential", "{waiting:#}");
+    let ledger = world.ok_json(&["credentials", "list", "--json"]);
+    assert_eq!(ledger.as_array().map(Vec::len), Some(2), "{ledger:#}");
+}
+
+#[test]
+fn the_plugins_are_listed_with_their_files_and_states() {
+    let (world, collector) = (World::new(), Collector::new());
+    plugin_files::compile(&world, "plugins/syslog-c/syslog.c");
+    world.configure_more(&collector.config());
+    world.configure_more("[plugins.lost]\npath = \"nowhere.so\"\n");
+    world.run();
+    let plugins = world.get("/v1/plugins").json();
+    let of = |name: &str| plugins.as_array().unwrap().iter().find(|plugin| plugin["name"] == name).unwrap().clone();
+    let syslog = of("syslog");
+    assert_eq!((&syslog["state"], &syslog["version"]), (&json!("working"), &json!("1.0.0")), "{syslog:#}");
+    assert_eq!(syslog["stages"], json!([{"role": "transport", "name": "syslog.line"}]));
+    assert_eq!(syslog["sha256"].as_str().map(str::len), Some(64));
+    let lost = of("lost");
+    assert_eq!(lost["state"], "absent");
+    assert!(lost["reason"].as_str().unwrap().contains("nowhere.so"), "{lost:#}");
+    assert_eq!(of("wechat")["state"], "working");
+    assert!(of("wechat").get("file").is_none());
+}
+
+#[test]
+fn a_file_that_is_not_there_parks_its_channels_and_nothing_else() {
+    let (world, collector) = (World::new(), Collector::new());
+    world.configure_more(&collector.config());
+    world.run();
+    let channel = world.channel("log");
+    assert_eq!(channel["state"], "parked", "{channel:#}");
+    assert!(channel["reason"].as_str().unwrap().contains("libsyslog.so"), "{channel:#}");
+    let answer = world.post("/v1/messages", &log_line("shop", "7"));
+    assert_eq!((answer.status, answer.problem().as_str()), (503, "plugin-absent"), "{answer:?}");
+    let wechat = world.send("notice", "o-alice", "1");
+    world.until(&wechat, "sent");
+}
+
+#[test]
+fn messages_wait_for_a_plugin_that_was_lost_and_go_when_it_is_back() {
+    let (world, collector) = (World::new(), Collector::new());
+    let library = plugin_files::compile(&world, "plugins/syslog-c/syslog.c");
+    world.configure_more(&collector.config());
+    world.run();
+    assert_eq!(world.tidings(&["channels", "pause", "log"]).code, 0);
+    let id = accepted(&world, &log_line("shop", "7"));
+    world.terminate();
+    std::fs::rename(&library, world.path("elsewhere.so")).unwrap();
+    world.run();
+    assert_eq!(world.message(&id)["state"], "queued");
+    world.terminate();
+    std::fs::rename(world.path("elsewhere.so"), &library).unwrap();
+    world.run();
+    assert_eq!(world.tidings(&["channels", "resume", "log"]).code, 0);
+    world.until(&id, "sent");
+    assert!(collector.line().ends_with("order 7 paid"));
+}
+
+#[test]
+fn a_required_plugin_that_cannot_be_loaded_stops_the_start_with_its_place() {
+    let world = World::new();
+    world.write("libnote.so", "no plugin at all");
+    world.configure_more("[plugins.note]\npath = \"libnote.so\"\nrequired = true\n");
+    let said = world.tidings(&["run"]);
+    assert_eq!(said.code, 2, "{}", said.all());
+    assert!(said.err.contains("config.toml:") && said.err.contains("plugins.note: the plugin file"), "{}", said.err);
+    let said = world.tidings(&["check"]);
+    assert_eq!(said.code, 2, "{}", said.all());
+}
+
+#[test]
+fn the_settings_of_a_file_are_checked_like_those_of_a_built_in_plugin() {
+    let (world, collector) = (World::new(), Collector::new());
+    plugin_files::compile(&world, "plugins/syslog-c/syslog.c");
+    let wrong = collector
+        .config()
+        .replace("\"local0\"", "\"local9\"")
+        .replace("text     =", "txt      =")
+        .replace("severity = \"warning\"", "severity = 3");
+    world.configure_more(&wrong);
+    let said = world.tidings(&["check"]);
+    assert_eq!(said.code, 2, "{}", said.all());
+    for expected in ["apps.collector.facility: `local9` is none of"] {
+        assert!(said.err.contains(expected), "{expected}: {}", said.err);
+    }
+    // What fits the schema and not the plugin is the plugin's to say.
+    let world = World::new();
+    plugin_files::compile(&world, "plugins/syslog-c/syslog.c");
+    world.configure_more(&collector.config().replace("\"127.0.0.1\"", "\"nobody.example\""));
+    let said = world.tidings(&["check"]);
+    assert!(said.err.contains("`host` is no IP address"), "{}", said.err);
+}
