@@ -45,7 +45,7 @@ pub(crate) fn fill(url: &str, fillings: &Fillings<'_>) -> Result<String, String>
     let (path, query) = url.split_once('?').unwrap_or((url, ""));
     let mut address = Pattern::of(path).fill(fillings, |name, value| match value {
         // `/topics//messages` is another resource than the one that was meant.
-        "" => Err(format!("`{{{name}}}` is empty, and stands in the path")),
+        "" => Err(format!("has `{{{name}}}` in its path, which is empty")),
         value if name == SECRET => Ok(encode_path(value)),
         value => Ok(percent_encode(value)),
     })?;
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn nothing_empty_stands_in_a_path() {
-        refused("https://a.example/t/{recipient}/m", "s", "", "`{recipient}` is empty");
+        refused("https://a.example/t/{recipient}/m", "s", "", "`{recipient}` in its path, which is empty");
         assert_eq!(filled("https://a.example/?q={q}", "s", "x", json!({"q": ""})), Ok("https://a.example/?q=".into()));
     }
 

@@ -1,8 +1,9 @@
 //! What an answer says: by its code, by its status, and by what the config knows of the provider.
 //!
-//! A message is never called failed, or unsent, without a word of the provider that it was not taken: a server that broke
-//! down, or that answers what cannot be read, may have acted before. That is [`Word::Unknown`], and the channel's
-//! `on_unknown` decides; who knows that a provider does nothing when it answers 500 writes `statuses = { 5xx = "retry" }`.
+//! A message is never called failed, or unsent, without a word of the provider that it was not taken: a server that
+//! broke down, or that answers what cannot be read, may have acted before. That is [`Word::Unknown`], and the channel's
+//! `on_unknown` decides; who knows that a provider does nothing when it answers 500 writes
+//! `statuses = { 5xx = "retry" }`.
 //!
 //! What would go wrong with every message alike stops the app: nothing is lost while it waits for its operator.
 

@@ -158,8 +158,8 @@ fn string(text: &str, fillings: &Fillings<'_>) -> Result<Value, String> {
     let value: Option<Value> = serde_json::from_str(fillings.get(name)?.trim()).ok();
     match (form, value) {
         ("number", Some(number @ Value::Number(_))) | ("boolean", Some(number @ Value::Bool(_))) => Ok(number),
-        ("number", _) => Err(format!("`{{{name}:number}}` stands for something that is no number")),
-        _ => Err(format!("`{{{name}:boolean}}` stands for something that is neither `true` nor `false`")),
+        ("number", _) => Err(format!("has `{{{name}:number}}`, which stands for something that is no number")),
+        _ => Err(format!("has `{{{name}:boolean}}`, which stands for something that is neither `true` nor `false`")),
     }
 }
 

@@ -65,7 +65,9 @@ pub(crate) fn fill(
 /// A value that ends a line would begin a header of its own.
 fn line(name: &str, value: &str) -> Result<String, String> {
     if value.chars().any(|c| c.is_control()) {
-        return Err(format!("`{{{name}}}` has a line end or another control character, which no header can carry"));
+        return Err(format!(
+            "has `{{{name}}}`, in which is a line end or another control character, and no header can carry it"
+        ));
     }
     Ok(value.to_owned())
 }
@@ -146,7 +148,11 @@ mod tests {
 
     #[test]
     fn no_value_begins_a_header_of_its_own() {
-        refused(json!({"X-Title": "{title}"}), json!({"title": "CANARY\r\nX-Admin: 1"}), "`{title}` has a line end");
+        refused(
+            json!({"X-Title": "{title}"}),
+            json!({"title": "CANARY\r\nX-Admin: 1"}),
+            "has `{title}`, in which is a line end",
+        );
         refused(json!({"X-Title": "{title}"}), json!({"title": "CANARY\u{7f}"}), "control character");
         refused(json!({"X-Title": "a\nb"}), json!({}), "control character");
     }

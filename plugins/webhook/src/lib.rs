@@ -1,9 +1,9 @@
 //! Any provider that takes a request over HTTP, by config alone.
 //!
-//! An app says how the provider is spoken to: address, headers, the shape of the body, what its answers mean. A template
-//! says what is said: the values that stand in for `{name}` in the app's request. Everything here is pure: a request is
-//! made of values, and an answer is read into a value. `README.md` beside it has every setting; `docs/RECIPES.md` has
-//! providers. The modules in reading order:
+//! An app says how the provider is spoken to: address, headers, the shape of the body, what its answers mean. A
+//! template says what is said: the values that stand in for `{name}` in the app's request. Everything here is pure: a
+//! request is made of values, and an answer is read into a value. `README.md` beside it has every setting;
+//! `docs/RECIPES.md` has providers. The modules in reading order:
 //!
 //! | Module | Subject |
 //! |---|---|

@@ -6,7 +6,8 @@ use tidings_sdk::{App, percent_encode};
 use crate::header::basic;
 use crate::placeholder::SECRET;
 
-/// Bytes from which a part of a secret is a secret, too: `XXX` of `T000/B000/XXX`, whatever an echo does to the slashes.
+/// Bytes from which a part of a secret is a secret, too: `XXX` of `T000/B000/XXX`, whatever an echo does to the
+/// slashes.
 const PART_BYTES_MIN: usize = 8;
 
 /// The text without the secret, and without what it is sent as.

@@ -28,13 +28,13 @@ impl HttpTransport for Http {
     fn check(&self, app: &App, content: &Map<String, Value>) -> Vec<Violation> {
         let mut violations = unused(app, content);
         let fillings = Fillings::new(app, SOMEBODY, SOMEBODY, content);
-        violations.extend(request(app, content, &fillings).err());
+        violations.extend(request(app, content, &fillings).err().map(|fault| fault.violation(content)));
         violations
     }
 
     fn request(&self, delivery: &Delivery<'_>) -> Result<Request, String> {
         let made = request(delivery.app, delivery.content, &Fillings::of(delivery));
-        made.map_err(|violation| format!("`{}` {}", violation.field, violation.problem))
+        made.map_err(|fault| fault.sentence(delivery.content))
     }
 
     fn read(&self, app: &App, response: &Response<'_>) -> Outcome {
@@ -42,21 +42,47 @@ impl HttpTransport for Http {
     }
 }
 
-fn request(app: &App, content: &Map<String, Value>, fillings: &Fillings<'_>) -> Result<Request, Violation> {
-    let shape = Shape::of(app, content).map_err(|(setting, problem)| Violation::new(setting, problem))?;
+/// A setting that makes no request.
+struct Fault {
+    setting: String,
+    problem: String,
+}
+
+impl Fault {
+    fn new(setting: impl Into<String>, problem: String) -> Fault {
+        Fault { setting: setting.into(), problem }
+    }
+
+    /// Whose setting it is, and what is wrong with it.
+    fn sentence(&self, content: &Map<String, Value>) -> String {
+        let owner = if content.contains_key(&self.setting) { "template" } else { "app" };
+        format!("`{}` of the {owner} {}", self.setting, self.problem)
+    }
+
+    /// At its place, if that is in the template: of the app's settings a template has no place.
+    fn violation(&self, content: &Map<String, Value>) -> Violation {
+        let field = if content.contains_key(&self.setting) { self.setting.as_str() } else { "" };
+        Violation::new(field, self.sentence(content))
+    }
+}
+
+fn request(app: &App, content: &Map<String, Value>, fillings: &Fillings<'_>) -> Result<Request, Fault> {
+    let shape = Shape::of(app, content).map_err(|(setting, problem)| Fault::new(setting, problem))?;
     let method = app.settings.text("method");
     Ok(Request {
-        method: Method::of(method)
-            .ok_or_else(|| Violation::new("method", format!("is `{method}`, which is no method")))?,
-        url: address::fill(app.settings.text("url"), fillings).map_err(|problem| Violation::new("url", problem))?,
-        headers: header::fill(app, shape.content_type(), fillings)?,
-        body: shape.fill(fillings).map_err(|problem| Violation::new(shape.setting(), problem))?,
+        method: Method::of(method).ok_or_else(|| Fault::new("method", format!("is `{method}`, which is no method")))?,
+        url: address::fill(app.settings.text("url"), fillings).map_err(|problem| Fault::new("url", problem))?,
+        headers: header::fill(app, shape.content_type(), fillings)
+            .map_err(|violation| Fault::new(violation.field, violation.problem))?,
+        body: shape.fill(fillings).map_err(|problem| Fault::new(shape.setting(), problem))?,
     })
 }
 
 /// Values that nothing asks for: misspelt, or forgotten in the app.
 fn unused(app: &App, content: &Map<String, Value>) -> Vec<Violation> {
-    let mut names = Shape::of(app, content).map(|shape| shape.names()).unwrap_or_default();
+    // A body that cannot be read is one mistake; what it would ask for, nobody knows.
+    let Ok(shape) = Shape::of(app, content) else { return Vec::new() };
+    let mut names = shape.names();
     let texts = app.settings.table("headers").map(|(_, text)| text).chain([app.settings.text("url")]);
     for text in texts {
         names.extend(Pattern::of(text).names().map(str::to_owned));
@@ -127,7 +153,7 @@ mod tests {
             told(json!({"json": json}), json!({"values": {"titel": "x", "text": "y"}})),
             [
                 "values.titel: nothing asks for it; the request has `{text}`, `{title}`",
-                "json: has `{title}`, which is none of `values` of the template (`text`, `titel`); did you mean `{titel}`?",
+                ": `json` of the app has `{title}`, which is none of `values` of the template (`text`, `titel`); did you mean `{titel}`?",
             ]
         );
         assert_eq!(
@@ -144,6 +170,20 @@ mod tests {
     }
 
     #[test]
+    fn a_body_that_cannot_be_read_is_one_mistake_at_its_place() {
+        let (values, wrong) = (json!({"text": "x"}), r#"{"text": "{{ text }}"}"#);
+        let told_of = |settings: Value, content: Value| {
+            let told = told(settings, content);
+            assert_eq!(told.len(), 1, "{told:?}");
+            told[0].clone()
+        };
+        let of_app = told_of(json!({"json": wrong}), json!({"values": values}));
+        assert!(of_app.starts_with(": `json` of the app has `{{ … }}`"), "{of_app}");
+        let of_template = told_of(json!({}), json!({"json": wrong, "values": values}));
+        assert!(of_template.starts_with("json: `json` of the template has `{{ … }}`"), "{of_template}");
+    }
+
+    #[test]
     fn a_value_may_stand_in_the_address_or_a_header() {
         let settings = json!({"url": "https://a.example/?t={a}", "headers": {"X-B": "{b}"}, "method": "GET"});
         assert_eq!(told(settings, json!({"values": {"a": "x", "b": "y"}})), [""; 0]);
@@ -154,7 +194,7 @@ mod tests {
         let app = app(json!({"json": r#"{"n": "{n:number}"}"#}));
         let content = object(json!({"values": {"n": "CANARY"}}));
         let refusal = Http.request(&delivery(&app, &content)).unwrap_err();
-        assert_eq!(refusal, "`json` `{n:number}` stands for something that is no number");
+        assert_eq!(refusal, "`json` of the app has `{n:number}`, which stands for something that is no number");
     }
 
     #[test]
