@@ -30,21 +30,16 @@ impl Content {
         stride: usize,
     ) -> Result<&Map<String, Value>, Stop> {
         // SAFETY: the caller's word.
-        let made = unsafe {
-            match self.refill(fields(first, count, stride)?) {
-                Ok(false) => self.make(fields(first, count, stride)?),
-                done => done.map(drop),
+        unsafe {
+            if !self.refill(fields(first, count, stride)?)? {
+                self.make(fields(first, count, stride)?)?;
             }
-        };
-        if made.is_err() {
-            // Half of one message and half of another.
-            self.clear();
         }
-        made.map(|()| &self.values)
+        Ok(&self.values)
     }
 
-    /// Fills the map with other values, and says whether its shape is that of the fields. If not, it is neither the one
-    /// nor the other.
+    /// Fills the map with other values, and says whether its shape is that of the fields. If not, or if it fails, values
+    /// of both are in it; but no key that is not of the shape, so the next to fill it writes over them all.
     fn refill<'a>(&mut self, fields: impl Iterator<Item = Result<Field<'a>, Misshapen>>) -> Result<bool, Stop> {
         let mut rest = &self.shape[..];
         for field in fields {
@@ -57,18 +52,14 @@ impl Content {
     }
 
     fn make<'a>(&mut self, fields: impl Iterator<Item = Result<Field<'a>, Misshapen>>) -> Result<(), Stop> {
-        self.clear();
+        self.values.clear();
+        self.shape.clear();
         for field in fields {
             let field = field?;
             shape_out(&mut self.shape, &field);
             put(&mut self.values, &field)?;
         }
         Ok(())
-    }
-
-    fn clear(&mut self) {
-        self.values.clear();
-        self.shape.clear();
     }
 
     /// The content of these fields, to keep.
