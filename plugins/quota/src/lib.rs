@@ -59,6 +59,8 @@ fn check_app(app: &App) -> Vec<Violation> {
     }
 }
 
+tidings_sdk::export!(name: "quota", roles: [credential_source], plugin: plugin());
+
 #[cfg(test)]
 mod tests {
     use tidings_sdk::Settings;

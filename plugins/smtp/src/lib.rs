@@ -111,6 +111,8 @@ impl AsyncTransport for Smtp {
     }
 }
 
+tidings_sdk::export!(name: "smtp", roles: [transport], plugin: plugin());
+
 #[cfg(test)]
 mod tests {
     use super::*;
