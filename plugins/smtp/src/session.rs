@@ -184,7 +184,8 @@ impl Session {
         let addresses: Vec<SocketAddr> =
             lookup_host((host.as_str(), *port)).await.map_err(lost)?.take(ADDRESSES_MAX).collect();
         // An address that swallows everything leaves time for the next one.
-        let share = (deadline - Instant::now()) / u32::try_from(addresses.len() + 1).unwrap_or(1);
+        let share =
+            deadline.saturating_duration_since(Instant::now()) / u32::try_from(addresses.len() + 1).unwrap_or(1);
         let greeted = match security {
             Security::Tls => {
                 let tls = self.tls.clone();

@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "what helps a test may panic as the test may")]
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -54,17 +56,23 @@ fn must(command: &mut Command) {
     assert!(output.status.success(), "{needed}; {command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A certificate for `localhost` that nobody has signed but itself, and its key.
-fn certificate() -> &'static (PathBuf, PathBuf) {
-    static FILES: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
-    FILES.get_or_init(|| {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let name = |part: &str| tmp().join(format!("smtp-{}-{part}.pem", std::process::id()));
-        let files = (name("certificate"), name("key"));
-        std::fs::write(&files.0, made.cert.pem()).unwrap();
-        std::fs::write(&files.1, made.signing_key.serialize_pem()).unwrap();
-        files
-    })
+/// The files of a certificate and its key.
+type Certificate = (PathBuf, PathBuf);
+
+/// The server's certificate.
+fn certificate() -> &'static Certificate {
+    static FILES: OnceLock<Certificate> = OnceLock::new();
+    FILES.get_or_init(|| self_signed("server"))
+}
+
+/// A certificate for `localhost` that nobody has signed but itself.
+fn self_signed(name: &str) -> Certificate {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let file = |part: &str| tmp().join(format!("smtp-{}-{name}-{part}.pem", std::process::id()));
+    let files = (file("certificate"), file("key"));
+    std::fs::write(&files.0, made.cert.pem()).unwrap();
+    std::fs::write(&files.1, made.signing_key.serialize_pem()).unwrap();
+    files
 }
 
 /// The server, for as long as this is there.
@@ -73,6 +81,8 @@ struct Server {
     /// Its end is the server's end, if the tests are killed.
     stdin: Option<ChildStdin>,
     events: Receiver<Value>,
+    /// What it complains of.
+    log: PathBuf,
     security: &'static str,
     port: u64,
 }
@@ -89,7 +99,11 @@ impl Server {
             let (certificate, key) = certificate();
             command.arg("--certificate").arg(certificate).arg("--key").arg(key);
         }
-        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let log = tmp().join(format!("smtp-{}-server-{number}.log", std::process::id()));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(&log).unwrap());
+        let mut process = command.spawn().unwrap();
         let (sender, events) = channel();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         // Ends with the server's output.
@@ -102,7 +116,7 @@ impl Server {
             }
         });
         let stdin = process.stdin.take();
-        let mut server = Server { process, stdin, events, security, port: 0 };
+        let mut server = Server { process, stdin, events, log, security, port: 0 };
         server.port = server.event("port")["port"].as_u64().unwrap();
         server
     }
@@ -112,7 +126,10 @@ impl Server {
         let end = Instant::now() + PATIENCE;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let event = self.events.recv_timeout(left).unwrap_or_else(|_| panic!("the server never told of `{kind}`"));
+            let event = self.events.recv_timeout(left).unwrap_or_else(|_| {
+                let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+                panic!("the server never told of `{kind}`; its log: {log}")
+            });
             if event["event"] == kind || event.get(kind).is_some() {
                 return event;
             }
@@ -161,6 +178,7 @@ impl Drop for Server {
         // It may have ended by itself.
         drop(self.process.kill());
         drop(self.process.wait());
+        drop(std::fs::remove_file(&self.log));
     }
 }
 
@@ -169,14 +187,18 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 /// The transport, opened for an app.
-struct Mailer(Box<dyn Carrier>);
+struct Mailer {
+    carrier: Box<dyn Carrier>,
+    submitted: u64,
+}
 
 impl Mailer {
     fn open(settings: Map<String, Value>) -> Mailer {
         let app = App { name: "shop".into(), settings: Settings::new(settings) };
         let plugin = tidings_smtp::plugin();
         assert_eq!((plugin.check_app)(&app), []);
-        Mailer(plugin.transports[0].1.open(&app).unwrap_or_else(|problems| panic!("{problems:?}")))
+        let carrier = plugin.transports[0].1.open(&app).unwrap_or_else(|problems| panic!("{problems:?}"));
+        Mailer { carrier, submitted: 0 }
     }
 
     fn send(&mut self, recipient: &str) -> Outcome {
@@ -198,7 +220,8 @@ impl Mailer {
             ..OwnedDelivery::default()
         };
         let answer = Box::new(move |outcome| answers.send(outcome).unwrap_or_default());
-        self.0.submit(Pending::new(1, delivery, answer)).expect("there is room");
+        self.submitted += 1;
+        self.carrier.submit(Pending::new(self.submitted, delivery, answer)).expect("there is room");
     }
 }
 
@@ -278,6 +301,8 @@ fn a_certificate_of_nobody_known_is_not_trusted() {
     for security in ["starttls", "tls"] {
         let server = Server::start(security, &[]);
         check(&server.app_with(json!({"ca_file": null})).send("ann"), "retry", "certificate");
+        let (other, _) = self_signed("other");
+        check(&server.app_with(json!({"ca_file": other})).send("ann"), "retry", "certificate");
     }
 }
 
@@ -318,6 +343,18 @@ fn each_refusal_has_its_outcome_and_the_next_mail_goes_on_on_the_same_connection
         assert_eq!(app.send("ann"), accepted("ann"));
     }
     assert_eq!(server.end("hello"), 1);
+}
+
+#[test]
+fn an_address_beyond_ascii_goes_to_a_server_that_takes_it_and_to_no_other() {
+    let server = Server::start("none", &[]);
+    let mut app = server.app();
+    assert_eq!(app.send("安").name(), "accepted");
+    assert_eq!(server.event("mail")["recipient"], "安@example.org");
+    let server = Server::start("none", &["--ascii"]);
+    let mut app = server.app();
+    check(&app.send("安"), "rejected", "beyond ASCII");
+    assert_eq!(app.send("ann"), accepted("ann"));
 }
 
 #[test]
