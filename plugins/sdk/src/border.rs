@@ -6,6 +6,7 @@
 //! checked all the same, by `tidings_abi`.
 
 mod callback;
+mod content;
 mod credential_source;
 mod entry;
 pub(crate) mod host;

@@ -4,8 +4,9 @@ use std::ffi::c_void;
 
 use tidings_abi::{sized, v1};
 
+use super::content::Content;
 use super::instance::{Instance, Stage, Stop, call, mixed_up};
-use super::values::{Problems, content, credential, put_outcome, put_request, response, size, text};
+use super::values::{Problems, credential, put_outcome, put_request, response, size, text};
 use crate::settings::App;
 use crate::transport::{Delivery, HttpTransport};
 
@@ -17,9 +18,9 @@ pub(super) static TABLE: v1::HttpTransport = v1::HttpTransport {
     read: Some(read),
 };
 
-fn parts(instance: &Instance) -> Result<(&App, &dyn HttpTransport), Stop> {
+fn parts(instance: &mut Instance) -> Result<(&App, &dyn HttpTransport, &mut Content), Stop> {
     match instance.stage {
-        Stage::HttpTransport(stage) => Ok((&instance.app, stage)),
+        Stage::HttpTransport(stage) => Ok((&instance.app, stage, &mut instance.content)),
         _ => Err(mixed_up()),
     }
 }
@@ -34,9 +35,8 @@ unsafe extern "C" fn check(
     // SAFETY: the host's word, by the header: what it lends is there for the call.
     unsafe {
         call(this, |instance| {
-            let (app, stage) = parts(instance)?;
-            let content = content(fields, field_count, field_stride)?;
-            Problems(problems).refuse(&stage.check(app, &content))
+            let (app, stage, content) = parts(instance)?;
+            Problems(problems).refuse(&stage.check(app, content.of(fields, field_count, field_stride)?))
         })
     }
 }
@@ -50,14 +50,14 @@ unsafe extern "C" fn request(
     // SAFETY: the host's word, by the header: what it lends is there for the call.
     unsafe {
         call(this, |instance| {
-            let (app, stage) = parts(instance)?;
+            let (app, stage, content) = parts(instance)?;
             let delivery = sized(delivery)?;
             let delivery = Delivery {
                 app,
                 token: text(delivery.token)?,
                 credential: credential(&delivery)?,
                 recipient: text(delivery.recipient)?,
-                content: &content(delivery.fields, delivery.field_count, delivery.field_stride)?,
+                content: content.of(delivery.fields, delivery.field_count, delivery.field_stride)?,
                 dedupe_id: text(delivery.dedupe_id)?,
             };
             let request = stage.request(&delivery).map_err(|reason| Problems(problems).refuse_for(&reason))?;
@@ -71,7 +71,7 @@ unsafe extern "C" fn read(this: *mut c_void, answer: *const v1::Response, sink: 
     // SAFETY: the host's word, by the header: what it lends is there for the call.
     unsafe {
         call(this, |instance| {
-            let (app, stage) = parts(instance)?;
+            let (app, stage, _) = parts(instance)?;
             put_outcome(sink, &stage.read(app, &response(answer)?));
             Ok(())
         })

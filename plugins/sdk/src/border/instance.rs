@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use tidings_abi::v1::{self, FAILED, OK, PANICKED, REFUSED};
 use tidings_abi::{Misshapen, sized};
 
+use super::content::Content;
 use super::transport::Submitter;
 use super::values::{Problems, pairs, text};
 use super::{host, panics};
@@ -22,6 +23,8 @@ pub(super) struct Instance {
     pub(super) id: u64,
     pub(super) app: App,
     pub(super) stage: Stage,
+    /// Of an HTTP transport: what its last message said.
+    pub(super) content: Content,
 }
 
 /// The stage it is for. A call for another role is refused: the host has mixed its tables up.
@@ -121,7 +124,7 @@ pub(super) unsafe fn create(
             plugin.name
         ))
     })?;
-    Ok(Box::new(Instance { id, app, stage }))
+    Ok(Box::new(Instance { id, app, stage, content: Content::default() }))
 }
 
 fn find<T: ?Sized>(stages: &'static Stages<T>, name: &str) -> Option<&'static T> {

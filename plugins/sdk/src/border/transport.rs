@@ -8,8 +8,9 @@ use std::time::Duration;
 use tidings_abi::{COUNT_MAX, array, v1};
 use tidings_model::Outcome;
 
+use super::content::Content;
 use super::instance::{Instance, Stage, Stop, call, mixed_up};
-use super::values::{Problems, content, credential, size, text};
+use super::values::{Problems, credential, size, text};
 use super::{host, panics};
 use crate::settings::App;
 use crate::transport::{Carrier, OwnedDelivery, Pending, Transport};
@@ -104,7 +105,7 @@ unsafe extern "C" fn check(
     unsafe {
         call(this, |instance| {
             let (_, app, submitter) = submitter(instance)?;
-            let content = content(fields, field_count, field_stride)?;
+            let content = Content::owned(fields, field_count, field_stride)?;
             Problems(problems).refuse(&submitter.stage.check(app, &content))
         })
     }
@@ -167,7 +168,7 @@ unsafe fn owned(delivery: &v1::Delivery) -> Result<OwnedDelivery, Stop> {
             token: text(delivery.token)?.to_owned(),
             credential: credential(delivery)?.map(|it| (it.source.to_owned(), it.value.to_owned())),
             recipient: text(delivery.recipient)?.to_owned(),
-            content: content(delivery.fields, delivery.field_count, delivery.field_stride)?,
+            content: Content::owned(delivery.fields, delivery.field_count, delivery.field_stride)?,
             dedupe_id: text(delivery.dedupe_id)?.to_owned(),
             timeout: Duration::from_millis(u64::from(delivery.timeout_ms)),
         })

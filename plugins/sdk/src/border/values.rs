@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tidings_abi::v1::{self, Bytes, Pair, Text};
 use tidings_abi::{COUNT_MAX, Misshapen, array, empty, sized};
 use tidings_model::Outcome;
@@ -117,32 +117,6 @@ pub(super) unsafe fn fields<'a>(
             Ok(Field { kind: field.kind, key, row, value })
         }
     }))
-}
-
-/// The content of a message, made of its fields.
-///
-/// # Safety
-///
-/// As for [`fields`], for the call.
-pub(super) unsafe fn content(first: *const v1::Field, count: usize, stride: usize) -> Result<Map<String, Value>, Stop> {
-    let mut content = Map::new();
-    // SAFETY: the caller's word.
-    for field in unsafe { fields(first, count, stride) }? {
-        let field = field?;
-        match field.what() {
-            v1::FIELD_TEXT => drop(content.insert(field.key.to_owned(), field.value.into())),
-            v1::FIELD_JSON => drop(content.insert(field.key.to_owned(), field.json()?)),
-            v1::FIELD_ROW => match content.get_mut(field.key) {
-                Some(Value::Object(rows)) => drop(rows.insert(field.row.to_owned(), field.value.into())),
-                _ => {
-                    let rows = Map::from_iter([(field.row.to_owned(), field.value.into())]);
-                    content.insert(field.key.to_owned(), Value::Object(rows));
-                }
-            },
-            _ => return Err(field.unknown()),
-        }
-    }
-    Ok(content)
 }
 
 /// The credential of a delivery, if one is bound.

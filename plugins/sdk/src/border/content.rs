@@ -1,0 +1,188 @@
+//! The content of a message, made of its fields: and made over for the next one.
+//!
+//! Messages of one template differ in their values alone, and most messages that follow each other are of one template.
+//! The map of the last message is then filled anew where it stands: a dozen allocations less for each.
+
+use serde_json::{Map, Value};
+use tidings_abi::{Misshapen, v1};
+
+use super::instance::Stop;
+use super::values::{Field, fields};
+
+/// The content that was made last, and of which fields.
+#[derive(Default)]
+pub(super) struct Content {
+    values: Map<String, Value>,
+    /// Kinds, keys and rows of the fields, in order. Where these are the same, so is all of the map but its values.
+    shape: Vec<u8>,
+}
+
+impl Content {
+    /// The content of these fields.
+    ///
+    /// # Safety
+    ///
+    /// As for [`fields`], for the call.
+    pub(super) unsafe fn of(
+        &mut self,
+        first: *const v1::Field,
+        count: usize,
+        stride: usize,
+    ) -> Result<&Map<String, Value>, Stop> {
+        // SAFETY: the caller's word.
+        unsafe {
+            if !self.refill(fields(first, count, stride)?)? {
+                self.make(fields(first, count, stride)?)?;
+            }
+        }
+        Ok(&self.values)
+    }
+
+    /// Fills the map with other values, and says whether its shape is that of the fields. If not, or if it fails, values
+    /// of both are in it; but no key that is not of the shape, so the next to fill it writes over them all.
+    fn refill<'a>(&mut self, fields: impl Iterator<Item = Result<Field<'a>, Misshapen>>) -> Result<bool, Stop> {
+        let mut rest = &self.shape[..];
+        for field in fields {
+            let field = field?;
+            let Some(after) = after_shape(rest, &field) else { return Ok(false) };
+            rest = after;
+            put(&mut self.values, &field)?;
+        }
+        Ok(rest.is_empty())
+    }
+
+    fn make<'a>(&mut self, fields: impl Iterator<Item = Result<Field<'a>, Misshapen>>) -> Result<(), Stop> {
+        self.values.clear();
+        self.shape.clear();
+        for field in fields {
+            let field = field?;
+            shape_out(&mut self.shape, &field);
+            put(&mut self.values, &field)?;
+        }
+        Ok(())
+    }
+
+    /// The content of these fields, to keep.
+    ///
+    /// # Safety
+    ///
+    /// As for [`fields`], for the call.
+    pub(super) unsafe fn owned(
+        first: *const v1::Field,
+        count: usize,
+        stride: usize,
+    ) -> Result<Map<String, Value>, Stop> {
+        let mut values = Map::new();
+        // SAFETY: the caller's word.
+        for field in unsafe { fields(first, count, stride) }? {
+            put(&mut values, &field?)?;
+        }
+        Ok(values)
+    }
+}
+
+/// With the lengths before the texts, different fields never look alike.
+fn shape_out(shape: &mut Vec<u8>, field: &Field<'_>) {
+    shape.extend_from_slice(&field.kind.to_ne_bytes());
+    for text in [field.key, field.row] {
+        shape.extend_from_slice(&text.len().to_ne_bytes());
+        shape.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// What comes after this field in a shape; nothing if it is not the first of it.
+fn after_shape<'a>(shape: &'a [u8], field: &Field<'_>) -> Option<&'a [u8]> {
+    let mut rest = shape.strip_prefix(&field.kind.to_ne_bytes())?;
+    for text in [field.key, field.row] {
+        rest = rest.strip_prefix(&text.len().to_ne_bytes())?.strip_prefix(text.as_bytes())?;
+    }
+    Some(rest)
+}
+
+fn put(values: &mut Map<String, Value>, field: &Field<'_>) -> Result<(), Stop> {
+    match field.what() {
+        v1::FIELD_TEXT => put_text(values, field.key, field.value),
+        v1::FIELD_JSON => drop(values.insert(field.key.to_owned(), field.json()?)),
+        v1::FIELD_ROW => match values.get_mut(field.key) {
+            Some(Value::Object(rows)) => put_text(rows, field.row, field.value),
+            _ => {
+                let rows = Map::from_iter([(field.row.to_owned(), field.value.into())]);
+                values.insert(field.key.to_owned(), Value::Object(rows));
+            }
+        },
+        _ => return Err(field.unknown()),
+    }
+    Ok(())
+}
+
+fn put_text(values: &mut Map<String, Value>, key: &str, value: &str) {
+    match values.get_mut(key) {
+        Some(Value::String(text)) => {
+            text.clear();
+            text.push_str(value);
+        }
+        _ => drop(values.insert(key.to_owned(), value.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings_abi::empty;
+    use tidings_abi::v1::Text;
+
+    use super::*;
+
+    const STRIDE: usize = size_of::<v1::Field>();
+
+    fn field((kind, key, row): (u32, &'static str, &'static str), value: &'static str) -> v1::Field {
+        v1::Field { kind, key: Text::of(key), row: Text::of(row), value: Text::of(value), ..empty() }
+    }
+
+    #[test]
+    fn nothing_of_a_message_is_in_the_next_whatever_their_fields() {
+        let kinds = [
+            (v1::FIELD_TEXT, "a", ""),
+            (v1::FIELD_TEXT, "b", ""),
+            (v1::FIELD_JSON, "a", ""),
+            (v1::FIELD_ROW, "a", "x"),
+            (v1::FIELD_ROW, "a", "y"),
+        ];
+        let mut messages: Vec<Vec<v1::Field>> = vec![Vec::new()];
+        for length in 0..3 {
+            let shorter: Vec<Vec<v1::Field>> = messages.iter().filter(|it| it.len() == length).cloned().collect();
+            for message in shorter {
+                for (kind, value) in kinds.iter().zip([["1", "2", "3"]; 5]) {
+                    messages.push([&message[..], &[field(*kind, value[length])]].concat());
+                }
+            }
+        }
+        assert_eq!(messages.len(), 1 + 5 + 25 + 125);
+        let mut content = Content::default();
+        for first in &messages {
+            for second in &messages {
+                for message in [first, second, second] {
+                    // SAFETY: arrays of ours, of literals.
+                    let (made, fresh) = unsafe {
+                        let made = content.of(message.as_ptr(), message.len(), STRIDE).unwrap();
+                        (made, Content::owned(message.as_ptr(), message.len(), STRIDE).unwrap())
+                    };
+                    assert_eq!(*made, fresh);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_message_that_could_not_be_read_is_in_the_next() {
+        let [text, rest] = [(v1::FIELD_TEXT, "a", ""), (v1::FIELD_JSON, "b", "")];
+        let (broken, whole) = ([field(text, "1"), field(rest, "no JSON")], [field(text, "2")]);
+        let mut content = Content::default();
+        // SAFETY: arrays of ours, of literals.
+        unsafe {
+            assert!(content.of(broken.as_ptr(), 2, STRIDE).is_err());
+            assert_eq!(content.of(whole.as_ptr(), 1, STRIDE).unwrap().len(), 1);
+            assert!(content.of(broken.as_ptr(), 2, STRIDE).is_err());
+            assert_eq!(content.of(broken.as_ptr(), 0, STRIDE).unwrap().len(), 0);
+        }
+    }
+}
