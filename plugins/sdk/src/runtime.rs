@@ -452,6 +452,16 @@ mod tests {
     }
 
     #[test]
+    fn a_transport_of_tasks_is_tested_like_any_other() {
+        let _alone = alone();
+        let gate = Arc::new(Semaphore::new(1));
+        let plugin = crate::Plugin::new("gate", "1").transport("send", Asynchronous(Gate(gate)));
+        let harness = crate::testing::Harness::new(plugin, &serde_json::json!({})).unwrap();
+        let outcome = harness.deliver("send", "ann", &serde_json::json!({})).unwrap();
+        assert_eq!(outcome, Outcome::Accepted { provider_id: Some("ann".into()) });
+    }
+
+    #[test]
     fn settings_that_do_not_fit_are_told_and_no_thread_stays() {
         let _alone = alone();
         let opened = Asynchronous(Gate(Arc::new(Semaphore::new(0)))).open(&app("wrong"));
