@@ -122,12 +122,6 @@ pub mod kinds {
                     }
                 }
 
-                impl fmt::Display for $name {
-                    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str(&self.0)
-                    }
-                }
-
                 impl fmt::Debug for $name {
                     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                         match $kind {
@@ -146,13 +140,25 @@ pub mod kinds {
         Text is SettingKind::Text;
         /// An `http` or `https` address.
         Url is SettingKind::Url;
-        /// A secret. `Debug` hides it; `Display` does not, so that it can be put into a header.
+        /// A secret: `Debug` hides it, and there is no `Display`. Its text is what `*` gives.
         Secret is SettingKind::Secret;
         /// A string that the renderer fills in.
         Template is SettingKind::Template;
         /// A path with a query that the renderer fills in.
         Page is SettingKind::PageTemplate;
     }
+
+    macro_rules! displayed {
+        ($($name:ident),*) => {
+            $(impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str(&self.0)
+                }
+            })*
+        };
+    }
+
+    displayed!(Text, Url, Template, Page);
 
     /// A table of strings that the renderer fills in.
     #[derive(Clone, Default, PartialEq, Eq)]

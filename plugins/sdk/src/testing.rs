@@ -3,6 +3,7 @@
 //! What is refused is said as the engine would refuse it: settings by the plugin's own description. Strings of a template
 //! stand for what the renderer has made of them.
 
+use std::fmt;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -18,7 +19,6 @@ use crate::transport::{Credential, Delivery, HttpTransport, OwnedDelivery, Pendi
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A plugin and an app of it.
-#[derive(Debug)]
 pub struct Harness {
     plugin: Plugin,
     app: App,
@@ -131,6 +131,12 @@ impl Harness {
     fn transport(&self, name: &str) -> &dyn Transport {
         let stage = self.plugin.transports.iter().find(|(stage, _)| *stage == name);
         &*stage.unwrap_or_else(|| panic!("plugin `{}` has no transport `{name}`", self.plugin.name)).1
+    }
+}
+
+impl fmt::Debug for Harness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Harness").field("plugin", &self.plugin).field("app", &self.app).finish_non_exhaustive()
     }
 }
 
