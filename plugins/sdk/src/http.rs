@@ -81,6 +81,17 @@ impl Request {
         let body = serde_json::to_vec(body).expect("a value has no keys but strings and writes into memory");
         Request { method: Method::Post, url, headers, body }
     }
+
+    /// The same, with one more header.
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Request {
+        self.headers.push((Cow::Borrowed(name), value.into()));
+        self
+    }
+
+    /// The same, authorised by a bearer token (RFC 6750 §2.1).
+    pub fn bearer(self, token: &str) -> Request {
+        self.header("authorization", format!("Bearer {token}"))
+    }
 }
 
 impl fmt::Debug for Request {
@@ -119,6 +130,15 @@ impl<'a> Response<'a> {
             String::from_utf8_lossy(body).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         serde_json::from_str(&text).ok()
     }
+
+    /// The text at a place of a body that is JSON, by its pointer (RFC 6901): `/message/id`. A number is text, too.
+    pub fn text_at(&self, pointer: &str) -> Option<String> {
+        match self.json()?.pointer(pointer)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -136,6 +156,21 @@ mod tests {
         let request = Request::post_json("https://a.example/send?access_token=TOKEN".into(), &Value::from("SECRET"));
         let shown = format!("{request:?}");
         assert_eq!(shown, "POST https://a.example/send (8 bytes)");
+    }
+
+    #[test]
+    fn a_request_is_authorised_by_a_header_that_it_hides() {
+        let request = Request::get("https://a.example".into()).bearer("TOKEN").header("x-a", "b");
+        let headers: Vec<String> = request.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        assert_eq!(headers, ["authorization: Bearer TOKEN", "x-a: b"]);
+        assert!(!format!("{request:?}").contains("TOKEN"));
+    }
+
+    #[test]
+    fn a_text_is_found_by_its_pointer() {
+        let response = Response::new(200, br#"{"message": {"id": "m-1", "at": 7, "to": []}}"#);
+        let texts = ["/message/id", "/message/at", "/message/to", "/id"].map(|pointer| response.text_at(pointer));
+        assert_eq!(texts, [Some("m-1".into()), Some("7".into()), None, None]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::AbortHandle;
 
 use crate::border::panics;
+use crate::log;
 use crate::settings::App;
 use crate::transport::{Carrier, OwnedDelivery, Pending, Transport, TransportRules, Violation};
 
@@ -108,9 +109,8 @@ impl<T: AsyncTransport> Carrier for AsyncCarrier<T> {
 
     fn cancel(&mut self, ids: &[u64]) {
         let tasks = self.flights.lock();
-        for task in ids.iter().filter_map(|id| tasks.by_id.get(id)) {
-            task.abort();
-        }
+        let tasks: Vec<AbortHandle> = ids.iter().filter_map(|id| Some(tasks.by_id.get(id)?.1.clone())).collect();
+        tasks.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -170,9 +170,12 @@ struct Flights {
 
 #[derive(Default)]
 struct Tasks {
-    /// Tasks that are not dropped yet. They may be more than `by_id`: ids are the host's, and it may double them.
+    /// Tasks that are not dropped yet.
     alive: usize,
-    by_id: HashMap<u64, AbortHandle>,
+    /// Tasks that were ever started.
+    started: u64,
+    /// By the host's id: which of the started it is, and how to abort it.
+    by_id: HashMap<u64, (u64, AbortHandle)>,
 }
 
 impl Flights {
@@ -184,17 +187,30 @@ impl Flights {
         // Locked before the task may end: its end takes it out of the table.
         let mut tasks = this.lock();
         tasks.alive += 1;
-        let end = End { flights: Arc::clone(this), id };
-        let task = runtime.spawn(Task { future, instance: panics::instance(), _end: end });
-        tasks.by_id.insert(id, task.abort_handle());
+        tasks.started += 1;
+        let number = tasks.started;
+        let end = End { flights: Arc::clone(this), id, number };
+        let task = runtime.spawn(Task { future: Some(future), instance: panics::instance(), _end: end });
+        // An id that is given twice: nobody can mean the first any more, and `stop` would not find it.
+        let doubled = tasks.by_id.insert(id, (number, task.abort_handle()));
+        drop(tasks);
+        if let Some((_, first)) = doubled {
+            first.abort();
+        }
     }
 
     /// Aborts every task and waits until the last is gone, for what it holds with it.
     fn stop(&self) {
-        let tasks = self.lock();
-        tasks.by_id.values().for_each(AbortHandle::abort);
-        let waited = self.changed.wait_timeout_while(tasks, STOP_MAX, |tasks| tasks.alive > 0);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        let tasks: Vec<AbortHandle> = self.lock().by_id.values().map(|(_, task)| task.clone()).collect();
+        tasks.iter().for_each(AbortHandle::abort);
+        let waited = self.changed.wait_timeout_while(self.lock(), STOP_MAX, |tasks| tasks.alive > 0);
+        let (tasks, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if tasks.alive > 0 {
+            let alive = tasks.alive;
+            log::error(format_args!(
+                "{alive} messages did not let go of their threads within {STOP_MAX:?}: `send` must not block"
+            ));
+        }
     }
 }
 
@@ -215,9 +231,10 @@ impl Drop for Seat {
     }
 }
 
-/// A future and the mark of its end. The order of the fields is the order in which they are dropped.
+/// A future and the mark of its end, which is dropped after it.
 struct Task {
-    future: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// There until it is dropped.
+    future: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// For whom it works: what it logs is logged there.
     instance: u64,
     _end: End,
@@ -227,20 +244,32 @@ impl Future for Task {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        panics::inside(self.instance, || self.future.as_mut().poll(context))
+        panics::inside(self.instance, || match &mut self.future {
+            Some(future) => future.as_mut().poll(context),
+            None => Poll::Ready(()),
+        })
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        panics::inside(self.instance, || drop(self.future.take()));
     }
 }
 
 struct End {
     flights: Arc<Flights>,
     id: u64,
+    number: u64,
 }
 
 impl Drop for End {
     fn drop(&mut self) {
         let mut tasks = self.flights.lock();
         tasks.alive -= 1;
-        tasks.by_id.remove(&self.id);
+        if tasks.by_id.get(&self.id).is_some_and(|(number, _)| *number == self.number) {
+            tasks.by_id.remove(&self.id);
+        }
         self.flights.changed.notify_all();
     }
 }
@@ -441,6 +470,20 @@ mod tests {
     }
 
     #[test]
+    fn an_id_that_is_given_twice_ends_the_first_and_hides_neither() {
+        let _alone = alone();
+        let ((_gate, mut carrier), (_other_gate, other)) = (carrier(), carrier());
+        let (sender, answers) = channel();
+        carrier.submit(pending(1, "ann", &sender)).unwrap();
+        carrier.submit(pending(1, "ben", &sender)).unwrap();
+        assert_eq!(next(&answers).1.name(), "unknown");
+        drop(carrier);
+        // With the other alive it is not the end of the runtime that has answered.
+        assert_eq!(answers.try_recv().map(|(_, outcome)| outcome.name()), Ok("unknown"));
+        drop(other);
+    }
+
+    #[test]
     fn a_message_whose_time_is_over_is_given_up() {
         let _alone = alone();
         let (_gate, mut carrier) = carrier();
@@ -449,6 +492,16 @@ mod tests {
         late.delivery.timeout = Duration::from_millis(1);
         carrier.submit(late).unwrap();
         assert!(next(&answers).1.detail().contains("in time"));
+    }
+
+    #[test]
+    fn a_transport_of_tasks_is_tested_like_any_other() {
+        let _alone = alone();
+        let gate = Arc::new(Semaphore::new(1));
+        let plugin = crate::Plugin::new("gate", "1").transport("send", Asynchronous(Gate(gate)));
+        let harness = crate::testing::Harness::new(plugin, &serde_json::json!({})).unwrap();
+        let outcome = harness.deliver("send", "ann", &serde_json::json!({})).unwrap();
+        assert_eq!(outcome, Outcome::Accepted { provider_id: Some("ann".into()) });
     }
 
     #[test]

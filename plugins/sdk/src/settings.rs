@@ -107,6 +107,10 @@ impl Settings {
         Settings(values)
     }
 
+    pub(crate) fn values(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
     /// The value of `name`, if there is one.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)

@@ -16,7 +16,10 @@ const SETTINGS: &[Setting] =
     &[Setting::of("key", SettingKind::Secret, "a secret"), Setting::text("mood", "`odd` does not fit")];
 
 pub(crate) fn plugin() -> Plugin {
-    Plugin::new("probe", env!("CARGO_PKG_VERSION"))
+    let plugin = Plugin::new("probe", env!("CARGO_PKG_VERSION"));
+    #[cfg(feature = "runtime")]
+    let plugin = plugin.transport("tasks", tidings_sdk::Asynchronous(Probe));
+    plugin
         .app_settings(SETTINGS)
         .check_app(|app| match app.settings.text("mood") {
             "odd" => vec![Violation::new("mood", "is odd"), Violation::new("", "does not fit")],
@@ -136,6 +139,12 @@ impl HttpTransport for Probe {
         }
         log::debug("nobody reads this");
         log::info(format_args!("a request\nfor {}", delivery.app.name));
+        #[cfg(feature = "tracing")]
+        {
+            let _span = tracing::info_span!("sending", unseen = 1).entered();
+            tracing::debug!("nobody reads this");
+            tracing::warn!(count = 7, to = "ann", "a request");
+        }
         let seen = json!({
             "app": delivery.app.name, "token": delivery.token, "recipient": delivery.recipient,
             "credential": delivery.credential.map(|it| [it.source, it.value]), "content": delivery.content,
@@ -240,5 +249,27 @@ impl Callback for Probe {
         ];
         let body = format!("{} {} {:?} {} at {}", push.method, push.query, push.headers, push.body.len(), push.now.0);
         Received { events, reply: Reply { status: 202, content_type: "text/plain".into(), body: body.into_bytes() } }
+    }
+}
+
+#[cfg(feature = "runtime")]
+impl tidings_sdk::AsyncTransport for Probe {
+    type Session = ();
+
+    fn rules(&self) -> TransportRules {
+        TransportRules::default()
+    }
+
+    fn open(&self, _app: &App) -> Result<(), Vec<Violation>> {
+        Ok(())
+    }
+
+    async fn send(_session: std::sync::Arc<()>, delivery: tidings_sdk::OwnedDelivery) -> Outcome {
+        mind(&delivery.recipient);
+        log::warn("a task");
+        if delivery.recipient == "never" {
+            std::future::pending::<()>().await;
+        }
+        Outcome::Accepted { provider_id: Some(delivery.dedupe_id) }
     }
 }

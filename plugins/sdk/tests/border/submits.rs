@@ -117,3 +117,31 @@ fn an_array_that_cannot_be_is_not_taken() {
     }
     assert_eq!(instance.told().logged.len(), 3);
 }
+
+#[cfg(feature = "runtime")]
+#[test]
+fn a_task_answers_logs_and_panics_under_its_own_instance() {
+    use std::time::{Duration, Instant};
+
+    let instance = Instance::of("transport/1", "tasks", "shop");
+    assert_eq!(submit(&instance, &deliveries(&["ann", "panic", "never"])), 3);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut told = instance.told();
+    while told.completed.len() < 2 || told.logged.len() < 2 {
+        assert!(Instant::now() < deadline, "{told:?}");
+        std::thread::yield_now();
+        let more = instance.told();
+        told.completed.extend(more.completed);
+        told.panicked.extend(more.panicked);
+        told.logged.extend(more.logged);
+    }
+    told.completed.sort_unstable();
+    let (accepted, unknown) = ((100, v1::ACCEPTED, "d-1".to_owned()), (101, v1::UNKNOWN, String::new()));
+    assert_eq!(told.completed, [accepted, unknown]);
+    assert_eq!(told.logged, [(v1::LOG_WARN, "a task".to_owned()), (v1::LOG_WARN, "a task".to_owned())]);
+    assert_eq!(told.panicked.len(), 1);
+    assert!(told.panicked[0].contains(PANIC), "{told:?}");
+    let id = instance.id;
+    drop(instance);
+    assert_eq!(crate::host::take_told(id).completed, [(102, v1::UNKNOWN, String::new())]);
+}
