@@ -56,6 +56,20 @@ fn a_file_that_is_cut_anywhere_is_refused_and_nothing_is_read_past_it() {
 }
 
 #[test]
+fn a_file_whose_segments_are_not_there_is_refused_before_it_is_mapped() {
+    let folder = Folder::new();
+    let mut bytes = std::fs::read(folder.compile("good_pure")).unwrap();
+    // ELF-64: the table of segments is where byte 32 says; 56 bytes each, the type first, the size in the file at 32.
+    let table = usize::from(bytes[32]);
+    let load = (0..8).map(|place| table + 56 * place).find(|place| bytes[*place] == 1).unwrap();
+    for size in [bytes.len() as u64 + 1, u64::MAX] {
+        bytes[load + 32..load + 40].copy_from_slice(&size.to_le_bytes());
+        let said = problem(&folder.file("cut.so", &bytes));
+        assert_eq!(said, format!("is cut short: it has {} bytes and needs more; copy it again", bytes.len()));
+    }
+}
+
+#[test]
 fn a_file_for_another_machine_says_which() {
     let folder = Folder::new();
     let whole = std::fs::read(folder.compile("good_pure")).unwrap();
