@@ -103,8 +103,12 @@ impl Backlogs {
     /// Offers again to the instances that have room.
     pub(crate) fn resume(&mut self) {
         self.by_instance.retain(|_, backlog| {
-            backlog.waiting.retain(Offered::is_waited_for);
-            if backlog.carrying.instance.is_writable.load(Ordering::SeqCst) || backlog.is_due() {
+            let is_due = backlog.is_due();
+            // All of it is looked at once in a while, and not at each answer: it may be long.
+            if is_due {
+                backlog.waiting.retain(Offered::is_waited_for);
+            }
+            if is_due || backlog.carrying.instance.is_writable.load(Ordering::SeqCst) {
                 backlog.submit();
             }
             !backlog.waiting.is_empty()
