@@ -141,8 +141,8 @@ impl Opened<v1::Transport> {
         check(self.resident(), self.itself, self.table.check, content)
     }
 
-    /// Offers deliveries; says how many were taken.
-    pub(crate) fn submit(&self, deliveries: &[v1::Delivery]) -> usize {
+    /// Offers deliveries; says how many were taken, and whether the plugin panicked over them.
+    pub(crate) fn submit(&self, deliveries: &[v1::Delivery]) -> (usize, bool) {
         let function = self.table.submit.expect(IS_THERE);
         let crossed = self.resident().cross("submit", None, |_| {
             // SAFETY: the function of the plugin's table, with what its `create` gave; the array and what it borrows
@@ -153,7 +153,7 @@ impl Opened<v1::Transport> {
             let what = format!("took {} of {} deliveries", crossed.returned, deliveries.len());
             tracing::warn!("{}", self.resident().misshapen("submit", what));
         }
-        crossed.returned.min(deliveries.len())
+        (crossed.returned.min(deliveries.len()), crossed.panicked)
     }
 
     /// Says that nobody waits for this one any more.

@@ -22,7 +22,7 @@ use crate::stages::{
 };
 use crate::table;
 use crate::tables::Tables;
-use crate::transport::Backlogs;
+use crate::transport::{Backlogs, OFFER_AGAIN_AFTER};
 use crate::trouble::{Fault, OpenError, Trouble, spoken};
 
 /// A plugin that was loaded. It is never unloaded; its thread ends with the last of these and of the stages opened.
@@ -154,7 +154,10 @@ fn describe(plugin: &v1::Plugin, inspected: &Inspected) -> Result<Description, S
 fn run(resident: &'static Resident) {
     let mut backlogs = Backlogs::default();
     while !resident.is_parked() {
-        match resident.queue.next() {
+        if backlogs.are_due() {
+            backlogs.resume();
+        }
+        match resident.queue.next((!backlogs.are_empty()).then_some(OFFER_AGAIN_AFTER)) {
             Next::Work(Work::Call { waiting, run }) => {
                 // Whoever gave up meanwhile needs no call.
                 if !waiting.is_over() {

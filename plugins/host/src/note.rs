@@ -218,12 +218,12 @@ mod tests {
         let mut words = vec![8, DESCRIPTION_BYTES.try_into().unwrap(), 1];
         words.extend([u32::from_ne_bytes(*b"Tidi"), u32::from_ne_bytes(*b"ngs\0")]);
         words.extend([1, 0, 0, v1::PANIC_UNWIND, v1::ROLE_RENDERER | v1::ROLE_CALLBACK]);
-        if let Some((place, word)) = change {
-            words[place] = word;
-        }
         let mut bytes: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
         for (text, size) in [("acme", 32), ("1.2.3", 32), (TARGET, 48)] {
             bytes.extend(text.bytes().chain(std::iter::repeat(0)).take(size));
+        }
+        if let Some((place, word)) = change {
+            bytes[4 * place..4 * (place + 1)].copy_from_slice(&word.to_ne_bytes());
         }
         bytes
     }

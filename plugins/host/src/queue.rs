@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::limits::SUBMIT_BATCH_MAX;
 use crate::reply::{Waiting, lock};
@@ -89,8 +90,8 @@ impl Queue {
         }
     }
 
-    /// What to do next; waits for it.
-    pub(crate) fn next(&self) -> Next {
+    /// What to do next; waits for it. After `most` without anything, to offer again is what there is to do.
+    pub(crate) fn next(&self, most: Option<Duration>) -> Next {
         let mut state = lock(&self.state);
         loop {
             // A stream of calls must not keep what was not taken waiting.
@@ -103,7 +104,14 @@ impl Queue {
                 None if state.closed => return Next::Stop,
                 None => {
                     state.sleeping = true;
-                    state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    let Some(most) = most else {
+                        state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+                        continue;
+                    };
+                    let (waited, timeout) =
+                        self.filled.wait_timeout(state, most).unwrap_or_else(PoisonError::into_inner);
+                    state = waited;
+                    state.resume |= timeout.timed_out();
                 }
             }
         }

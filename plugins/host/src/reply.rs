@@ -142,7 +142,7 @@ mod tests {
         let other = Arc::clone(&reply);
         let (waits, waiting) = std::sync::mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
-            drop(waiting.recv());
+            assert!(waiting.recv().is_err());
             other.answer(Ok(7))
         });
         drop(waits);

@@ -15,7 +15,7 @@ use tidings_sdk::{
 
 use crate::calls::Parcel;
 use crate::opened::Opened;
-use crate::transport::{self, Carrying};
+use crate::transport;
 use crate::trouble::{Fault, RenderTrouble, Trouble};
 
 /// The handle of a role: its name, its table, and what it is.
@@ -69,6 +69,9 @@ impl FileHttpTransport {
     ///
     /// The plugin is in trouble.
     pub fn check_blocking(&self, content: &Map<String, Value>, wait: Duration) -> Result<Vec<Violation>, Trouble> {
+        if self.0.table.check.is_none() {
+            return Ok(Vec::new());
+        }
         let content = content.clone();
         Ok(self.0.call_blocking("check", wait, move |opened| opened.check(&content))?)
     }
@@ -105,45 +108,23 @@ impl FileHttpTransport {
     }
 }
 
-/// A transport that does its own talking.
-#[derive(Clone)]
-pub struct FileTransport(Arc<Handle>);
-
-/// The engine's hold on an instance. The thread has one, too, while deliveries wait for room.
-struct Handle(Arc<Carrying>);
-
-impl Drop for Handle {
-    /// Has the thread forget deliveries that nobody waits for, and with them the instance.
-    fn drop(&mut self) {
-        self.0.resident().queue.resume();
-    }
+stage! {
+    /// A transport that does its own talking.
+    FileTransport of v1::Transport
 }
 
 impl FileTransport {
-    pub(crate) fn new(opened: Arc<Carrying>) -> FileTransport {
-        FileTransport(Arc::new(Handle(opened)))
-    }
-
-    fn carrying(&self) -> &Arc<Carrying> {
-        &self.0.0
-    }
-
-    /// Its name inside the plugin.
-    pub fn stage(&self) -> &str {
-        self.carrying().stage
-    }
-
     /// What is wrong with rendered content, by the provider's own rules.
     ///
     /// # Errors
     ///
     /// The plugin is in trouble.
     pub async fn check(&self, content: &Map<String, Value>, wait: Duration) -> Result<Vec<Violation>, Trouble> {
-        if self.carrying().table.check.is_none() {
+        if self.0.table.check.is_none() {
             return Ok(Vec::new());
         }
         let content = content.clone();
-        Ok(self.carrying().call("check", wait, move |opened| opened.check(&content)).await?)
+        Ok(self.0.call("check", wait, move |opened| opened.check(&content)).await?)
     }
 
     /// The same, for callers outside a runtime.
@@ -152,8 +133,11 @@ impl FileTransport {
     ///
     /// The plugin is in trouble.
     pub fn check_blocking(&self, content: &Map<String, Value>, wait: Duration) -> Result<Vec<Violation>, Trouble> {
+        if self.0.table.check.is_none() {
+            return Ok(Vec::new());
+        }
         let content = content.clone();
-        Ok(self.carrying().call_blocking("check", wait, move |opened| opened.check(&content))?)
+        Ok(self.0.call_blocking("check", wait, move |opened| opened.check(&content))?)
     }
 
     /// Hands a message over and says what came of it; its timeout is the bound.
@@ -161,13 +145,7 @@ impl FileTransport {
     /// Always an outcome: what the plugin took and did not answer in time may have arrived
     /// ([`Outcome::Unknown`]); what it never took has certainly not ([`Outcome::Retry`]).
     pub async fn deliver(&self, delivery: OwnedDelivery) -> Outcome {
-        transport::deliver(self.carrying(), delivery).await
-    }
-}
-
-impl fmt::Debug for FileTransport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("FileTransport").field(&self.stage()).finish()
+        transport::deliver(&self.0, delivery).await
     }
 }
 

@@ -20,9 +20,9 @@ use crate::trouble::{Trouble, spoken};
 /// An instance that carries messages.
 pub(crate) type Carrying = Opened<v1::Transport>;
 
-/// How long after an offer a new delivery is reason enough for another: a plugin that forgot to say that it has room
-/// again loses time, and no messages.
-const OFFER_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How long after an offer there is another, whether the plugin said that it has room or not: one that forgot to say so
+/// loses time, and no messages.
+pub(crate) const OFFER_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// A delivery that is to be submitted.
 pub(crate) struct Offered {
@@ -49,6 +49,16 @@ impl Offered {
     fn take_back(&self) -> bool {
         let mut operations = lock(&self.carrying.resident().operations);
         operations.open(self.operation).map(|open| open.handed_over = false).is_some()
+    }
+
+    /// The plugin panicked while it had this one in its hands: it may have been sent.
+    fn leave_open(&self) {
+        let resident = self.carrying.resident();
+        let open = lock(&resident.operations).give_up(self.operation);
+        if let Some(open) = open {
+            let trouble = Trouble::Panicked { plugin: resident.name, function: "submit" };
+            open.reply.answer(Ok(unanswered(true, trouble.to_string())));
+        }
     }
 
     fn is_waited_for(&self) -> bool {
@@ -80,7 +90,7 @@ impl Backlogs {
         });
         let held_back = !backlog.waiting.is_empty();
         backlog.waiting.extend(deliveries);
-        if !held_back || backlog.offered_at.elapsed() >= OFFER_AGAIN_AFTER {
+        if !held_back {
             backlog.submit();
         } else {
             backlog.shrink();
@@ -93,16 +103,34 @@ impl Backlogs {
     /// Offers again to the instances that have room.
     pub(crate) fn resume(&mut self) {
         self.by_instance.retain(|_, backlog| {
-            backlog.waiting.retain(Offered::is_waited_for);
-            if backlog.carrying.instance.is_writable.load(Ordering::SeqCst) {
+            let is_due = backlog.is_due();
+            // All of it is looked at once in a while, and not at each answer: it may be long.
+            if is_due {
+                backlog.waiting.retain(Offered::is_waited_for);
+            }
+            if is_due || backlog.carrying.instance.is_writable.load(Ordering::SeqCst) {
                 backlog.submit();
             }
             !backlog.waiting.is_empty()
         });
     }
+
+    /// Whether nothing waits to be taken.
+    pub(crate) fn are_empty(&self) -> bool {
+        self.by_instance.is_empty()
+    }
+
+    /// Whether something was last offered long ago.
+    pub(crate) fn are_due(&self) -> bool {
+        self.by_instance.values().any(Backlog::is_due)
+    }
 }
 
 impl Backlog {
+    fn is_due(&self) -> bool {
+        self.offered_at.elapsed() >= OFFER_AGAIN_AFTER
+    }
+
     /// Offers batch after batch, as long as the instance takes them.
     fn submit(&mut self) {
         let instance = Arc::clone(&self.carrying.instance);
@@ -140,9 +168,9 @@ impl Backlog {
         batch
     }
 
-    /// Offers these, and keeps those that were not taken, in their order.
+    /// Offers these, and keeps those that were not taken, in their order; says how many it is rid of.
     fn submit_batch(&mut self, mut batch: Vec<Offered>) -> usize {
-        let now = Instant::now();
+        let (now, offered_count) = (Instant::now(), batch.len());
         let fields: Vec<Fields<'_>> =
             batch.iter().map(|offered| Fields::of_content(&offered.delivery.content)).collect();
         let deliveries: Vec<v1::Delivery> = batch
@@ -153,14 +181,16 @@ impl Backlog {
                 Parcel { timeout: left, ..Parcel::of(&offered.delivery) }.crossing(offered.operation, fields)
             })
             .collect();
-        let taken = self.carrying.submit(&deliveries);
+        let (taken, panicked) = self.carrying.submit(&deliveries);
         drop(fields);
         for offered in batch.drain(taken..).rev() {
-            if offered.take_back() {
+            if panicked {
+                offered.leave_open();
+            } else if offered.take_back() {
                 self.waiting.push_front(offered);
             }
         }
-        taken
+        if panicked { offered_count } else { taken }
     }
 
     /// Forgets what nobody waits for, when that may be the most of it.
