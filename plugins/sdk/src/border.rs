@@ -49,17 +49,15 @@ macro_rules! export {
                 0 $(| $crate::border::roles::$role)+,
             );
 
-            fn plugin() -> $crate::Plugin {
-                $plugin
-            }
-
             #[unsafe(no_mangle)]
             unsafe extern "C" fn tidings_plugin_entry_v1(
                 host: *const $crate::border::Host,
                 table: *mut *const $crate::border::Table,
             ) -> i32 {
+                // A closure, because a function would have a name, and the author's may have the same: `plugin()` would
+                // call itself.
                 // SAFETY: the host calls this as the contract says.
-                unsafe { $crate::border::enter(&NOTE, plugin, host, table) }
+                unsafe { $crate::border::enter(&NOTE, || $plugin, host, table) }
             }
         };
     };

@@ -8,8 +8,11 @@ mod plugin;
 mod roles;
 mod submits;
 
+use plugin::plugin;
+
 tidings_sdk::export!(
     name: "probe",
     roles: [token_provider, credential_source, renderer, http_transport, transport, callback],
-    plugin: plugin::plugin(),
+    // By its bare name, as most authors have it: the macro once had a function `plugin` of its own, which called itself.
+    plugin: plugin(),
 );
