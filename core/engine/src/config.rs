@@ -143,6 +143,8 @@ pub struct ChannelConfig {
     pub expires_after: Option<Duration>,
     /// What follows from outcomes.
     pub policy: Policy,
+    /// The secrets of its apps, to keep them out of what is told.
+    pub(crate) secrets: Vec<String>,
 }
 
 impl ChannelConfig {

@@ -124,7 +124,7 @@ impl Pipeline {
             poll_fn(step).await
         };
         match outcome {
-            Some(Ok(outcome) | Err(outcome)) => without_secrets(outcome, &secrets),
+            Some(Ok(outcome) | Err(outcome)) => without_secrets(outcome, &[&secrets, &channel.secrets]),
             None => {
                 tracing::error!(message = %claimed.message, "an attempt panicked");
                 Outcome::Unknown { detail: "the attempt broke down; see the log".to_owned() }
@@ -208,9 +208,10 @@ impl Pipeline {
     }
 }
 
-/// A provider may echo what it was sent: whatever it says is kept without the tokens and the credential it was sent.
-pub(crate) fn without_secrets(outcome: Outcome, secrets: &[String]) -> Outcome {
-    outcome.map_text(|text| cut(clean(text, secrets)))
+/// A provider may echo what it was sent, and a plugin may tell what it was given: whatever they say is kept without the
+/// tokens, the credential and the app's secrets.
+fn without_secrets(outcome: Outcome, secrets: &[&[String]]) -> Outcome {
+    outcome.map_text(|text| cut(secrets.iter().fold(text, |text, secrets| clean(text, secrets))))
 }
 
 /// The text without these secrets.

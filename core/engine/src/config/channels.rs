@@ -110,6 +110,7 @@ impl Reading<'_> {
             timeout,
             expires_after,
             policy,
+            secrets: account?.secrets.clone(),
         })
     }
 
