@@ -81,7 +81,7 @@ impl From<Trouble> for StageError {
 fn parked(plugin: &Loaded) -> Option<String> {
     match plugin.state() {
         PluginState::Working => None,
-        PluginState::Parked { reason } => Some(reason),
+        PluginState::Parked { reason } => Some(format!("plugin `{}` is parked: {reason}", plugin.description().name)),
     }
 }
 
