@@ -17,6 +17,7 @@ mod folder;
 mod latency;
 mod measure;
 mod pipeline;
+mod plugin;
 mod queue;
 mod raw;
 mod report;
@@ -51,6 +52,8 @@ enum Scenario {
     Latency(latency::LatencyArgs),
     /// The engine with a long past and a long queue beside an empty one, and its start after a crash.
     Backlog(backlog::BacklogArgs),
+    /// A call into a plugin file beside the same call linked in, and messages in flight in one.
+    Plugin(plugin::PluginArgs),
     /// The local provider, for the scenarios.
     #[command(hide = true)]
     Serve,
@@ -103,6 +106,7 @@ async fn run(scenario: Scenario) -> Result<(), Failure> {
         Scenario::Accept(args) => Box::pin(accept::accept(args)).await,
         Scenario::Latency(args) => Box::pin(latency::latency(args)).await,
         Scenario::Backlog(args) => Box::pin(backlog::backlog(args)).await,
+        Scenario::Plugin(args) => Box::pin(plugin::plugin(args)).await,
         Scenario::Serve => server::serve().await,
         Scenario::Engine(args) => Box::pin(engine::engine(args)).await,
     }
