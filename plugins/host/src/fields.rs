@@ -5,6 +5,9 @@ use tidings_abi::empty;
 use tidings_abi::v1::{self, Text};
 use tidings_sdk::Part;
 
+/// Most templates have no more: room for so many is made at once.
+const USUAL: usize = 12;
+
 /// Fields that borrow the values they were made of.
 pub(crate) struct Fields<'a> {
     fields: Vec<v1::Field>,
@@ -24,7 +27,7 @@ pub(crate) struct Filled {
 
 impl<'a> Fields<'a> {
     fn new() -> Fields<'a> {
-        Fields { fields: Vec::new(), made: Vec::new(), of: std::marker::PhantomData }
+        Fields { fields: Vec::with_capacity(USUAL), made: Vec::new(), of: std::marker::PhantomData }
     }
 
     /// Rendered content.

@@ -75,14 +75,16 @@ unsafe fn bytes(bytes: Bytes, what: &str, most: usize) -> Result<Vec<u8>, String
 /// Everything it points to is readable.
 pub(crate) unsafe fn request(request: &v1::Request) -> Result<Request, String> {
     // SAFETY: the caller's word, for this and what follows.
-    let method = unsafe { text(request.method, "a method", NAME_BYTES_MAX) }?;
-    let method = Method::of(&method).ok_or("put a method that is none of GET, POST, PUT, PATCH, DELETE")?;
+    let method = unsafe { request.method.bytes(NAME_BYTES_MAX) }
+        .ok()
+        .and_then(|method| Method::ALL.into_iter().find(|known| known.as_str().as_bytes() == method));
+    let method = method.ok_or("put a method that is none of GET, POST, PUT, PATCH, DELETE")?;
     // SAFETY: as above.
     let url = unsafe { text(request.url, "a url", URL_BYTES_MAX) }?;
     if !url.starts_with("http://") && !url.starts_with("https://") {
         return Err("put a url that is not http:// or https://".to_owned());
     }
-    if url.chars().any(|c| c.is_control() || c.is_whitespace()) {
+    if has(&url, |byte| byte <= b' ' || byte == 0x7f, |c| c.is_control() || c.is_whitespace()) {
         return Err("put a url with a space or a control character".to_owned());
     }
     // SAFETY: as above.
@@ -107,18 +109,38 @@ unsafe fn headers(request: &v1::Request) -> Result<Vec<(Cow<'static, str>, Strin
         // aligned.
         let pair = unsafe { request.headers.add(place).read_unaligned() };
         // SAFETY: the caller's word.
-        let (name, value) = unsafe {
-            (text(pair.name, "a header's name", NAME_BYTES_MAX)?, text(pair.value, "a header", HEADER_BYTES_MAX)?)
-        };
-        if !is_header_name(&name) {
-            return Err(format!("put the header name {name:?}, which has characters that no header has"));
-        }
-        if value.chars().any(|c| c.is_control() && c != '\t') {
+        let (name, value) = unsafe { (header_name(pair.name)?, text(pair.value, "a header", HEADER_BYTES_MAX)?) };
+        if has(&value, |byte| byte < b' ' && byte != b'\t' || byte == 0x7f, char::is_control) {
             return Err(format!("put the header `{name}` with a control character in it"));
         }
-        headers.push((Cow::Owned(name), value));
+        headers.push((name, value));
     }
     Ok(headers)
+}
+
+/// Whether a text has such a character. Most texts are ASCII, and asked byte by byte: every request comes by here.
+fn has(text: &str, byte: impl Fn(u8) -> bool, other: impl Fn(char) -> bool) -> bool {
+    text.bytes().any(byte) || !text.is_ascii() && text.chars().any(|c| !c.is_ascii() && other(c))
+}
+
+/// The name that nearly every request has is not copied.
+///
+/// # Safety
+///
+/// The text is readable.
+unsafe fn header_name(name: Text) -> Result<Cow<'static, str>, String> {
+    const USUAL: &str = "content-type";
+    // SAFETY: the caller's word.
+    if unsafe { name.bytes(USUAL.len() + 1) } == Ok(USUAL.as_bytes()) {
+        return Ok(Cow::Borrowed(USUAL));
+    }
+    // SAFETY: the caller's word.
+    let name = unsafe { text(name, "a header's name", NAME_BYTES_MAX) }?;
+    if is_header_name(&name) {
+        Ok(Cow::Owned(name))
+    } else {
+        Err(format!("put the header name {name:?}, which has characters that no header has"))
+    }
 }
 
 /// A token of RFC 9110 §5.6.2.

@@ -4,17 +4,37 @@
 //! The map of the last message is then filled anew where it stands: a dozen allocations less for each.
 
 use serde_json::{Map, Value};
-use tidings_abi::{Misshapen, v1};
+use tidings_abi::{Misshapen, array, v1};
 
 use super::instance::Stop;
-use super::values::{Field, fields};
+use super::values::{Field, fields, text};
 
 /// The content that was made last, and of which fields.
 #[derive(Default)]
 pub(super) struct Content {
     values: Map<String, Value>,
-    /// Kinds, keys and rows of the fields, in order. Where these are the same, so is all of the map but its values.
-    shape: Vec<u8>,
+    /// What the fields were, in order. Where these are the same, so is all of the map but its values.
+    shape: Vec<Place>,
+}
+
+/// Where a field's value stands.
+struct Place {
+    kind: u32,
+    key: String,
+    row: String,
+}
+
+impl Place {
+    /// Whether the field stands here, too. The texts are compared as bytes: those that are the same are UTF-8, too.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Text::read`](v1::Text::read).
+    unsafe fn is_of(&self, field: &v1::Field) -> bool {
+        // SAFETY: the caller's word.
+        let same = |text: v1::Text, here: &str| unsafe { text.bytes(usize::MAX) } == Ok(here.as_bytes());
+        field.kind == self.kind && same(field.key, &self.key) && same(field.row, &self.row)
+    }
 }
 
 impl Content {
@@ -31,7 +51,7 @@ impl Content {
     ) -> Result<&Map<String, Value>, Stop> {
         // SAFETY: the caller's word.
         unsafe {
-            if !self.refill(fields(first, count, stride)?)? {
+            if !self.refill(array(first, count, stride)?)? {
                 self.make(fields(first, count, stride)?)?;
             }
         }
@@ -40,15 +60,21 @@ impl Content {
 
     /// Fills the map with other values, and says whether its shape is that of the fields. If not, or if it fails, values
     /// of both are in it; but no key that is not of the shape, so the next to fill it writes over them all.
-    fn refill<'a>(&mut self, fields: impl Iterator<Item = Result<Field<'a>, Misshapen>>) -> Result<bool, Stop> {
-        let mut rest = &self.shape[..];
+    ///
+    /// # Safety
+    ///
+    /// The texts of the fields are as [`Text::read`](v1::Text::read) wants them.
+    unsafe fn refill(&mut self, fields: impl Iterator<Item = Result<v1::Field, Misshapen>>) -> Result<bool, Stop> {
+        let mut places = self.shape.iter();
         for field in fields {
             let field = field?;
-            let Some(after) = after_shape(rest, &field) else { return Ok(false) };
-            rest = after;
-            put(&mut self.values, &field)?;
+            // SAFETY: the caller's word.
+            let Some(place) = places.next().filter(|place| unsafe { place.is_of(&field) }) else { return Ok(false) };
+            // SAFETY: the caller's word.
+            let value = unsafe { text(field.value) }?;
+            put(&mut self.values, &Field { kind: field.kind, key: &place.key, row: &place.row, value })?;
         }
-        Ok(rest.is_empty())
+        Ok(places.next().is_none())
     }
 
     fn make<'a>(&mut self, fields: impl Iterator<Item = Result<Field<'a>, Misshapen>>) -> Result<(), Stop> {
@@ -56,7 +82,8 @@ impl Content {
         self.shape.clear();
         for field in fields {
             let field = field?;
-            shape_out(&mut self.shape, &field);
+            let Field { kind, key, row, .. } = field;
+            self.shape.push(Place { kind, key: key.to_owned(), row: row.to_owned() });
             put(&mut self.values, &field)?;
         }
         Ok(())
@@ -79,24 +106,6 @@ impl Content {
         }
         Ok(values)
     }
-}
-
-/// With the lengths before the texts, different fields never look alike.
-fn shape_out(shape: &mut Vec<u8>, field: &Field<'_>) {
-    shape.extend_from_slice(&field.kind.to_ne_bytes());
-    for text in [field.key, field.row] {
-        shape.extend_from_slice(&text.len().to_ne_bytes());
-        shape.extend_from_slice(text.as_bytes());
-    }
-}
-
-/// What comes after this field in a shape; nothing if it is not the first of it.
-fn after_shape<'a>(shape: &'a [u8], field: &Field<'_>) -> Option<&'a [u8]> {
-    let mut rest = shape.strip_prefix(&field.kind.to_ne_bytes())?;
-    for text in [field.key, field.row] {
-        rest = rest.strip_prefix(&text.len().to_ne_bytes())?.strip_prefix(text.as_bytes())?;
-    }
-    Some(rest)
 }
 
 fn put(values: &mut Map<String, Value>, field: &Field<'_>) -> Result<(), Stop> {
