@@ -29,16 +29,19 @@ fn the_moves_in_the_document_are_the_moves_of_the_table() {
     assert_eq!(printed, table);
 }
 
+/// The members of the workspace, bottom-up.
+fn members() -> Vec<String> {
+    let lines = read("Cargo.toml");
+    let lines = lines.lines().skip_while(|line| !line.starts_with("members = [")).skip(1);
+    lines
+        .take_while(|line| !line.starts_with(']'))
+        .map(|line| line.trim().trim_matches(['"', ',']).to_owned())
+        .collect()
+}
+
 #[test]
 fn a_member_depends_only_on_members_above_it() {
-    let manifest = read("Cargo.toml");
-    let members: Vec<&str> = manifest
-        .lines()
-        .skip_while(|line| !line.starts_with("members = ["))
-        .skip(1)
-        .take_while(|line| !line.starts_with(']'))
-        .map(|line| line.trim().trim_matches(['"', ',']))
-        .collect();
+    let members = members();
     let names: Vec<String> = members
         .iter()
         .map(|member| {
@@ -62,35 +65,38 @@ fn a_member_depends_only_on_members_above_it() {
 #[test]
 fn only_the_store_knows_sql_and_only_the_binary_knows_everybody() {
     for (crate_name, allowed) in [
-        ("sqlx", vec!["core/store", "tests/torture"]),
-        ("axum", vec!["core/api", "plugins/wechat/sandbox"]),
+        ("sqlx", vec!["core/store", "tests/bench", "tests/torture"]),
+        ("axum", vec!["core/api", "plugins/wechat/sandbox", "tests/bench"]),
         ("ratatui", vec!["tui"]),
         ("minijinja", vec!["core/engine"]),
         ("tidings-wechat-sandbox", vec!["tests/torture"]),
+        ("libloading", vec!["plugins/host"]),
+        ("object", vec!["plugins/host"]),
+        ("lettre", vec!["plugins/smtp"]),
+        ("tidings-abi", vec!["plugins/sdk", "plugins/host"]),
+        ("tidings-host", vec!["core/engine", "tests/bench"]),
     ] {
-        for member in [
-            "core/model",
-            "core/store",
-            "core/engine",
-            "core/api",
-            "plugins/sdk",
-            "plugins/wechat",
-            "plugins/wechat/sandbox",
-            "tui",
-            "tests/torture",
-        ] {
+        for member in members() {
             let text = read(&format!("{member}/Cargo.toml"));
             let uses = text.lines().any(|line| line.starts_with(&format!("{crate_name} =")));
-            assert!(!uses || allowed.contains(&member), "{member} uses {crate_name}");
+            assert!(!uses || allowed.contains(&&*member), "{member} uses {crate_name}");
         }
     }
 }
 
 #[test]
 fn the_paths_that_documents_name_are_there() {
-    for document in
-        ["README.md", "docs/ARCHITECTURE.md", "plugins/wechat/README.md", "plugins/wechat/sandbox/README.md"]
-    {
+    for document in [
+        "README.md",
+        "docs/ARCHITECTURE.md",
+        "docs/RECIPES.md",
+        "plugins/quota/README.md",
+        "plugins/smtp/README.md",
+        "plugins/syslog-c/README.md",
+        "plugins/webhook/README.md",
+        "plugins/wechat/README.md",
+        "plugins/wechat/sandbox/README.md",
+    ] {
         let text = read(document);
         let folder = root().join(document).parent().map(Path::to_path_buf).expect("a document stands in a folder");
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
@@ -104,5 +110,15 @@ fn the_paths_that_documents_name_are_there() {
         {
             assert!(root().join(path).exists(), "{document} names `{path}`");
         }
+    }
+}
+
+#[test]
+fn only_the_border_of_plugins_may_be_unsafe() {
+    for member in members() {
+        let text = read(&format!("{member}/Cargo.toml"));
+        let forbids = text.contains("[lints]\nworkspace = true");
+        let is_border = ["plugins/abi", "plugins/sdk", "plugins/host"].contains(&&*member);
+        assert_eq!(forbids, !is_border, "{member}: the lints of the workspace forbid unsafe code");
     }
 }
