@@ -21,6 +21,7 @@ mod help;
 mod lifecycle;
 mod plugin_files;
 mod plugins;
+mod recipes;
 mod retention;
 mod schedules;
 mod secrets;

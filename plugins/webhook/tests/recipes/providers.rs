@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stand_in::{Answer, Received};
+use super::stand_in::{Answer, Received};
 
 /// Keys that the stand-ins know.
 pub(crate) const NTFY_TOKEN: &str = "tk_AgQdq7mVBoFD37zQVN29RhuMzNIz2";
