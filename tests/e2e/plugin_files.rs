@@ -14,15 +14,31 @@ pub(crate) fn root() -> &'static Path {
 
 /// Builds a crate of the workspace as a plugin file and places it in the world's folder. `library` is its file's name.
 pub(crate) fn place(world: &World, package: &str, library: &str) -> PathBuf {
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--locked", "--package", package])
-        .current_dir(root())
-        .output()
-        .unwrap();
+    let built =
+        cargo().args(["build", "--quiet", "--locked", "--package", package]).current_dir(root()).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     // Beside the program under test: both come from the same build.
     let folder = Path::new(env!("CARGO_BIN_EXE_tidings")).parent().unwrap();
     place_file(world, &folder.join(format!("lib{library}.so")))
+}
+
+/// The cargo that runs the tests, as somebody at a prompt would call it: what it has told this process of the tests'
+/// own package would have every crate with a build script built anew.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    const TOLD: [&str; 6] = [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_BIN_",
+        "CARGO_CRATE_NAME",
+        "CARGO_PRIMARY_PACKAGE",
+        "CARGO_TARGET_TMPDIR",
+    ];
+    let told = |name: &str| TOLD.iter().any(|prefix| name.starts_with(prefix));
+    for (name, _) in std::env::vars().filter(|(name, _)| told(name)) {
+        cargo.env_remove(name);
+    }
+    cargo
 }
 
 /// Compiles a plugin in C and places it in the world's folder.

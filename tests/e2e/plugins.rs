@@ -366,3 +366,71 @@ fn what_a_plugin_logs_has_no_secret_and_no_escape_in_it() {
     assert!(log.matches("one of a million").count() < 1000);
     the_others_go_on(&world);
 }
+
+/// A mail server of a few words: it takes everything and keeps what it took.
+fn mail_server() -> (u16, std::sync::mpsc::Receiver<String>) {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (mails, taken) = std::sync::mpsc::channel();
+    // It ends with the test's process.
+    drop(std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let (Ok(mut connection), mails) = (connection, mails.clone()) else { return };
+            drop(std::thread::spawn(move || {
+                let mut lines = BufReader::new(connection.try_clone().unwrap()).lines();
+                connection.write_all(b"220 mail.example ESMTP\r\n").unwrap();
+                while let Some(Ok(line)) = lines.next() {
+                    let answer = match line.get(..4).unwrap_or_default() {
+                        "EHLO" => "250-mail.example\r\n250 8BITMIME\r\n",
+                        "DATA" => {
+                            connection.write_all(b"354 go on\r\n").unwrap();
+                            let mail: Vec<String> =
+                                lines.by_ref().map_while(Result::ok).take_while(|line| line != ".").collect();
+                            drop(mails.send(mail.join("\n")));
+                            "250 2.0.0 taken\r\n"
+                        }
+                        _ => "250 2.0.0 well\r\n",
+                    };
+                    if connection.write_all(answer.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            }));
+        }
+    }));
+    (port, taken)
+}
+
+#[test]
+fn mail_goes_out_from_a_plugin_with_a_runtime_of_its_own() {
+    let (world, (port, mails)) = (World::new(), mail_server());
+    let file = plugin_files::place(&world, "tidings-smtp", "tidings_smtp");
+    world.configure_more(&format!(
+        "[plugins.smtp]\npath = {file:?}\n[apps.post]\nplugin = \"smtp\"\nhost = \"127.0.0.1\"\nport = {port}\n\
+         tls = \"none\"\nfrom = \"shop@example.com\"\n[channels.mail]\napp = \"post\"\ntransport = \"smtp.mail\"\n\
+         [templates.receipt]\nchannel = \"mail\"\nsubject = \"Order {{{{ order }}}}\"\ntext = \"Thank you.\"\n"
+    ));
+    world.run();
+    let ids: Vec<String> = (0..20)
+        .map(|order| {
+            let to = format!("ann{order}@example.com");
+            accepted(&world, &json!({"template": "receipt", "to": to, "data": {"order": order}}))
+        })
+        .collect();
+    for id in &ids {
+        let message = world.until(id, "sent");
+        assert!(message["provider_id"].as_str().is_some_and(|id| id.contains("@example.com")), "{message:#}");
+    }
+    let mut subjects: Vec<String> = mails
+        .try_iter()
+        .map(|mail| mail.lines().find(|line| line.starts_with("Subject: ")).unwrap().to_owned())
+        .collect();
+    subjects.sort();
+    subjects.dedup();
+    assert_eq!(subjects.len(), 20, "{subjects:?}");
+    let refused = accepted(&world, &json!({"template": "receipt", "to": "nobody", "data": {"order": 1}}));
+    let message = world.until(&refused, "failed");
+    assert_eq!(message["reason"], "rejected", "{message:#}");
+    assert!(world.terminate().success());
+}

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use serde_json::{Map, Value};
 use tidings_model::limits::DETAIL_BYTES_MAX;
-use tidings_model::settle::{may_try, rescue, settle};
+use tidings_model::settle::{may_try, rescue, rescue_later, settle};
 use tidings_model::{AppName, Attempt, Clock, CredentialFacts, Outcome, TemplateName, Timestamp};
 use tidings_sdk::Credential;
 use tidings_store::{ChannelId, Claimed, Orphan, Settle, TemplateId};
@@ -96,6 +96,7 @@ impl Pipeline {
             dedupe_until: dedupe_until(channel, orphan.first_try_at),
             expires_at: orphan.expires_at,
         };
+        let rescue = if channel.trouble().is_some() { rescue_later } else { rescue };
         let settlement = rescue(&attempt, &channel.policy, now, random());
         Some(Settle {
             message: orphan.message,

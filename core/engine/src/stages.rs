@@ -26,6 +26,9 @@ pub(crate) use transport::{Begun, Parcel, TransportWay};
 /// How long a channel whose plugin is not there waits before it looks again.
 const ABSENT_WAIT: Duration = Duration::from_secs(60);
 
+/// How long a channel waits whose plugin had too much to do.
+const LATE_WAIT: Duration = Duration::from_secs(1);
+
 /// How long a call that decides something may take, in a plugin file.
 const CALL_WAIT: Duration = Duration::from_secs(5);
 
@@ -46,9 +49,11 @@ impl StageError {
     /// The outcome of an attempt of which nothing has gone out yet.
     pub(crate) fn before_sending(self) -> Outcome {
         match self {
-            StageError::Refused(reason) | StageError::Broken(reason) => Outcome::Rejected { reason },
-            StageError::Late(detail) => Outcome::Retry { after: None, detail },
+            StageError::Refused(reason) => Outcome::Rejected { reason },
+            // Perhaps the message's fault, perhaps a bad release of the plugin's: it is tried again, and then held.
+            StageError::Broken(detail) => Outcome::TemplateBroken { detail },
             // No fault of the message: its channel waits.
+            StageError::Late(detail) => Outcome::Throttled { retry_after: Some(LATE_WAIT), detail },
             StageError::Absent(detail) => Outcome::Throttled { retry_after: Some(ABSENT_WAIT), detail },
         }
     }

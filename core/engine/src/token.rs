@@ -186,6 +186,11 @@ impl Keeper {
         if let Some(trouble) = self.standing_trouble(now) {
             return Err(trouble);
         }
+        if let Some(detail) = self.provider.trouble() {
+            // Nothing can be asked, so nothing is counted; what is stored stays for when the plugin is back.
+            let wait = FETCH_BACKOFF.cap;
+            return Err(Trouble::Wait { until: now.after(wait), wait, detail });
+        }
         let counted = self.count_fetch(now).await?;
         let fetched = self.fetch().await;
         let end = self.clock.now();

@@ -67,3 +67,7 @@ pub const KEEP_FAILED_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const RUN_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How long a used or dropped credential is remembered, so that its value is refused when it comes again.
 pub const CREDENTIAL_MEMORY: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The longest a provider may have a message wait before it is tried again.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The longest a provider may have a channel wait for its next quota: a month's.
+pub const QUOTA_WAIT_MAX: Duration = Duration::from_secs(31 * 24 * 3600);

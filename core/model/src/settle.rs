@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use crate::credential::CredentialFacts;
-use crate::limits::{RESCUES_MAX, TEMPLATE_TRIES_MAX, THROTTLE_DEFAULT, THROTTLE_MAX};
+use crate::limits::{QUOTA_WAIT_MAX, RESCUES_MAX, RETRY_AFTER_MAX, TEMPLATE_TRIES_MAX, THROTTLE_DEFAULT, THROTTLE_MAX};
 use crate::outcome::Outcome;
 use crate::retry::{Backoff, Random, delay};
 use crate::state::{Event, State, next};
@@ -136,8 +136,13 @@ pub fn settle(outcome: &Outcome, attempt: &Attempt, policy: &Policy, now: Timest
                 reason: outcome.detail().to_owned(),
             },
         ),
-        Outcome::QuotaExhausted { until, .. } => decision
-            .stay("quota_exhausted", LaneEffect::Exhausted { until: *until, reason: outcome.detail().to_owned() }),
+        Outcome::QuotaExhausted { until, .. } => decision.stay(
+            "quota_exhausted",
+            LaneEffect::Exhausted {
+                until: until.map(|until| until.min(now.after(QUOTA_WAIT_MAX))),
+                reason: outcome.detail().to_owned(),
+            },
+        ),
         Outcome::Halt { reason } => decision.stay("halted", LaneEffect::Halt { reason: reason.clone() }),
         Outcome::Retry { after, .. } => decision.again("retry", *after, attempt.ambiguous),
         Outcome::TemplateBroken { .. } if attempt.number < TEMPLATE_TRIES_MAX => {
@@ -178,6 +183,15 @@ pub fn rescue(attempt: &Attempt, policy: &Policy, now: Timestamp, random: Random
     let settlement = decision.unknown();
     let due_at = settlement.due_at.map(|_| now);
     Settlement { due_at, counts: false, ..settlement }
+}
+
+/// Decides what becomes of a message that a crash left in the middle of an attempt while nobody can say by which rules it
+/// was sent: the plugin that knows them is not there. It waits as it is, with its credential, until somebody can.
+pub fn rescue_later(attempt: &Attempt, policy: &Policy, now: Timestamp, random: Random) -> Settlement {
+    let attempt = &Attempt { ambiguous: true, ..*attempt };
+    let detail = "the engine stopped in the middle of the attempt, and its plugin is not there";
+    let decision = Decision { attempt, policy, now, random, detail };
+    Settlement { counts: false, ..decision.write(State::Queued, Some("unknown"), CredentialFate::Keep) }
 }
 
 struct Decision<'a> {
@@ -233,7 +247,8 @@ impl Decision<'_> {
 
     /// Another attempt later, unless the attempts or the message's time are used up.
     fn again(&self, reason: &'static str, not_before: Option<Duration>, ambiguous: bool) -> Settlement {
-        let wait = delay(self.policy.backoff, self.attempt.number, self.random).max(not_before.unwrap_or_default());
+        let wait = delay(self.policy.backoff, self.attempt.number, self.random)
+            .max(not_before.unwrap_or_default().min(RETRY_AFTER_MAX));
         let due_at = self.now.after(wait);
         let keep = if ambiguous { CredentialFate::Keep } else { CredentialFate::GiveBack };
         if self.attempt.number >= self.policy.attempts_max {

@@ -86,8 +86,12 @@ impl Resident {
         delivery: Option<Arc<OwnedDelivery>>,
         call: impl FnOnce(*mut c_void) -> i32,
     ) -> Result<Put, Fault> {
-        let Crossed { returned, put, panicked } = self.cross(function, delivery, call);
+        let Crossed { returned, mut put, panicked } = self.cross(function, delivery, call);
         let plugin = self.name;
+        for violation in &mut put.problems {
+            // It goes to whoever wrote the config or sent the message: not with what the plugin was trusted with.
+            violation.problem = self.shown(violation.problem.as_bytes());
+        }
         match returned {
             v1::OK => match put.misshapen {
                 None => Ok(put),
@@ -119,24 +123,25 @@ impl Resident {
 
 /// The plugin that is called on this thread now.
 pub(crate) fn called_now() -> Option<&'static Resident> {
-    CALL.with(|call| call.try_borrow().ok()?.as_ref().map(|call| call.resident))
+    // try_with, here and below: a thread of the plugin's may be ending, and its locals gone.
+    CALL.try_with(|call| call.try_borrow().ok()?.as_ref().map(|call| call.resident)).ok().flatten()
 }
 
 /// Notes that the plugin told of a panic; false if it is the one that the call on this thread told of before.
 pub(crate) fn is_new_panic(resident: &'static Resident) -> bool {
-    CALL.with(|call| {
+    let told = CALL.try_with(|call| {
         let Ok(mut call) = call.try_borrow_mut() else { return true };
         match &mut *call {
             Some(call) if std::ptr::eq(call.resident, resident) => !std::mem::replace(&mut call.panicked, true),
             _ => true,
         }
-    })
+    });
+    told.unwrap_or(true)
 }
 
 /// Has `put` change what the call of that number has put; counts a number that is no call's of this thread.
 fn with_put(context: *mut c_void, put: impl FnOnce(&mut Put) -> Result<(), String>) {
     let number = context.addr() as u64;
-    // try_with: a thread of the plugin's may be ending, and its locals gone.
     let found = CALL.try_with(|call| {
         let mut call = call.try_borrow_mut().ok()?;
         let call = call.as_mut().filter(|call| call.number == number)?;

@@ -45,7 +45,7 @@ impl<'a> Parcel<'a> {
         let (source, value) = self.credential.unwrap_or_default();
         let (fields, field_count, field_stride) = fields.array();
         v1::Delivery {
-            timeout_ms: u32::try_from(self.timeout.as_millis()).unwrap_or(u32::MAX),
+            timeout_ms: u32::try_from(self.timeout.as_millis()).unwrap_or(u32::MAX).max(1),
             operation,
             recipient: Text::of(self.recipient),
             token: Text::of(self.token),

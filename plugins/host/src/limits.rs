@@ -11,6 +11,11 @@ pub const INSTANCES_MAX: usize = 4096;
 /// Deliveries that one `submit` offers.
 pub const SUBMIT_BATCH_MAX: usize = 64;
 
+/// What is left of a delivery's time when it is handed over, at the least: with less, nobody would hear the answer.
+pub const HAND_OVER_MIN: Duration = Duration::from_millis(50);
+/// How long a channel waits whose plugin took no more.
+pub const BUSY_WAIT: Duration = Duration::from_secs(1);
+
 /// Bytes of a text for people: a detail, a problem. What is longer is cut before it is copied.
 pub const DETAIL_BYTES_MAX: usize = 1024;
 /// Bytes of a field's name in a problem, and of a provider's id of a message.

@@ -54,8 +54,11 @@ unsafe fn some_text(value: Text, what: &str, most: usize) -> Result<Option<Strin
 /// As for [`text`].
 unsafe fn detail(text: Text) -> Result<String, String> {
     // SAFETY: the caller's word; no more than the bound is looked at.
-    let bytes = unsafe { text.bytes(DETAIL_BYTES_MAX) };
-    bytes.map(|bytes| for_people(bytes, DETAIL_BYTES_MAX)).map_err(|_| "put a detail that is NULL and not empty".into())
+    // Twice what is kept: whoever keeps it takes the secrets out first, and a secret that was cut would not be found.
+    let bytes = unsafe { text.bytes(2 * DETAIL_BYTES_MAX) };
+    bytes
+        .map(|bytes| for_people(bytes, 2 * DETAIL_BYTES_MAX))
+        .map_err(|_| "put a detail that is NULL and not empty".into())
 }
 
 /// # Safety
@@ -110,6 +113,9 @@ unsafe fn headers(request: &v1::Request) -> Result<Vec<(Cow<'static, str>, Strin
         let pair = unsafe { request.headers.add(place).read_unaligned() };
         // SAFETY: the caller's word.
         let (name, value) = unsafe { (header_name(pair.name)?, text(pair.value, "a header", HEADER_BYTES_MAX)?) };
+        if FRAMING.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+            return Err(format!("put the header `{name}`, which is the host's to set"));
+        }
         if has(&value, |byte| byte < b' ' && byte != b'\t' || byte == 0x7f, char::is_control) {
             return Err(format!("put the header `{name}` with a control character in it"));
         }
@@ -117,6 +123,9 @@ unsafe fn headers(request: &v1::Request) -> Result<Vec<(Cow<'static, str>, Strin
     }
     Ok(headers)
 }
+
+/// Headers that say where a request goes and where it ends.
+const FRAMING: [&str; 6] = ["host", "content-length", "transfer-encoding", "connection", "upgrade", "te"];
 
 /// Whether a text has such a character. Most texts are ASCII, and asked byte by byte: every request comes by here.
 fn has(text: &str, byte: impl Fn(u8) -> bool, other: impl Fn(char) -> bool) -> bool {
@@ -153,14 +162,15 @@ fn is_header_name(name: &str) -> bool {
 ///
 /// As for [`request`].
 pub(crate) unsafe fn outcome(outcome: &v1::Outcome) -> Result<Outcome, String> {
-    // SAFETY: the caller's word.
-    let detail = unsafe { detail(outcome.detail) }?;
+    // SAFETY: the caller's word. What is said beside the outcome does not change it.
+    let detail = unsafe { detail(outcome.detail) }.unwrap_or_default();
     let after = some_millis(outcome.retry_after_ms);
     Ok(match outcome.outcome {
         v1::ACCEPTED => {
             // SAFETY: the caller's word.
-            let provider_id = unsafe { some_text(outcome.provider_id, "a provider's id", NAME_BYTES_MAX) }?;
-            Outcome::Accepted { provider_id }
+            // An id that cannot be kept makes nothing of the message's fate unknown.
+            let provider_id = unsafe { some_text(outcome.provider_id, "a provider's id", NAME_BYTES_MAX) };
+            Outcome::Accepted { provider_id: provider_id.unwrap_or_default() }
         }
         v1::DUPLICATE => Outcome::Duplicate { detail },
         v1::REJECTED => Outcome::Rejected { reason: detail },

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tidings_sdk::{Outcome, OwnedDelivery};
 
-use crate::limits::{DETAIL_BYTES_MAX, INSTANCES_MAX, Limits, PANICS_MAX, PANICS_WITHIN, PLUGINS_MAX};
+use crate::limits::{BUSY_WAIT, DETAIL_BYTES_MAX, INSTANCES_MAX, Limits, PANICS_MAX, PANICS_WITHIN, PLUGINS_MAX};
 use crate::lines::{LineBudget, shown};
 use crate::operations::{Open, Operations};
 use crate::panics::PanicWindow;
@@ -267,11 +267,16 @@ impl Resident {
     /// Notes a panic. `message` is the plugin's, if it said one.
     pub(crate) fn panicked(&self, message: Option<&[u8]>) {
         count(&self.counted.panics);
+        if self.is_parked() {
+            return;
+        }
         let message = match message {
             Some(message) => self.shown(&message[..message.len().min(DETAIL_BYTES_MAX)]),
             None => "no message".to_owned(),
         };
-        tracing::error!(plugin = self.name, "plugin `{}` panicked: {message}", self.name);
+        if self.may_log() {
+            tracing::error!(plugin = self.name, "plugin `{}` panicked: {message}", self.name);
+        }
         if lock(&self.panics).panicked(since_start()) {
             let within = PANICS_WITHIN.as_secs() / 60;
             self.park(format!("it panicked {PANICS_MAX} times within {within} minutes, the last time: {message}"));
@@ -329,7 +334,8 @@ impl Resident {
 
 /// What a delivery came to that the plugin never answered.
 pub(crate) fn unanswered(handed_over: bool, detail: String) -> Outcome {
-    if handed_over { Outcome::Unknown { detail } } else { Outcome::Retry { after: None, detail } }
+    // What was never handed over is no attempt of the message's: its channel waits a little.
+    if handed_over { Outcome::Unknown { detail } } else { Outcome::Throttled { retry_after: Some(BUSY_WAIT), detail } }
 }
 
 /// How long this process has had plugins.

@@ -2,6 +2,7 @@
 //! mistaken: none blocks for long, calls back, or panics.
 
 use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tidings_abi::v1::{self, Text};
 use tidings_abi::{array, empty};
@@ -41,59 +42,68 @@ fn resident_of(instance: u64) -> Option<&'static Resident> {
 ///
 /// None is needed: it takes numbers.
 unsafe extern "C" fn log_enabled(_instance: u64, level: i32) -> i32 {
-    i32::from(match level {
+    i32::from(contained(|| match level {
         ..=v1::LOG_ERROR => tracing::enabled!(target: TARGET, tracing::Level::ERROR),
         v1::LOG_WARN => tracing::enabled!(target: TARGET, tracing::Level::WARN),
         v1::LOG_INFO => tracing::enabled!(target: TARGET, tracing::Level::INFO),
         v1::LOG_DEBUG => tracing::enabled!(target: TARGET, tracing::Level::DEBUG),
         _ => tracing::enabled!(target: TARGET, tracing::Level::TRACE),
-    })
+    }))
+}
+
+/// A panic of ours must not cross into the plugin: on a thread that is ending, say, whose locals are gone.
+fn contained<T: Default>(call: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_default()
 }
 
 /// # Safety
 ///
 /// The text is readable, as the contract says of every argument.
 unsafe extern "C" fn log(instance: u64, level: i32, message: Text) {
-    let Some(resident) = resident_of(instance) else { return };
-    // SAFETY: numbers alone.
-    if unsafe { log_enabled(instance, level) } == 0 || !resident.may_log() {
-        return;
-    }
-    // SAFETY: the caller's word; no more is looked at than may be shown, and one byte to know that there is more.
-    let Ok(message) = (unsafe { message.bytes(LINE_BYTES_READ + 1) }) else {
-        count(&resident.counted.misshapen);
-        return;
-    };
-    let (plugin, line) = (resident.name, resident.shown(message));
-    let app = resident.instance(instance).map(|instance| instance.app.clone());
-    let app = app.as_deref();
-    match level {
-        ..=v1::LOG_ERROR => tracing::error!(target: TARGET, plugin, app, "{line}"),
-        v1::LOG_WARN => tracing::warn!(target: TARGET, plugin, app, "{line}"),
-        v1::LOG_INFO => tracing::info!(target: TARGET, plugin, app, "{line}"),
-        v1::LOG_DEBUG => tracing::debug!(target: TARGET, plugin, app, "{line}"),
-        _ => tracing::trace!(target: TARGET, plugin, app, "{line}"),
-    }
+    contained(|| {
+        let Some(resident) = resident_of(instance) else { return };
+        // SAFETY: numbers alone.
+        if unsafe { log_enabled(instance, level) } == 0 || !resident.may_log() {
+            return;
+        }
+        // SAFETY: the caller's word; no more is looked at than may be shown, and one byte to know that there is more.
+        let Ok(message) = (unsafe { message.bytes(LINE_BYTES_READ + 1) }) else {
+            count(&resident.counted.misshapen);
+            return;
+        };
+        let (plugin, line) = (resident.name, resident.shown(message));
+        let app = resident.instance(instance).map(|instance| instance.app.clone());
+        let app = app.as_deref();
+        match level {
+            ..=v1::LOG_ERROR => tracing::error!(target: TARGET, plugin, app, "{line}"),
+            v1::LOG_WARN => tracing::warn!(target: TARGET, plugin, app, "{line}"),
+            v1::LOG_INFO => tracing::info!(target: TARGET, plugin, app, "{line}"),
+            v1::LOG_DEBUG => tracing::debug!(target: TARGET, plugin, app, "{line}"),
+            _ => tracing::trace!(target: TARGET, plugin, app, "{line}"),
+        }
+    });
 }
 
 /// # Safety
 ///
 /// The outcomes are readable, `stride` bytes apart, as the contract says of every array.
 unsafe extern "C" fn complete(instance: u64, outcomes: *const v1::Outcome, outcome_count: usize, stride: usize) {
-    let Some(resident) = Resident::of(instance) else { return };
-    // SAFETY: the caller's word.
-    let Ok(outcomes) = (unsafe { array(outcomes, outcome_count, stride) }) else {
-        count(&resident.counted.misshapen);
-        return;
-    };
-    for outcome in outcomes {
-        match outcome {
-            // SAFETY: the caller's word for the array is for what its elements point to.
-            Ok(outcome) => unsafe { complete_one(resident, instance, &outcome) },
-            Err(_) => count(&resident.counted.misshapen),
+    contained(|| {
+        let Some(resident) = Resident::of(instance) else { return };
+        // SAFETY: the caller's word.
+        let Ok(outcomes) = (unsafe { array(outcomes, outcome_count, stride) }) else {
+            count(&resident.counted.misshapen);
+            return;
+        };
+        for outcome in outcomes {
+            match outcome {
+                // SAFETY: the caller's word for the array is for what its elements point to.
+                Ok(outcome) => unsafe { complete_one(resident, instance, &outcome) },
+                Err(_) => count(&resident.counted.misshapen),
+            }
         }
-    }
-    resident.room(instance);
+        resident.room(instance);
+    });
 }
 
 /// # Safety
@@ -122,24 +132,28 @@ unsafe fn complete_one(resident: &Resident, instance: u64, outcome: &v1::Outcome
 ///
 /// None is needed: it takes a number.
 unsafe extern "C" fn writable(instance: u64) {
-    // What a plugin says inside `submit` about what it takes, it says by what it returns. Heard here, it could have the
-    // same deliveries offered for ever.
-    let Some(resident) = Resident::of(instance) else { return };
-    if !called_now().is_some_and(|called| std::ptr::eq(called, resident)) {
-        resident.room(instance);
-    }
+    contained(|| {
+        // What a plugin says inside `submit` about what it takes, it says by what it returns. Heard here, it could have the
+        // same deliveries offered for ever.
+        let Some(resident) = Resident::of(instance) else { return };
+        if !called_now().is_some_and(|called| std::ptr::eq(called, resident)) {
+            resident.room(instance);
+        }
+    });
 }
 
 /// # Safety
 ///
 /// The text is readable, as the contract says of every argument.
 unsafe extern "C" fn panicked(instance: u64, message: Text) {
-    let Some(resident) = resident_of(instance) else { return };
-    if is_new_panic(resident) {
-        // SAFETY: the caller's word; no more is looked at than is shown.
-        let message = unsafe { message.bytes(DETAIL_BYTES_MAX) };
-        resident.panicked(message.ok());
-    }
+    contained(|| {
+        let Some(resident) = resident_of(instance) else { return };
+        if is_new_panic(resident) {
+            // SAFETY: the caller's word; no more is looked at than is shown.
+            let message = unsafe { message.bytes(DETAIL_BYTES_MAX) };
+            resident.panicked(message.ok());
+        }
+    });
 }
 
 /// # Safety

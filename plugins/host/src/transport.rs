@@ -10,7 +10,7 @@ use tidings_sdk::{Outcome, OwnedDelivery};
 
 use crate::calls::Parcel;
 use crate::fields::Fields;
-use crate::limits::SUBMIT_BATCH_MAX;
+use crate::limits::{HAND_OVER_MIN, SUBMIT_BATCH_MAX};
 use crate::opened::Opened;
 use crate::queue::Work;
 use crate::reply::{Reply, lock};
@@ -40,6 +40,10 @@ impl Offered {
     }
 
     /// Whether somebody still waits; it counts as handed over from here on.
+    fn has_time(&self) -> bool {
+        self.until.is_none_or(|until| until.saturating_duration_since(Instant::now()) >= HAND_OVER_MIN)
+    }
+
     fn hand_over(&self) -> bool {
         let mut operations = lock(&self.carrying.resident().operations);
         operations.open(self.operation).map(|open| open.handed_over = true).is_some()
@@ -160,7 +164,7 @@ impl Backlog {
         let mut batch = Vec::new();
         while batch.len() < SUBMIT_BATCH_MAX {
             match self.waiting.pop_front() {
-                Some(offered) if offered.hand_over() => batch.push(offered),
+                Some(offered) if offered.has_time() && offered.hand_over() => batch.push(offered),
                 Some(_) => {}
                 None => break,
             }

@@ -62,6 +62,15 @@ impl Reading<'_> {
             return Some(AppConfig::without_settings(name, plugin));
         }
         let settings = self.registry.app_settings(&plugin);
+        if let Some(found) = section.find("sandbox")
+            && !settings.iter().any(|setting| setting.name == "base_url")
+        {
+            // Nothing would send there: the messages would go out to the world.
+            let message = format!("plugin `{plugin}` has no sandbox: it has no setting `base_url` to point there");
+            section.report(&found.span, &found.path, message);
+            drop(section.entries());
+            return None;
+        }
         // One that is there and wrong is one mistake: the secret it stands for is not asked for as well.
         let stands_in = sandbox.as_deref().or(section.find("sandbox").map(|_| ""));
         let values = self.settings(section, settings, stands_in)?;
@@ -213,5 +222,5 @@ fn checked_url(url: &str) -> Result<String, String> {
             super::without_password(url)
         ));
     }
-    Ok(url.trim_end_matches('/').to_owned())
+    Ok(url.to_owned())
 }

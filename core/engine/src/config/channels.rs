@@ -71,7 +71,7 @@ impl Reading<'_> {
             }
             offer.transport(&account.app).map(Some).map_err(|problems| told(&problems))
         });
-        let margin = section.duration("credential_margin");
+        let margin = section.duration("credential_margin").unwrap_or(CREDENTIAL_MARGIN);
         let credentials = self.credentials(section, margin, account, apps);
         if let (Some(credentials), Some(Some(transport))) = (&credentials, &transport)
             && transport.trouble().is_none()
@@ -133,7 +133,7 @@ impl Reading<'_> {
     fn credentials(
         &self,
         section: &Section<'_>,
-        margin: Option<Duration>,
+        margin: Duration,
         account: Option<&AppConfig>,
         apps: &Names<AppName, AppConfig>,
     ) -> Option<Vec<CredentialStage>> {
@@ -152,9 +152,9 @@ impl Reading<'_> {
                 let Some(owner) = self.owner(&offer, account, apps)? else { return Ok(None) };
                 let source = offer.credential_source(&owner).map_err(|problems| told(&problems))?;
                 let name = SourceName::new(name.as_str()).map_err(|error| error.to_string())?;
-                // What is minted anew each day is good until midnight.
-                let unsaid = if source.rules().mints { Duration::ZERO } else { CREDENTIAL_MARGIN };
-                Ok(Some(CredentialStage { name, source, margin: margin.unwrap_or(unsaid) }))
+                // What is minted anew each day is good until midnight, and there is another after it.
+                let margin = if source.rules().mints { Duration::ZERO } else { margin };
+                Ok(Some(CredentialStage { name, source, margin }))
             });
             match (stage, &mut stages) {
                 (Ok(Some(stage)), Some(stages)) => stages.push(stage),
