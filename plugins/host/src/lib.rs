@@ -13,6 +13,7 @@ compile_error!("tidings-host loads ELF files through /proc and sealed memory: it
 
 mod border;
 mod calls;
+pub mod check;
 mod direct;
 mod fields;
 mod image;
