@@ -374,7 +374,7 @@ pub(crate) struct PluginCheckArgs {
     /// Only rules with this in their names, as in transport.
     #[arg(long, value_name = "PATTERN")]
     pub(crate) only: Option<String>,
-    /// A TOML file with values that fit the plugin better than invented ones: [app], [template], [credential], recipient.
+    /// A TOML file with values that fit better than invented ones: tables app, template, credential; a text recipient.
     #[arg(long, value_name = "FILE")]
     pub(crate) values: Option<PathBuf>,
     /// For repeating a run: the same garbage comes again.
