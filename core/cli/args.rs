@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::connect::Reach;
+use crate::plugin::{self, NewRole};
 
 /// A self-hosted notification engine: one binary, one file of data, WeChat built in.
 #[derive(Debug, Parser)]
@@ -56,6 +57,9 @@ pub(crate) enum Command {
     /// Runs of schedules.
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Plugins: start one, look at those that config names, prove a file.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
     /// A consistent copy of the store in a new file, while the engine runs or when none does.
     Backup(BackupArgs),
     /// The screen: what a running engine does, live.
@@ -335,6 +339,63 @@ pub(crate) struct RunsListArgs {
     pub(crate) schedule: Option<String>,
     #[command(flatten)]
     pub(crate) page: PageArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// A folder with a plugin that builds, passes its own test, and can be run.
+    New(PluginNewArgs),
+    /// Those that config names, and those that are built in. Nothing of a file is run.
+    List(JsonArgs),
+    /// Try a file: a verdict for each thing that Tidings relies on.
+    #[command(after_help = plugin::rules())]
+    Check(PluginCheckArgs),
+    /// One rule in this process, for `check`.
+    #[command(hide = true)]
+    CheckRule(PluginCheckRuleArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PluginNewArgs {
+    /// Its name: a letter, then a-z, 0-9 and -, at most 31. The folder is called the same.
+    pub(crate) name: String,
+    /// What it is to do.
+    #[arg(long)]
+    pub(crate) role: NewRole,
+    /// A checkout of Tidings whose SDK it is built with. Without this, the SDK's sources are taken along.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) sdk: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PluginCheckArgs {
+    /// The plugin file.
+    pub(crate) file: PathBuf,
+    /// Only rules with this in their names, as in transport.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) only: Option<String>,
+    /// A TOML file with values that fit better than invented ones: tables app, template, credential; a text recipient.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) values: Option<PathBuf>,
+    /// For repeating a run: the same garbage comes again.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// In this very process, for a debugger: a crash is its end.
+    #[arg(long)]
+    pub(crate) in_process: bool,
+    /// For scripts: an object for each rule, and one for all of them.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PluginCheckRuleArgs {
+    pub(crate) rule: String,
+    pub(crate) file: PathBuf,
+    #[arg(long)]
+    pub(crate) values: Option<PathBuf>,
+    #[arg(long)]
+    pub(crate) seed: u64,
 }
 
 #[derive(Debug, ClapArgs)]

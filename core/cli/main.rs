@@ -13,6 +13,7 @@ mod demo;
 mod logging;
 mod messages;
 mod output;
+mod plugin;
 mod run;
 mod sandbox;
 mod schedules;
@@ -93,6 +94,7 @@ async fn carry_out(args: Args) -> Outcome {
         Command::Tokens(command) => tokens::tokens(&reach, command).await,
         Command::Schedules(command) => schedules::schedules(&reach, command).await,
         Command::Runs(command) => schedules::runs(&reach, command).await,
+        Command::Plugin(command) => plugin::plugin(&reach, command).await,
         Command::Backup(args) => backup::backup(&reach, args).await,
         Command::Tui => screen::screen(&reach).await,
         Command::Sandbox(sandbox) => sandbox::sandbox(sandbox).await,

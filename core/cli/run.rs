@@ -8,6 +8,7 @@ use tidings_api::client::{Address, Client};
 use tidings_api::server;
 use tidings_engine::config::World;
 use tidings_engine::{Config, Engine, Left, Problem, Registry, SystemClock};
+use tidings_sdk::Plugin;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -18,8 +19,13 @@ use crate::args::RunArgs;
 use crate::{Failure, Outcome, logging, screen};
 
 /// Every plugin that is built in.
+pub(crate) fn built_in() -> [Plugin; 1] {
+    [tidings_wechat::plugin()]
+}
+
+/// The plugins that are built in, for the engine.
 pub(crate) fn registry() -> Registry {
-    Registry::new([tidings_wechat::plugin()])
+    Registry::new(built_in())
 }
 
 /// Reads the config, or says on standard error what is wrong with it.

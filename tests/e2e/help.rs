@@ -17,13 +17,14 @@ fn commands(help: &str) -> Vec<String> {
 fn help_names_every_command() {
     let world = World::new();
     let expected = [
-        ("", "demo run check send credentials messages channels tokens schedules runs backup tui sandbox help"),
+        ("", "demo run check send credentials messages channels tokens schedules runs plugin backup tui sandbox help"),
         ("credentials", "add list help"),
         ("messages", "list show reasons retry cancel help"),
         ("channels", "list pause resume help"),
         ("tokens", "list refresh help"),
         ("schedules", "list help"),
         ("runs", "list help"),
+        ("plugin", "new list check help"),
     ];
     for (command, names) in expected {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
@@ -51,6 +52,9 @@ fn every_command_has_help_of_its_own() {
         ("tokens refresh", &["APP"]),
         ("schedules list", &["--json"]),
         ("runs list", &["--schedule"]),
+        ("plugin new", &["--role", "http-transport", "credential-source", "--sdk"]),
+        ("plugin list", &["--json"]),
+        ("plugin check", &["FILE", "--only", "--values", "--seed", "--in-process", "--json", "file.note"]),
         ("backup", &["FILE", "--json"]),
         ("tui", &["--url"]),
         ("sandbox", &["--listen", "--faults", "127.0.0.1:7390"]),

@@ -19,6 +19,7 @@ mod faults;
 mod files;
 mod help;
 mod lifecycle;
+mod plugin;
 mod plugin_files;
 mod plugins;
 mod recipes;

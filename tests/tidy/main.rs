@@ -89,6 +89,7 @@ fn the_paths_that_documents_name_are_there() {
     for document in [
         "README.md",
         "docs/ARCHITECTURE.md",
+        "docs/PLUGINS.md",
         "docs/RECIPES.md",
         "plugins/quota/README.md",
         "plugins/smtp/README.md",
@@ -114,6 +115,27 @@ fn the_paths_that_documents_name_are_there() {
 }
 
 #[test]
+fn a_new_plugin_takes_the_whole_sdk_along() {
+    let list = read("core/cli/plugin/embedded.rs");
+    for folder in ["plugins/abi/src", "plugins/abi/include", "plugins/sdk/src"] {
+        for file in files(&root().join(folder)) {
+            let path = file.strip_prefix(root()).expect("it is under the root").display().to_string();
+            assert!(list.contains(&format!("\"{path}\"")), "core/cli/plugin/embedded.rs does not list `{path}`");
+        }
+    }
+}
+
+#[test]
+fn the_rules_of_check_in_the_document_are_those_that_are_tried() {
+    let document = read("docs/PLUGINS.md");
+    let rows = document.lines().skip_while(|line| !line.starts_with("| Rule | What must be so |")).skip(2);
+    let printed: Vec<String> = rows.take_while(|line| line.starts_with('|')).map(str::to_owned).collect();
+    let rules = tidings_host::check::RULES.iter();
+    let tried: Vec<String> = rules.map(|rule| format!("| `{}` | {} |", rule.name, rule.about)).collect();
+    assert_eq!(printed, tried);
+}
+
+#[test]
 fn only_the_border_of_plugins_may_be_unsafe() {
     for member in members() {
         let text = read(&format!("{member}/Cargo.toml"));
@@ -121,4 +143,11 @@ fn only_the_border_of_plugins_may_be_unsafe() {
         let is_border = ["plugins/abi", "plugins/sdk", "plugins/host"].contains(&&*member);
         assert_eq!(forbids, !is_border, "{member}: the lints of the workspace forbid unsafe code");
     }
+}
+
+/// Every file under a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let paths = entries.map(|entry| entry.expect("a folder can be read").path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }

@@ -1,6 +1,6 @@
 //! Plugins as files: finds, verifies, opens and calls them. Linux only.
 //!
-//! Nothing a plugin does is believed: not its size, its time, its order, its threads, its texts. [`inspect`] reads a file
+//! Nothing a plugin does is believed: not its size, its time, its order, its threads, its texts. [`inspect()`] reads a file
 //! and runs none of it; [`load`] loads the very bytes that were checked, on a thread of the plugin's own; a stage that was
 //! opened is called there, one call at a time, and whoever waits for it waits no longer than it says. What broke the
 //! contract is counted and told by the plugin's name, and other plugins go on.
@@ -13,6 +13,7 @@ compile_error!("tidings-host loads ELF files through /proc and sealed memory: it
 
 mod border;
 mod calls;
+pub mod check;
 mod direct;
 mod fields;
 mod image;

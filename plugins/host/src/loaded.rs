@@ -119,7 +119,7 @@ fn begin(resident: &'static Resident, inspected: &Inspected, bytes: &[u8]) -> Re
 }
 
 /// The description, if it says what the note said.
-fn describe(plugin: &v1::Plugin, inspected: &Inspected) -> Result<Description, String> {
+pub(crate) fn describe(plugin: &v1::Plugin, inspected: &Inspected) -> Result<Description, String> {
     // SAFETY: the description stays valid for ever, by the contract. One byte more is read than may be, so that what is
     // too long is known to be.
     let text = unsafe { plugin.description.bytes(tidings_sdk::DESCRIPTION_BYTES_MAX + 1) };
