@@ -3,15 +3,14 @@
 use std::path::Path;
 
 use serde_json::json;
-use tidings_engine::config::World;
 use tidings_engine::{Config, SystemClock};
 use tidings_model::{Clock as _, Timestamp};
 
 use crate::args::CheckArgs;
-use crate::{Failure, Outcome, output, run};
+use crate::{Failure, Outcome, output, plugin, run};
 
 pub(crate) fn check(path: &Path, args: &CheckArgs) -> Outcome {
-    let config = match Config::load(path, &run::registry(), &World::looking_on()) {
+    let config = match Config::load(path, &run::registry(), &plugin::world_looking_on()) {
         Ok(config) => config,
         Err(problems) => {
             for problem in &problems {

@@ -3,11 +3,13 @@
 mod check;
 mod embedded;
 mod list;
+mod load;
 mod manifest;
 mod new;
 mod trial;
 
 pub(crate) use check::rules;
+pub(crate) use load::{world, world_looking_on};
 pub(crate) use new::NewRole;
 
 use crate::Outcome;

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::RunArgs;
-use crate::{Failure, Outcome, logging, screen};
+use crate::{Failure, Outcome, logging, plugin, screen};
 
 /// Every plugin that is built in.
 pub(crate) fn built_in() -> [Plugin; 1] {
@@ -47,7 +47,7 @@ fn tell(problems: &[Problem]) -> Failure {
 }
 
 pub(crate) async fn run(path: &Path, args: RunArgs) -> Outcome {
-    let config = load(path, &World::process())?;
+    let config = load(path, &plugin::world())?;
     for note in &config.notes {
         eprintln!("note: {note}");
     }

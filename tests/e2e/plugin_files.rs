@@ -46,7 +46,7 @@ pub(crate) fn compile(world: &World, source: &str) -> PathBuf {
     let source = root().join(source);
     let library = world.path(&format!("lib{}.so", source.file_stem().unwrap().display()));
     let compiled = Command::new("cc")
-        .args(["-std=c99", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread", "-I"])
+        .args(["-std=gnu99", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread", "-I"])
         .arg(root().join("plugins/abi/include"))
         .arg(&source)
         .arg("-o")

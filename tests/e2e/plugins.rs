@@ -434,3 +434,35 @@ fn mail_goes_out_from_a_plugin_with_a_runtime_of_its_own() {
     assert_eq!(message["reason"], "rejected", "{message:#}");
     assert!(world.terminate().success());
 }
+
+#[test]
+fn a_file_that_hangs_or_crashes_when_it_is_loaded_is_refused_and_the_next_is_loaded() {
+    let (world, collector) = (World::new(), Collector::new());
+    plugin_files::compile(&world, "plugins/syslog-c/syslog.c");
+    for name in ["hangs", "crashes"] {
+        let body = if name == "hangs" { "for (;;) pause();" } else { "abort();" };
+        world.write(
+            &format!("{name}.c"),
+            format!(
+                "#include <stdlib.h>\n#include <unistd.h>\n#include \"tidings_plugin.h\"\n\
+                 TIDINGS_PLUGIN_NOTE(\"{name}\", \"1.0.0\", TIDINGS_ROLE_TRANSPORT);\n\
+                 __attribute__((constructor)) static void begin(void) {{ {body} }}\n\
+                 TIDINGS_EXPORT int32_t tidings_plugin_entry_v1(const tidings_host_v1 *host, const tidings_plugin_v1 **plugin) \
+                 {{ (void)host; (void)plugin; return TIDINGS_FAILED; }}\n"
+            ),
+        );
+        let source = world.path(&format!("{name}.c"));
+        let file = plugin_files::compile(&world, source.to_str().unwrap());
+        world.configure_more(&format!("[plugins.{name}]\npath = {file:?}\n"));
+    }
+    world.configure_more(&collector.config());
+    world.run();
+    let id = accepted(&world, &log_line("shop", "7"));
+    world.until(&id, "sent");
+    let plugins = world.get("/v1/plugins").json();
+    for (name, part) in [("hangs", "did not come back when it was loaded"), ("crashes", "crashed when it was loaded")] {
+        let plugin = plugins.as_array().unwrap().iter().find(|plugin| plugin["name"] == name).unwrap();
+        assert!(plugin["reason"].as_str().unwrap().contains(part), "{plugin:#}");
+    }
+    assert!(world.terminate().success());
+}

@@ -70,7 +70,7 @@ impl Admission {
             StageError::Absent(detail) | StageError::Late(detail) => {
                 Refusal::new(Class::Unavailable, "plugin-absent", detail)
             }
-            StageError::Refused(detail) | StageError::Broken(detail) => {
+            StageError::Refused(detail) | StageError::Panicked(detail) | StageError::Broken(detail) => {
                 Refusal::invalid("data-invalid", format!("template `{name}`: {detail}"))
             }
         };

@@ -37,7 +37,9 @@ const CALL_WAIT: Duration = Duration::from_secs(5);
 pub(crate) enum StageError {
     /// It refuses what it was given: the same would be refused again.
     Refused(String),
-    /// It broke down over what it was given.
+    /// It panicked over what it was given, and would again: three of these park the plugin, so nothing is tried twice.
+    Panicked(String),
+    /// It failed, or broke the contract.
     Broken(String),
     /// It was busy for too long; it may be a matter of another message.
     Late(String),
@@ -49,7 +51,7 @@ impl StageError {
     /// The outcome of an attempt of which nothing has gone out yet.
     pub(crate) fn before_sending(self) -> Outcome {
         match self {
-            StageError::Refused(reason) => Outcome::Rejected { reason },
+            StageError::Refused(reason) | StageError::Panicked(reason) => Outcome::Rejected { reason },
             // Perhaps the message's fault, perhaps a bad release of the plugin's: it is tried again, and then held.
             StageError::Broken(detail) => Outcome::TemplateBroken { detail },
             // No fault of the message: its channel waits.
@@ -63,6 +65,7 @@ impl fmt::Display for StageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StageError::Refused(text)
+            | StageError::Panicked(text)
             | StageError::Broken(text)
             | StageError::Late(text)
             | StageError::Absent(text) => f.write_str(text),
@@ -77,7 +80,8 @@ impl From<Trouble> for StageError {
             Trouble::Refused(problem) => StageError::Refused(problem),
             Trouble::Late { .. } | Trouble::Full { .. } => StageError::Late(text),
             Trouble::Parked { .. } => StageError::Absent(text),
-            Trouble::Panicked { .. } | Trouble::Failed { .. } | Trouble::Misshapen { .. } => StageError::Broken(text),
+            Trouble::Panicked { .. } => StageError::Panicked(text),
+            Trouble::Failed { .. } | Trouble::Misshapen { .. } => StageError::Broken(text),
         }
     }
 }
@@ -93,5 +97,5 @@ fn parked(plugin: &Loaded) -> Option<String> {
 /// Calls into a plugin that is linked in; a panic there is its own, and one message's.
 fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, StageError> {
     catch_unwind(AssertUnwindSafe(call))
-        .map_err(|_| StageError::Broken("the plugin panicked; see the log, and tell its author".to_owned()))
+        .map_err(|_| StageError::Panicked("the plugin panicked; see the log, and tell its author".to_owned()))
 }

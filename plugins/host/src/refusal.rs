@@ -11,7 +11,8 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    pub(crate) fn new(path: &Path, problem: impl Into<String>) -> Refusal {
+    /// A file, and what is wrong with it: the sentence without its subject.
+    pub fn new(path: &Path, problem: impl Into<String>) -> Refusal {
         Refusal { path: path.to_owned(), problem: problem.into() }
     }
 

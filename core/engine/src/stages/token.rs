@@ -79,9 +79,7 @@ impl TokenStage {
         };
         made.map_err(|error| match error {
             StageError::Refused(reason) => Fetched::Halt { reason },
-            StageError::Broken(detail) | StageError::Late(detail) | StageError::Absent(detail) => {
-                Fetched::retry(detail)
-            }
+            other => Fetched::retry(other.to_string()),
         })
     }
 

@@ -154,7 +154,7 @@ async fn a_submit_that_does_not_come_back_parks_the_plugin_and_each_delivery_end
     );
     assert!(matches!(loaded.state(), PluginState::Parked { .. }));
     let later = stage.deliver(delivery("now")).await;
-    assert!(matches!(&later, Outcome::Retry { .. }), "{later:?}");
+    assert!(matches!(&later, Outcome::Throttled { .. }), "{later:?}");
     the_neighbour_answers().await;
 }
 
