@@ -154,16 +154,26 @@ impl Admission {
         }
     }
 
-    /// The credential to take in, or why not.
+    /// The credential to take in, or why it is none.
+    ///
+    /// # Errors
+    ///
+    /// Nobody can say now: the plugin is not there.
     pub(crate) async fn credential(
         &self,
         stage: &CredentialStage,
         app: &tidings_model::AppName,
         intake: &Intake,
         now: Timestamp,
-    ) -> Result<NewCredential, String> {
-        let permit = stage.source.admit(intake, now).await.map_err(|error| error.to_string())?;
-        Admission::permit(stage, app, permit, now)
+    ) -> Result<Result<NewCredential, String>, Refusal> {
+        match stage.source.admit(intake, now).await {
+            Ok(permit) => Ok(Admission::permit(stage, app, permit, now)),
+            // Nothing is wrong with the permit: it is to be posted again.
+            Err(StageError::Absent(detail) | StageError::Late(detail)) => {
+                Err(Refusal::new(Class::Unavailable, "plugin-absent", detail))
+            }
+            Err(error) => Ok(Err(error.to_string())),
+        }
     }
 
     /// A permit as the ledger takes it, or why it does not.

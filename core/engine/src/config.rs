@@ -143,7 +143,7 @@ pub struct ChannelConfig {
     pub expires_after: Option<Duration>,
     /// What follows from outcomes.
     pub policy: Policy,
-    /// The secrets of its apps, to keep them out of what is told.
+    /// The secrets of every app, to keep them out of what is told: a stage may be of another app than the channel's.
     pub(crate) secrets: Vec<String>,
 }
 
@@ -429,6 +429,9 @@ impl Reading<'_> {
     ) -> Config {
         let apps = self.apps(root, &mut notes);
         let channels = self.channels(root, &apps);
+        for (name, channel) in &channels.known {
+            notes.extend(channel.trouble().map(|reason| format!("channel `{name}` waits: {reason}")));
+        }
         let templates = self.templates(root, &channels, &mut notes);
         let schedules = self.schedules(root, &apps, &templates);
         Config {

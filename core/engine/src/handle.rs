@@ -131,7 +131,6 @@ impl EngineHandle {
     }
 
     /// Answers with a no, or with what a yes would be; and the messages of the yeses by their place.
-    #[expect(clippy::type_complexity, reason = "two lists by place, used twice right here")]
     async fn admit(&self, submissions: Vec<Submission>) -> (Vec<Result<Submitted, Refusal>>, Vec<(usize, NewMessage)>) {
         let now = self.shared.clock.now();
         let (mut answers, mut messages) = (Vec::with_capacity(submissions.len()), Vec::new());
@@ -179,7 +178,7 @@ impl EngineHandle {
         let mut news = Vec::new();
         let mut answers: Vec<Result<CredentialIntake, String>> = Vec::with_capacity(intakes.len());
         for intake in &intakes {
-            let credential = self.shared.admission.credential(stage, &app, intake, now).await;
+            let credential = self.shared.admission.credential(stage, &app, intake, now).await?;
             answers.push(credential.map(|credential| {
                 news.push(credential);
                 CredentialIntake::Repeated

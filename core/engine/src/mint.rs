@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings_model::{Clock, Timestamp};
+use tidings_model::{Clock, SourceName, Timestamp};
 use tidings_store::{ChannelId, NewCredential, Reader, TemplateId};
 use tokio::sync::{mpsc, watch};
 
@@ -23,10 +23,10 @@ const NEWS_MAX: usize = 64;
 const MINTED_MAX: usize = 500;
 
 /// After a failure, and at the least between two looks through the store.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(30);
 
-/// The longest sleep: a clock that was set back is noticed after it.
-const SLEEP_MAX: Duration = Duration::from_secs(3600);
+/// The longest sleep: a clock that was set, or a machine that slept, is noticed after it.
+const SLEEP_MAX: Duration = Duration::from_secs(10);
 
 /// A message that found no permit: its channel, its template, its recipient.
 pub(crate) type Wanting = (ChannelId, TemplateId, String);
@@ -100,14 +100,18 @@ impl Minter {
         self.look_through().await;
         loop {
             let now = self.clock.now();
-            let sleep = self.next_at.map_or(SLEEP_MAX, |at| at.since(now).clamp(PAUSE, SLEEP_MAX));
+            let sleep = self.next_at.map_or(SLEEP_MAX, |at| at.since(now).min(SLEEP_MAX));
             tokio::select! {
                 news = self.news.recv() => match news {
-                    Some(wanting) => self.mint(wanting).await,
+                    Some(wanting) => self.mint(wanting, &mut BTreeSet::new()).await,
                     None => return,
                 },
                 () = self.missed.notified() => self.look_through().await,
-                () = tokio::time::sleep(sleep) => self.look_through().await,
+                () = tokio::time::sleep(sleep) => {
+                    if self.next_at.is_some_and(|at| at <= self.clock.now()) {
+                        self.look_through().await;
+                    }
+                }
                 stopped = self.stop.changed() => if stopped.is_err() || *self.stop.borrow() { return },
             }
         }
@@ -116,7 +120,7 @@ impl Minter {
     /// Asks for everybody who waits. The next period is found anew on the way.
     async fn look_through(&mut self) {
         self.next_at = None;
-        let mut after = None;
+        let (mut after, mut silent) = (None, BTreeSet::new());
         loop {
             if *self.stop.borrow() {
                 return;
@@ -132,11 +136,12 @@ impl Minter {
             let Some(last) = page.last() else { return };
             after = Some((last.recipient.clone(), last.message));
             let wanting = page.into_iter().map(|row| (row.channel, row.template, row.recipient)).collect();
-            self.mint(wanting).await;
+            self.mint(wanting, &mut silent).await;
         }
     }
 
-    async fn mint(&mut self, wanting: Vec<Wanting>) {
+    /// `silent` are sources that gave no answer before: they are not asked again for each of a million messages.
+    async fn mint(&mut self, wanting: Vec<Wanting>, silent: &mut BTreeSet<SourceName>) {
         let wanting: BTreeSet<Wanting> = wanting.into_iter().collect();
         let mut minted = Vec::new();
         for (channel, template, recipient) in &wanting {
@@ -144,7 +149,7 @@ impl Minter {
             else {
                 continue;
             };
-            for credential in self.of_recipient(&config, recipient, &scope).await {
+            for credential in self.of_recipient(&config, recipient, &scope, silent).await {
                 minted.push(credential);
             }
             if minted.len() >= MINTED_MAX {
@@ -155,20 +160,31 @@ impl Minter {
     }
 
     /// What this recipient has by itself now, of each source of the channel that mints.
-    async fn of_recipient(&mut self, channel: &ChannelConfig, recipient: &str, scope: &str) -> Vec<NewCredential> {
+    async fn of_recipient(
+        &mut self,
+        channel: &ChannelConfig,
+        recipient: &str,
+        scope: &str,
+        silent: &mut BTreeSet<SourceName>,
+    ) -> Vec<NewCredential> {
         let mut credentials = Vec::new();
         for stage in channel.credentials.iter().filter(|stage| stage.source.rules().mints) {
+            if silent.contains(&stage.name) {
+                continue;
+            }
             let now = self.clock.now();
             let minted = match stage.source.mint(recipient, scope, now).await {
                 Ok(minted) => minted,
                 Err(error) => {
                     tracing::warn!(source = %stage.name, "mint a permit: {error}");
+                    silent.insert(stage.name.clone());
                     self.due(now.after(PAUSE));
                     continue;
                 }
             };
             if let Some(at) = minted.next_at {
-                self.due(at);
+                // One that is over already would have everybody asked for ever.
+                self.due(if at <= now { now.after(PAUSE) } else { at });
             }
             let Some(permit) = minted.permit else { continue };
             match Admission::permit(stage, &channel.app, permit, now) {

@@ -37,6 +37,9 @@ pub(crate) struct Pipeline {
 /// What is shorter than this is no secret, and removing it would garble the text.
 const SECRET_BYTES_MIN: usize = 4;
 
+/// Of a message that may have arrived, and that nothing proves.
+const NO_MORE_TRIES: &str = "cannot be tried again without the risk of a second copy";
+
 /// A refusal on the way that is an outcome of its own.
 type Stopped = Outcome;
 
@@ -60,10 +63,9 @@ impl Pipeline {
             expires_at: claimed.expires_at,
         };
         let outcome = if may_try(&attempt, &channel.policy, channel.timeout, started_at) {
-            self.supervised(&channel, &claimed).await
+            self.supervised(&channel, &claimed, &attempt).await
         } else {
-            let detail = "cannot be tried again without the risk of a second copy".to_owned();
-            Outcome::Unknown { detail }
+            Outcome::Unknown { detail: NO_MORE_TRIES.to_owned() }
         };
         let ended_at = self.clock.now();
         let settlement = settle(&outcome, &attempt, &channel.policy, ended_at, random());
@@ -111,10 +113,10 @@ impl Pipeline {
     }
 
     /// Delivers, and whatever breaks in there, this attempt still ends with an outcome.
-    async fn supervised(&self, channel: &ChannelConfig, claimed: &Claimed) -> Outcome {
+    async fn supervised(&self, channel: &ChannelConfig, claimed: &Claimed, attempt: &Attempt) -> Outcome {
         let mut secrets: Vec<String> = claimed.credential.iter().map(|bound| bound.value.clone()).collect();
         let outcome = {
-            let mut delivering = pin!(self.deliver(channel, claimed, &mut secrets));
+            let mut delivering = pin!(self.deliver(channel, claimed, attempt, &mut secrets));
             // Nothing is asked of what a panic leaves behind: it is dropped here.
             let step = move |context: &mut Context<'_>| match catch_unwind(AssertUnwindSafe(|| {
                 delivering.as_mut().poll(context)
@@ -137,16 +139,17 @@ impl Pipeline {
         &self,
         channel: &ChannelConfig,
         claimed: &Claimed,
+        attempt: &Attempt,
         secrets: &mut Vec<String>,
     ) -> Result<Outcome, Stopped> {
         let content = self.render(channel, claimed).await?;
         let keeper = channel.token.as_ref().and_then(|_| self.keepers.get(&channel.app));
         let Some(keeper) = keeper else {
-            return self.exchange(channel, claimed, &content, "").await;
+            return self.exchange(channel, claimed, attempt, &content, "").await;
         };
         let token = keeper.get().await.map_err(without_token)?;
         secrets.push(token.value.clone());
-        let outcome = self.exchange(channel, claimed, &content, &token.value).await?;
+        let outcome = self.exchange(channel, claimed, attempt, &content, &token.value).await?;
         if !matches!(outcome, Outcome::TokenRejected { .. }) {
             return Ok(outcome);
         }
@@ -154,7 +157,7 @@ impl Pipeline {
         match keeper.newer_than(&token).await.map_err(without_token)? {
             Some(Token { value, .. }) => {
                 secrets.push(value.clone());
-                self.exchange(channel, claimed, &content, &value).await
+                self.exchange(channel, claimed, attempt, &content, &value).await
             }
             None => Ok(outcome),
         }
@@ -186,9 +189,14 @@ impl Pipeline {
         &self,
         channel: &ChannelConfig,
         claimed: &Claimed,
+        attempt: &Attempt,
         content: &Map<String, Value>,
         token: &str,
     ) -> Result<Outcome, Stopped> {
+        // Asked again, because a token and a plugin take their time: what is sent may then be over after the window.
+        if !may_try(attempt, &channel.policy, channel.timeout, self.clock.now()) {
+            return Ok(Outcome::Unknown { detail: NO_MORE_TRIES.to_owned() });
+        }
         let dedupe_id = format!("tidings-{}-{}", self.instance, claimed.message.0);
         let credential = claimed
             .credential

@@ -258,12 +258,16 @@ impl Offer<'_> {
                 (*rules, TransportWay::Linked(Arc::clone(&linked.http_transports[name])))
             }
             (Entry::File(plugin), Some(StageDescription { name, role: Role::HttpTransport(rules) })) => {
-                let stage = plugin.open_http_transport(name, app).map_err(told)?;
-                (*rules, TransportWay::Http(Arc::clone(plugin), stage))
+                match plugin.open_http_transport(name, app) {
+                    Ok(stage) => (*rules, TransportWay::Http(Arc::clone(plugin), stage)),
+                    Err(error) => (*rules, TransportWay::Absent(troubled(error)?)),
+                }
             }
             (Entry::File(plugin), Some(StageDescription { name, role: Role::Transport(rules) })) => {
-                let stage = plugin.open_transport(name, app).map_err(told)?;
-                (*rules, TransportWay::Own(Arc::clone(plugin), stage))
+                match plugin.open_transport(name, app) {
+                    Ok(stage) => (*rules, TransportWay::Own(Arc::clone(plugin), stage)),
+                    Err(error) => (*rules, TransportWay::Absent(troubled(error)?)),
+                }
             }
             (Entry::Absent(reason), _) => (Default::default(), TransportWay::Absent(Arc::clone(reason))),
             _ => return Err(vec![self.impossible()]),
@@ -278,9 +282,12 @@ impl Offer<'_> {
                 Ok(TokenStage::linked(Arc::clone(app), Arc::clone(&linked.token_providers[stage.name])))
             }
             (Entry::File(plugin), Some(StageDescription { name, role: Role::TokenProvider { day_offset } })) => {
-                let stage = plugin.open_token_provider(name, app).map_err(told)?;
-                TokenStage::file(Arc::clone(app), *day_offset, Arc::clone(plugin), stage)
-                    .map_err(|error| vec![Violation::new("", error.to_string())])
+                let stage = match plugin.open_token_provider(name, app) {
+                    Ok(stage) => stage,
+                    Err(error) => return Ok(TokenStage::absent(Arc::clone(app), troubled(error)?)),
+                };
+                let opened = TokenStage::file(Arc::clone(app), *day_offset, Arc::clone(plugin), stage);
+                Ok(opened.unwrap_or_else(|error| TokenStage::absent(Arc::clone(app), error.to_string().into())))
             }
             (Entry::Absent(reason), _) => Ok(TokenStage::absent(Arc::clone(app), Arc::clone(reason))),
             _ => Err(vec![self.impossible()]),
@@ -294,8 +301,10 @@ impl Offer<'_> {
                 (*rules, SourceWay::Linked(Arc::clone(&linked.credential_sources[name])))
             }
             (Entry::File(plugin), Some(StageDescription { name, role: Role::CredentialSource(rules) })) => {
-                let stage = plugin.open_credential_source(name, app).map_err(told)?;
-                (*rules, SourceWay::File(Arc::clone(plugin), stage))
+                match plugin.open_credential_source(name, app) {
+                    Ok(stage) => (*rules, SourceWay::File(Arc::clone(plugin), stage)),
+                    Err(error) => (*rules, SourceWay::Absent(troubled(error)?)),
+                }
             }
             (Entry::Absent(reason), _) => (ABSENT_SOURCE, SourceWay::Absent(Arc::clone(reason))),
             _ => return Err(vec![self.impossible()]),
@@ -306,10 +315,10 @@ impl Offer<'_> {
     /// As a renderer with the settings of that app.
     pub(crate) fn renderer(&self, app: &Arc<App>) -> Result<RendererStage, Vec<Violation>> {
         match (&self.entry, &self.stage) {
-            (Entry::File(plugin), Some(stage)) => {
-                let renderer = plugin.open_renderer(stage.name, app).map_err(told)?;
-                Ok(RendererStage::file(Arc::clone(plugin), renderer))
-            }
+            (Entry::File(plugin), Some(stage)) => match plugin.open_renderer(stage.name, app) {
+                Ok(renderer) => Ok(RendererStage::file(Arc::clone(plugin), renderer)),
+                Err(error) => Ok(RendererStage::absent(troubled(error)?)),
+            },
             (Entry::Absent(reason), _) => Ok(RendererStage::absent(Arc::clone(reason))),
             _ => Err(vec![self.impossible()]),
         }
@@ -326,10 +335,11 @@ impl Offer<'_> {
     }
 }
 
-/// Why a stage in a file could not be opened, as mistakes of its settings.
-fn told(error: OpenError) -> Vec<Violation> {
+/// Why a stage in a file could not be opened: mistakes of its settings are config's to mend; whatever else is wrong with
+/// the plugin has its channels wait, and stops nothing.
+fn troubled(error: OpenError) -> Result<Arc<str>, Vec<Violation>> {
     match error {
-        OpenError::Settings(violations) => violations,
-        OpenError::Trouble(trouble) => vec![Violation::new("", trouble.to_string())],
+        OpenError::Settings(violations) => Err(violations),
+        OpenError::Trouble(trouble) => Ok(trouble.to_string().into()),
     }
 }

@@ -29,7 +29,7 @@ const VALUE_END: char = '\u{f8f1}';
 #[derive(Debug)]
 pub enum Body {
     /// Strings, by the engine's own renderer.
-    Strings(Rendering),
+    Strings(Box<Rendering>),
     /// Strings, by a plugin.
     ByPlugin {
         /// As config has them.
@@ -52,11 +52,11 @@ impl Body {
     }
 
     /// The same for config, which is read outside a runtime.
-    pub(crate) fn render_now(&self, data: &Value) -> Result<Map<String, Value>, RenderError> {
+    pub(crate) fn render_now(&self, data: &Value) -> Result<Map<String, Value>, FillError> {
         match self {
-            Body::Strings(rendering) => rendering.render(data),
+            Body::Strings(rendering) => rendering.render(data).map_err(FillError::Render),
             Body::ByPlugin { parts, renderer } => renderer.render_now(parts, data),
-            Body::Absent(reason) => Err(RenderError { field: String::new(), problem: reason.clone() }),
+            Body::Absent(reason) => Err(FillError::Trouble(reason.clone())),
         }
     }
 
@@ -84,6 +84,15 @@ impl Body {
             Body::ByPlugin { .. } | Body::Absent(_) => BTreeSet::new(),
         }
     }
+}
+
+/// Why a template was not filled in when config was read.
+#[derive(Debug)]
+pub(crate) enum FillError {
+    /// The template is at fault.
+    Render(RenderError),
+    /// The plugin is.
+    Trouble(String),
 }
 
 /// A template, compiled.

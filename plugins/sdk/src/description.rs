@@ -7,7 +7,7 @@ use tidings_model::CredentialKind;
 
 use crate::plugin::Plugin;
 use crate::schema::{from_schema, leaked, to_schema};
-use crate::settings::Setting;
+use crate::settings::{Setting, SettingKind};
 use crate::transport::TransportRules;
 
 /// Bytes a description may have.
@@ -151,6 +151,11 @@ impl Description {
 
     /// What no stage can see by itself.
     fn agrees(&self) -> Result<(), String> {
+        let is_filled =
+            |kind| matches!(kind, SettingKind::Template | SettingKind::PageTemplate | SettingKind::TemplateTable);
+        if let Some(setting) = self.app_settings.iter().find(|setting| is_filled(setting.kind)) {
+            return Err(format!("`settings`: `{}` is to be filled in, and an app's setting never is", setting.name));
+        }
         for (place, stage) in self.stages.iter().enumerate() {
             let is_same = |other: &&StageDescription| {
                 let both_send = |role| matches!(role, Role::HttpTransport(_) | Role::Transport(_));
@@ -162,6 +167,13 @@ impl Description {
                 return Err(format!("has two stages `{}` of one role", stage.name));
             }
             let (Role::HttpTransport(rules) | Role::Transport(rules)) = stage.role else { continue };
+            if let Some(setting) = rules.template_settings.iter().find(|it| it.kind == SettingKind::Secret) {
+                let name = setting.name;
+                return Err(format!(
+                    "stage `{}`: `{name}` of its template is secret; only an app has secrets",
+                    stage.name
+                ));
+            }
             let is_source = |name: &str| {
                 let sources = self.stages.iter().filter(|other| matches!(other.role, Role::CredentialSource(_)));
                 sources.into_iter().any(|source| source.name == name)
@@ -294,7 +306,6 @@ fn millis(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::SettingKind;
 
     fn description() -> Description {
         const SETTINGS: &[Setting] = &[Setting::of("key", SettingKind::Secret, "a key").required()];

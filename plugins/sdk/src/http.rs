@@ -56,7 +56,7 @@ pub fn percent_encode(text: &str) -> String {
     encoded
 }
 
-/// A request to a provider. It may carry a token in its URL or a secret in its body, so `Debug` shows neither.
+/// A request to a provider. It may carry a token in its URL or a secret in its body, so `Debug` shows the host alone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     /// The method.
@@ -96,8 +96,9 @@ impl Request {
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = self.url.split('?').next().unwrap_or_default();
-        write!(f, "{} {address} ({} bytes)", self.method.as_str(), self.body.len())
+        // A key may stand in the path, too.
+        let host = self.url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+        write!(f, "{} {host}/… ({} bytes)", self.method.as_str(), self.body.len())
     }
 }
 
@@ -155,7 +156,7 @@ mod tests {
     fn a_request_hides_its_token_and_its_body() {
         let request = Request::post_json("https://a.example/send?access_token=TOKEN".into(), &Value::from("SECRET"));
         let shown = format!("{request:?}");
-        assert_eq!(shown, "POST https://a.example/send (8 bytes)");
+        assert_eq!(shown, "POST https://a.example/… (8 bytes)");
     }
 
     #[test]

@@ -120,8 +120,31 @@ fn setting(name: &str, property: &Value, required: bool) -> Result<Setting, Stri
     };
     let default = object.get("default").map(|value| leaked(&as_text(value)));
     let example = object.get("examples").and_then(|examples| examples.get(0)).map(|value| leaked(&as_text(value)));
+    for (what, value) in [("default", default), ("example", example)] {
+        if let Some(value) = value
+            && !fits(kind, value)
+        {
+            return Err(format!("`{name}`: the {what} {value:?} is no value of it"));
+        }
+    }
     let about = object.get("description").and_then(Value::as_str).unwrap_or("a value");
     Ok(Setting { name: leaked(name), kind, required, default, example, about: leaked(about) })
+}
+
+/// Whether a default or an example, as text, is a value of that kind. Lists and tables have none as text.
+fn fits(kind: SettingKind, text: &str) -> bool {
+    match kind {
+        SettingKind::Number { min, max } => text.parse().is_ok_and(|number: u64| (min..=max).contains(&number)),
+        SettingKind::Boolean => matches!(text, "true" | "false"),
+        SettingKind::Choice(words) => words.contains(&text),
+        SettingKind::Duration => {
+            let digits = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
+            digits.parse::<u64>().is_ok() && ["ms", "s", "m", "h", "d"].contains(&&text[digits.len()..])
+        }
+        SettingKind::Url => text.starts_with("http://") || text.starts_with("https://"),
+        SettingKind::TextList | SettingKind::TextTable | SettingKind::TemplateTable => false,
+        SettingKind::Text | SettingKind::Secret | SettingKind::Template | SettingKind::PageTemplate => true,
+    }
 }
 
 /// A default is text, as in [`Setting`]; a schema may have it as a number or a boolean, too.
@@ -190,6 +213,14 @@ mod tests {
             (json!({"properties": {"a": {"type": "string", "x-fill": "html"}}}), "`x-fill`"),
             (json!({"properties": {"a": {"type": "integer", "minimum": -1}}}), "`minimum`"),
             (json!({"required": ["b"]}), "`b`"),
+            (json!({"properties": {"a": {"type": "integer", "default": "abc"}}}), "`a`: the default"),
+            (json!({"properties": {"a": {"type": "integer", "minimum": 3, "default": 2}}}), "`a`: the default"),
+            (json!({"properties": {"a": {"type": "string", "enum": ["x"], "default": "y"}}}), "`a`: the default"),
+            (json!({"properties": {"a": {"type": "string", "x-duration": true, "default": "5"}}}), "`a`: the default"),
+            (
+                json!({"properties": {"a": {"type": "array", "items": {"type": "string"}, "default": ["x"]}}}),
+                "`a`: the default",
+            ),
         ] {
             let error = from_schema(&schema).unwrap_err();
             assert!(error.contains(part), "{schema}: {error}");

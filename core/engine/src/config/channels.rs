@@ -60,7 +60,9 @@ impl Reading<'_> {
         let token = section.parsed("token", |value| {
             let name = text(value)?;
             let offer = self.registry.find(Kind::TokenProvider, &name)?;
-            account.map(|account| offer.token_provider(&account.app).map_err(|problems| told(&problems))).transpose()
+            account
+                .map(|account| offer.token_provider(&account.app).map_err(|problems| told(&account.app, &problems)))
+                .transpose()
         });
         let transport = section.parsed("transport", |value| {
             let name = text(value)?;
@@ -69,7 +71,7 @@ impl Reading<'_> {
             if offer.plugin() != account.plugin {
                 return Err(format!("`{name}` cannot send through an app of plugin `{}`", account.plugin));
             }
-            offer.transport(&account.app).map(Some).map_err(|problems| told(&problems))
+            offer.transport(&account.app).map(Some).map_err(|problems| told(&account.app, &problems))
         });
         let margin = section.duration("credential_margin").unwrap_or(CREDENTIAL_MARGIN);
         let credentials = self.credentials(section, margin, account, apps);
@@ -110,7 +112,7 @@ impl Reading<'_> {
             timeout,
             expires_after,
             policy,
-            secrets: account?.secrets.clone(),
+            secrets: apps.known.values().flat_map(|app| app.secrets.iter().cloned()).collect(),
         })
     }
 
@@ -126,7 +128,7 @@ impl Reading<'_> {
         }
         let offer = self.registry.find(Kind::Renderer, name)?;
         let Some(owner) = self.owner(&offer, account, apps)? else { return Ok(None) };
-        offer.renderer(&owner).map(Some).map_err(|problems| told(&problems))
+        offer.renderer(&owner).map(Some).map_err(|problems| told(&owner, &problems))
     }
 
     /// The credential stage: a name, or a list of them. `None` if one of them is wrong.
@@ -150,7 +152,7 @@ impl Reading<'_> {
             let stage = text(item.value).and_then(|name| {
                 let offer = self.registry.find(Kind::CredentialSource, &name)?;
                 let Some(owner) = self.owner(&offer, account, apps)? else { return Ok(None) };
-                let source = offer.credential_source(&owner).map_err(|problems| told(&problems))?;
+                let source = offer.credential_source(&owner).map_err(|problems| told(&owner, &problems))?;
                 let name = SourceName::new(name.as_str()).map_err(|error| error.to_string())?;
                 // What is minted anew each day is good until midnight, and there is another after it.
                 let margin = if source.rules().mints { Duration::ZERO } else { margin };
@@ -195,7 +197,7 @@ impl Reading<'_> {
 }
 
 /// What a plugin says of settings that do not fit together, as one sentence.
-fn told(problems: &[Violation]) -> String {
+fn told(app: &App, problems: &[Violation]) -> String {
     let problems: Vec<String> = problems
         .iter()
         .map(|Violation { field, problem }| match field.as_str() {
@@ -203,7 +205,7 @@ fn told(problems: &[Violation]) -> String {
             field => format!("`{field}` {problem}"),
         })
         .collect();
-    problems.join("; ")
+    format!("app `{}`: {}", app.name, problems.join("; "))
 }
 
 /// A transport says which credentials it can carry; a channel that gives it others, or none, would never send.

@@ -36,7 +36,7 @@ impl Reading<'_> {
                         let place = section.find("path").map_or_else(|| span.clone(), |found| found.span);
                         section.report(&place, section.path(), reason.clone());
                     } else {
-                        notes.push(format!("plugin `{name}` is not there, and its channels wait: {reason}"));
+                        notes.push(format!("plugin `{name}` is not there: {reason}"));
                     }
                     registry.add_absent(name, &format!("plugin `{name}` is not there: {reason}"));
                 }

@@ -7,8 +7,8 @@ use tidings_sdk::{Part, Setting, SettingKind, Violation};
 use super::apps::{default_value, plain_setting};
 use super::read::{Found, Section, json, text};
 use super::{ChannelConfig, Names, Reading, TemplateConfig};
-use crate::render::{Body, Rendering};
-use crate::stages::TransportStage;
+use crate::render::{Body, FillError, Rendering};
+use crate::stages::{StageError, TransportStage};
 
 impl Reading<'_> {
     pub(super) fn templates(
@@ -20,7 +20,7 @@ impl Reading<'_> {
         let mut names = Names::new();
         for (name, span, section) in root.named("templates") {
             names.seen.push(name.to_owned());
-            let template = template(&section, channels);
+            let template = template(&section, channels, notes);
             if let Some(template) = &template
                 && template.sample.is_none()
                 && !template.body.variables().is_empty()
@@ -40,7 +40,11 @@ impl Reading<'_> {
     }
 }
 
-fn template(section: &Section<'_>, channels: &Names<ChannelName, ChannelConfig>) -> Option<TemplateConfig> {
+fn template(
+    section: &Section<'_>,
+    channels: &Names<ChannelName, ChannelConfig>,
+    notes: &mut Vec<String>,
+) -> Option<TemplateConfig> {
     let channel = section.parsed("channel", |value| {
         let channel = text(value)?;
         channels.refers("channel", &channel)?;
@@ -66,7 +70,7 @@ fn template(section: &Section<'_>, channels: &Names<ChannelName, ChannelConfig>)
     let body = match &config.renderer {
         Some(renderer) => Body::ByPlugin { parts, renderer: renderer.clone() },
         None => match Rendering::compile(parts) {
-            Ok(rendering) => Body::Strings(rendering),
+            Ok(rendering) => Body::Strings(Box::new(rendering)),
             Err(errors) => {
                 for error in errors {
                     let found = place(section, &error.field);
@@ -76,7 +80,7 @@ fn template(section: &Section<'_>, channels: &Names<ChannelName, ChannelConfig>)
             }
         },
     };
-    attempt(section, &body, sample.as_ref(), transport)?;
+    attempt(section, &body, sample.as_ref(), transport, notes)?;
     let fixed = body.fixed();
     let scope = transport.rules().scope_key.and_then(|key| fixed.get(key)?.as_str()).unwrap_or_default().to_owned();
     Some(TemplateConfig { channel: channel?, body, scope, sample })
@@ -84,7 +88,13 @@ fn template(section: &Section<'_>, channels: &Names<ChannelName, ChannelConfig>)
 
 /// Renders the template as a message would, with the sample or with placeholders. The rules of the provider are asked
 /// only with a sample: a placeholder is no phone number.
-fn attempt(section: &Section<'_>, body: &Body, sample: Option<&Value>, transport: &TransportStage) -> Option<()> {
+fn attempt(
+    section: &Section<'_>,
+    body: &Body,
+    sample: Option<&Value>,
+    transport: &TransportStage,
+    notes: &mut Vec<String>,
+) -> Option<()> {
     let placeholders;
     let data = match sample {
         Some(sample) => sample,
@@ -97,14 +107,26 @@ fn attempt(section: &Section<'_>, body: &Body, sample: Option<&Value>, transport
     match body.render_now(data) {
         Ok(content) => {
             let checked = if sample.is_some() { transport.check_now(&content) } else { Ok(Vec::new()) };
-            let violations = checked.unwrap_or_else(|error| vec![Violation::new("", error.to_string())]);
+            let violations = match checked {
+                Ok(violations) => violations,
+                Err(StageError::Refused(problem)) => vec![Violation::new("", problem)],
+                // The plugin's fault and not the template's: it is asked again before each send.
+                Err(trouble) => {
+                    notes.push(format!("{} was not checked: {trouble}", section.path()));
+                    Vec::new()
+                }
+            };
             for violation in &violations {
                 let found = place(section, &violation.field);
                 section.report(&found.span, &found.path, format!("with the sample: {}", violation.problem));
             }
             violations.is_empty().then_some(())
         }
-        Err(error) => {
+        Err(FillError::Trouble(trouble)) => {
+            notes.push(format!("{} was not tried: {trouble}", section.path()));
+            Some(())
+        }
+        Err(FillError::Render(error)) => {
             let found = place(section, &error.field);
             let with = if sample.is_some() { "with the sample: " } else { "" };
             section.report(&found.span, &found.path, format!("{with}{}", error.problem));

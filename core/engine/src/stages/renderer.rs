@@ -8,7 +8,7 @@ use tidings_host::{FileRenderer, Loaded, RenderTrouble};
 use tidings_sdk::{Part, Violation};
 
 use super::{CALL_WAIT, StageError, parked};
-use crate::render::RenderError;
+use crate::render::{FillError, RenderError};
 
 /// A renderer that is a plugin.
 #[derive(Clone)]
@@ -53,14 +53,15 @@ impl RendererStage {
     }
 
     /// The same for config, which is read outside a runtime.
-    pub(crate) fn render_now(&self, parts: &[(String, Part)], data: &Value) -> Result<Map<String, Value>, RenderError> {
-        let whole = |problem: String| RenderError { field: String::new(), problem };
+    pub(crate) fn render_now(&self, parts: &[(String, Part)], data: &Value) -> Result<Map<String, Value>, FillError> {
         match &self.way {
             RendererWay::File(_, stage) => stage.render_blocking(parts, data, CALL_WAIT).map_err(|error| match error {
-                RenderTrouble::Violation(Violation { field, problem }) => RenderError { field, problem },
-                RenderTrouble::Trouble(trouble) => whole(trouble.to_string()),
+                RenderTrouble::Violation(Violation { field, problem }) => {
+                    FillError::Render(RenderError { field, problem })
+                }
+                RenderTrouble::Trouble(trouble) => FillError::Trouble(trouble.to_string()),
             }),
-            RendererWay::Absent(reason) => Err(whole(reason.to_string())),
+            RendererWay::Absent(reason) => Err(FillError::Trouble(reason.to_string())),
         }
     }
 }

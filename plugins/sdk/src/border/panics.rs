@@ -36,7 +36,7 @@ pub(crate) fn inside<R>(instance: u64, work: impl FnOnce() -> R) -> R {
 /// Does something for an instance and catches the panic in it: `None`.
 ///
 /// What the panic left half done may be seen by a later call. That is the plugin's own data, and no worse than what a
-/// thread sees after another has panicked; the host ends an instance that has panicked.
+/// thread sees after another has panicked; three of them park the plugin.
 pub(super) fn caught<R>(instance: u64, work: impl FnOnce() -> R) -> Option<R> {
     inside(instance, || {
         let told = TOLD.get();
