@@ -77,6 +77,27 @@ fn a_transport_in_c_sends_what_was_accepted() {
     assert!(line.ends_with("\"] \u{feff}order 订单 7_[31m paid"), "{line}");
 }
 
+/// The contract's promise: what was built for it once goes on. Kept for one target; others would only be emulated.
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+#[test]
+fn plugins_built_against_the_first_header_still_send() {
+    let (world, collector) = (World::new(), Collector::new());
+    let folder = plugin_files::root().join("tests/fixtures/first_header/x86_64-linux-gnu");
+    plugin_files::place_file(&world, &folder.join("libsyslog.so"));
+    let quota = plugin_files::place_file(&world, &folder.join("libtidings_quota.so"));
+    let transport = "transport = \"syslog.line\"";
+    let channel = collector.config().replace(transport, &format!("{transport}\ncredential = \"quota.sends\""));
+    world.configure_more(&format!(
+        "{channel}\n[plugins.quota]\npath = {quota:?}\n[apps.limits]\nplugin = \"quota\"\nsends = 1\n"
+    ));
+    world.run();
+    let first = accepted(&world, &log_line("shop", "7"));
+    let second = accepted(&world, &log_line("shop", "8"));
+    world.until(&first, "sent");
+    world.until(&second, "waiting");
+    assert!(collector.line().ends_with("order 7 paid"));
+}
+
 #[test]
 fn a_permit_that_a_recipient_has_by_itself_is_minted_once_and_then_the_rest_waits() {
     let (world, collector) = (World::new(), Collector::new());

@@ -101,7 +101,7 @@ impl Field<'_> {
 
 /// # Safety
 ///
-/// As for [`array`], and the texts stay as they are for `'a`.
+/// As for [`array()`], and the texts stay as they are for `'a`.
 pub(super) unsafe fn fields<'a>(
     fields: *const v1::Field,
     count: usize,
