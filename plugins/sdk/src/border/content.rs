@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use tidings_abi::{Misshapen, array, v1};
 
 use super::instance::Stop;
-use super::values::{Field, fields, text};
+use super::values::{Field, KIND_MASK, fields, text};
 
 /// The content that was made last, and of which fields.
 #[derive(Default)]
@@ -15,6 +15,8 @@ pub(super) struct Content {
     values: Map<String, Value>,
     /// What the fields were, in order. Where these are the same, so is all of the map but its values.
     shape: Vec<Place>,
+    /// Whether the fields were all texts and rows, in the order of the map.
+    is_ordered: bool,
 }
 
 /// Where a field's value stands.
@@ -22,6 +24,8 @@ struct Place {
     kind: u32,
     key: String,
     row: String,
+    /// Of a row: whether the field before was no row of the same table.
+    begins_table: bool,
 }
 
 impl Place {
@@ -66,13 +70,36 @@ impl Content {
     /// The texts of the fields are as [`Text::read`](v1::Text::read) wants them.
     unsafe fn refill(&mut self, fields: impl Iterator<Item = Result<v1::Field, Misshapen>>) -> Result<bool, Stop> {
         let mut places = self.shape.iter();
+        // A host that sends the fields in the order of the map has each value met where it stands, without a search.
+        let (mut values, mut rows) = (self.is_ordered.then(|| self.values.values_mut()), None);
+        let mut searched = Vec::new();
         for field in fields {
             let field = field?;
             // SAFETY: the caller's word.
             let Some(place) = places.next().filter(|place| unsafe { place.is_of(&field) }) else { return Ok(false) };
             // SAFETY: the caller's word.
             let value = unsafe { text(field.value) }?;
-            put(&mut self.values, &Field { kind: field.kind, key: &place.key, row: &place.row, value })?;
+            let met = match (&mut values, place.kind & KIND_MASK) {
+                (Some(values), v1::FIELD_TEXT) => values.next(),
+                (Some(values), v1::FIELD_ROW) => {
+                    if place.begins_table {
+                        rows = values.next().and_then(Value::as_object_mut).map(Map::values_mut);
+                    }
+                    rows.as_mut().and_then(Iterator::next)
+                }
+                _ => None,
+            };
+            match met {
+                Some(Value::String(text)) => {
+                    text.clear();
+                    text.push_str(value);
+                }
+                _ => searched.push((place, value)),
+            }
+        }
+        drop((values, rows));
+        for (place, value) in searched {
+            put(&mut self.values, &Field { kind: place.kind, key: &place.key, row: &place.row, value })?;
         }
         Ok(places.next().is_none())
     }
@@ -80,10 +107,19 @@ impl Content {
     fn make<'a>(&mut self, fields: impl Iterator<Item = Result<Field<'a>, Misshapen>>) -> Result<(), Stop> {
         self.values.clear();
         self.shape.clear();
+        self.is_ordered = true;
         for field in fields {
             let field = field?;
             let Field { kind, key, row, .. } = field;
-            self.shape.push(Place { kind, key: key.to_owned(), row: row.to_owned() });
+            let before = self.shape.last();
+            let is_row = |kind: u32| kind & KIND_MASK == v1::FIELD_ROW;
+            let goes_on = is_row(kind) && before.is_some_and(|before| is_row(before.kind) && before.key == key);
+            // Texts and rows alone: a value of another kind would be passed over without a word.
+            let is_met = matches!(kind & KIND_MASK, v1::FIELD_TEXT | v1::FIELD_ROW);
+            let is_next =
+                before.is_none_or(|before| if goes_on { before.row.as_str() < row } else { before.key.as_str() < key });
+            self.is_ordered &= is_met && is_next;
+            self.shape.push(Place { kind, key: key.to_owned(), row: row.to_owned(), begins_table: !goes_on });
             put(&mut self.values, &field)?;
         }
         Ok(())

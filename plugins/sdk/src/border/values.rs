@@ -17,7 +17,7 @@ use crate::token::Fetched;
 use crate::transport::{Credential, Violation};
 
 /// The bits of a field's kind that say what it is; the others say how it is filled in.
-const KIND_MASK: u32 = 0xff;
+pub(super) const KIND_MASK: u32 = 0xff;
 
 /// The size of a struct, as a struct says it.
 pub(super) const fn size<T>() -> u32 {
@@ -160,11 +160,26 @@ impl Problems {
     }
 }
 
+/// Headers that need no list of their own.
+const HEADERS_FEW: usize = 4;
+
 /// Puts a request into the host's sink.
 pub(super) fn put_request(sink: v1::RequestSink, request: &Request) {
     let Some(put) = sink.put else { return };
-    let headers: Vec<Pair> =
-        request.headers.iter().map(|(name, value)| Pair { name: Text::of(name), value: Text::of(value) }).collect();
+    let pair = |(name, value): &(std::borrow::Cow<'static, str>, String)| Pair {
+        name: Text::of(name),
+        value: Text::of(value),
+    };
+    // Most requests have one header or two: no list is made for them.
+    let (mut few, many): ([Pair; HEADERS_FEW], Vec<Pair>);
+    let headers = if request.headers.len() <= HEADERS_FEW {
+        few = [Pair { name: Text::EMPTY, value: Text::EMPTY }; HEADERS_FEW];
+        few.iter_mut().zip(&request.headers).for_each(|(slot, header)| *slot = pair(header));
+        &few[..request.headers.len()]
+    } else {
+        many = request.headers.iter().map(pair).collect();
+        &many[..]
+    };
     let request = v1::Request {
         method: Text::of(request.method.as_str()),
         url: Text::of(&request.url),
