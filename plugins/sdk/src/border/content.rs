@@ -97,7 +97,6 @@ impl Content {
                 _ => searched.push((place, value)),
             }
         }
-        drop((values, rows));
         for (place, value) in searched {
             put(&mut self.values, &Field { kind: place.kind, key: &place.key, row: &place.row, value })?;
         }
