@@ -44,38 +44,51 @@ macro_rules! stage {
     };
 }
 
+/// What both kinds of transport have: rules of the provider to check content by.
+macro_rules! checks {
+    ($name:ident) => {
+        impl $name {
+            /// What is wrong with rendered content, by the provider's own rules.
+            ///
+            /// # Errors
+            ///
+            /// The plugin is in trouble.
+            pub async fn check(&self, content: &Map<String, Value>, wait: Duration) -> Result<Vec<Violation>, Trouble> {
+                if self.0.table.check.is_none() {
+                    return Ok(Vec::new());
+                }
+                let content = content.clone();
+                Ok(self.0.call("check", wait, move |opened| opened.check(&content)).await?)
+            }
+
+            /// The same, for callers outside a runtime.
+            ///
+            /// # Errors
+            ///
+            /// The plugin is in trouble.
+            pub fn check_blocking(
+                &self,
+                content: &Map<String, Value>,
+                wait: Duration,
+            ) -> Result<Vec<Violation>, Trouble> {
+                if self.0.table.check.is_none() {
+                    return Ok(Vec::new());
+                }
+                let content = content.clone();
+                Ok(self.0.call_blocking("check", wait, move |opened| opened.check(&content))?)
+            }
+        }
+    };
+}
+
 stage! {
     /// A transport whose provider speaks HTTP.
     FileHttpTransport of v1::HttpTransport
 }
 
+checks!(FileHttpTransport);
+
 impl FileHttpTransport {
-    /// What is wrong with rendered content, by the provider's own rules.
-    ///
-    /// # Errors
-    ///
-    /// The plugin is in trouble.
-    pub async fn check(&self, content: &Map<String, Value>, wait: Duration) -> Result<Vec<Violation>, Trouble> {
-        if self.0.table.check.is_none() {
-            return Ok(Vec::new());
-        }
-        let content = content.clone();
-        Ok(self.0.call("check", wait, move |opened| opened.check(&content)).await?)
-    }
-
-    /// The same, for callers outside a runtime.
-    ///
-    /// # Errors
-    ///
-    /// The plugin is in trouble.
-    pub fn check_blocking(&self, content: &Map<String, Value>, wait: Duration) -> Result<Vec<Violation>, Trouble> {
-        if self.0.table.check.is_none() {
-            return Ok(Vec::new());
-        }
-        let content = content.clone();
-        Ok(self.0.call_blocking("check", wait, move |opened| opened.check(&content))?)
-    }
-
     /// The request for a delivery; its timeout is the bound.
     ///
     /// # Errors
@@ -113,37 +126,14 @@ stage! {
     FileTransport of v1::Transport
 }
 
+checks!(FileTransport);
+
 impl FileTransport {
-    /// What is wrong with rendered content, by the provider's own rules.
-    ///
-    /// # Errors
-    ///
-    /// The plugin is in trouble.
-    pub async fn check(&self, content: &Map<String, Value>, wait: Duration) -> Result<Vec<Violation>, Trouble> {
-        if self.0.table.check.is_none() {
-            return Ok(Vec::new());
-        }
-        let content = content.clone();
-        Ok(self.0.call("check", wait, move |opened| opened.check(&content)).await?)
-    }
-
-    /// The same, for callers outside a runtime.
-    ///
-    /// # Errors
-    ///
-    /// The plugin is in trouble.
-    pub fn check_blocking(&self, content: &Map<String, Value>, wait: Duration) -> Result<Vec<Violation>, Trouble> {
-        if self.0.table.check.is_none() {
-            return Ok(Vec::new());
-        }
-        let content = content.clone();
-        Ok(self.0.call_blocking("check", wait, move |opened| opened.check(&content))?)
-    }
-
     /// Hands a message over and says what came of it; its timeout is the bound.
     ///
     /// Always an outcome: what the plugin took and did not answer in time may have arrived
-    /// ([`Outcome::Unknown`]); what it never took has certainly not ([`Outcome::Retry`]).
+    /// ([`Outcome::Unknown`]); what it never took has certainly not, and its channel waits a
+    /// little ([`Outcome::Throttled`]).
     pub async fn deliver(&self, delivery: OwnedDelivery) -> Outcome {
         transport::deliver(&self.0, delivery).await
     }

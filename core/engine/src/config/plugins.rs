@@ -3,7 +3,9 @@
 //! A file that cannot be loaded stops the start only if it is `required`. Otherwise its channels wait, and say why. A file
 //! may take the place of a plugin that is built in: a newer one, say, without a new engine.
 
-use tidings_host::PluginFile;
+use std::sync::Arc;
+
+use tidings_host::{Loaded, PluginFile};
 use tidings_sdk::{Description, Role, Setting};
 
 use super::Reading;
@@ -49,11 +51,7 @@ impl Reading<'_> {
     }
 
     /// The plugin of a section, or why it cannot be loaded. `None` if the section is wrong.
-    fn plugin(
-        &self,
-        name: &str,
-        section: &Section<'_>,
-    ) -> Option<Result<std::sync::Arc<tidings_host::Loaded>, String>> {
+    fn plugin(&self, name: &str, section: &Section<'_>) -> Option<Result<Arc<Loaded>, String>> {
         let path = section.text("path");
         let sha256 = section.parsed("sha256", |value| {
             let digits = text(value)?;
