@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use serde_json::{Map, Value};
 use tidings_model::limits::DETAIL_BYTES_MAX;
+use tidings_model::secret;
 use tidings_model::settle::{may_try, rescue, rescue_later, settle};
 use tidings_model::{AppName, Attempt, Clock, CredentialFacts, Outcome, TemplateName, Timestamp};
 use tidings_sdk::Credential;
@@ -33,9 +34,6 @@ pub(crate) struct Pipeline {
     /// What tells this store's messages from another's in a provider's dedupe window.
     pub(crate) instance: String,
 }
-
-/// What is shorter than this is no secret, and removing it would garble the text.
-const SECRET_BYTES_MIN: usize = 4;
 
 /// Of a message that may have arrived, and that nothing proves.
 const NO_MORE_TRIES: &str = "cannot be tried again without the risk of a second copy";
@@ -194,9 +192,11 @@ impl Pipeline {
         token: &str,
     ) -> Result<Outcome, Stopped> {
         // Asked again, because a token and a plugin take their time: what is sent may then be over after the window.
-        if !may_try(attempt, &channel.policy, channel.timeout, self.clock.now()) {
-            return Ok(Outcome::Unknown { detail: NO_MORE_TRIES.to_owned() });
-        }
+        let may_still_try = || match may_try(attempt, &channel.policy, channel.timeout, self.clock.now()) {
+            true => Ok(()),
+            false => Err(Outcome::Unknown { detail: NO_MORE_TRIES.to_owned() }),
+        };
+        may_still_try()?;
         let dedupe_id = format!("tidings-{}-{}", self.instance, claimed.message.0);
         let credential = claimed
             .credential
@@ -209,6 +209,7 @@ impl Pipeline {
             Ok(Begun::Outcome(outcome)) => return Ok(outcome),
             Err(error) => return Err(error.before_sending()),
         };
+        may_still_try()?;
         Ok(match self.http.send(request, channel.timeout).await {
             Exchange::Answered { status, retry_after, body } => channel.transport.read(status, retry_after, body).await,
             Exchange::NotSent(detail) => Outcome::Retry { after: None, detail: format!("not sent: {detail}") },
@@ -220,14 +221,7 @@ impl Pipeline {
 /// A provider may echo what it was sent, and a plugin may tell what it was given: whatever they say is kept without the
 /// tokens, the credential and the app's secrets.
 fn without_secrets(outcome: Outcome, secrets: &[&[String]]) -> Outcome {
-    outcome.map_text(|text| cut(secrets.iter().fold(text, |text, secrets| clean(text, secrets))))
-}
-
-/// The text without these secrets.
-pub(crate) fn clean(text: String, secrets: &[String]) -> String {
-    secrets.iter().filter(|secret| secret.len() >= SECRET_BYTES_MIN).fold(text, |text, secret| {
-        if text.contains(secret.as_str()) { text.replace(secret.as_str(), "…") } else { text }
-    })
+    outcome.map_text(|text| cut(secret::without(text, secrets.iter().copied().flatten().map(String::as_str))))
 }
 
 /// No token is no fault of the message: its channel waits, or its app stops.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tidings_model::limits::THROTTLE_MAX;
 use tidings_model::retry::{Backoff, delay};
+use tidings_model::secret;
 use tidings_model::{AppName, Clock, Timestamp};
 use tidings_sdk::Fetched;
 use tidings_store::TokenRow;
@@ -16,7 +17,6 @@ use tidings_store::TokenRow;
 use crate::clock::random;
 use crate::config::AppConfig;
 use crate::http::{Exchange, Http};
-use crate::pipeline::clean;
 use crate::stages::TokenStage;
 use crate::writer::WriterHandle;
 
@@ -284,9 +284,8 @@ impl Keeper {
 
     /// A provider may echo the app's secrets or its old token: what it says is kept without them.
     fn clean(&self, text: String) -> String {
-        let mut secrets = self.secrets.clone();
-        secrets.extend(self.known().row.value);
-        clean(text, &secrets)
+        let token = self.known().row.value;
+        secret::without(text, self.secrets.iter().chain(&token).map(String::as_str))
     }
 
     /// The token that is good now, and whether it is time to renew it: what every message asks.

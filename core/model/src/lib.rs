@@ -21,6 +21,8 @@ pub mod rate;
 #[cfg(feature = "cron")]
 pub mod cron;
 
+pub mod secret;
+
 pub mod spelling;
 
 pub mod limits;

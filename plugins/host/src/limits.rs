@@ -47,8 +47,6 @@ pub const LOG_LINES_PER_SECOND: u32 = 100;
 pub const LOG_LINES_BURST: u32 = 200;
 /// Bytes of one line.
 pub const LINE_BYTES_MAX: usize = 4096;
-/// Bytes a secret has at least to be looked for in a line: shorter ones are in half of all words.
-pub const SECRET_BYTES_MIN: usize = 4;
 
 /// Panics that park a plugin, when they come within [`PANICS_WITHIN`].
 pub const PANICS_MAX: usize = 3;

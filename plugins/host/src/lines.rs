@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use crate::limits::{LINE_BYTES_MAX, LOG_LINES_BURST, LOG_LINES_PER_SECOND, SECRET_BYTES_MIN};
+use tidings_model::secret::{LEFT_OUT, SECRET_BYTES_MIN, without};
 
-/// What stands where a secret stood.
-const LEFT_OUT: &str = "…";
+use crate::limits::{LINE_BYTES_MAX, LOG_LINES_BURST, LOG_LINES_PER_SECOND};
 
 /// Bytes of a line that are looked at: what follows the bound matters only to see the whole of a secret that begins
 /// before it.
@@ -40,17 +39,12 @@ fn cut(text: &mut String, most: usize) {
 }
 
 /// A line of a plugin's log as it may be shown.
-pub(crate) fn shown<'a>(bytes: &[u8], secrets: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn shown(bytes: &[u8], secrets: &[&str]) -> String {
     let is_whole = bytes.len() <= LINE_BYTES_READ;
     let bytes = &bytes[..bytes.len().min(LINE_BYTES_READ)];
-    let mut text = String::from_utf8_lossy(bytes).into_owned();
-    for secret in secrets.filter(|secret| secret.len() >= SECRET_BYTES_MIN) {
-        if text.contains(secret) {
-            text = text.replace(secret, LEFT_OUT);
-        }
-        if !is_whole {
-            leave_out_begun(&mut text, secret);
-        }
+    let mut text = without(String::from_utf8_lossy(bytes).into_owned(), secrets.iter().copied());
+    if !is_whole {
+        secrets.iter().for_each(|secret| leave_out_begun(&mut text, secret));
     }
     for_people(text.as_bytes(), LINE_BYTES_MAX)
 }
@@ -132,7 +126,7 @@ mod tests {
     #[test]
     fn secrets_are_left_out_of_a_line() {
         let secrets = ["CANARY-1", "abc", "wort"];
-        assert_eq!(shown("a CANARY-1 b CANARY-1, abc, Antwort".as_bytes(), secrets.into_iter()), "a … b …, abc, Ant…");
+        assert_eq!(shown("a CANARY-1 b CANARY-1, abc, Antwort".as_bytes(), &secrets), "a … b …, abc, Ant…");
     }
 
     #[test]
@@ -141,13 +135,13 @@ mod tests {
             let mut line = vec![b'x'; place];
             line.extend(b"CANARY-1");
             line.resize(3 * LINE_BYTES_MAX, b'y');
-            let line = shown(&line, ["CANARY-1"].into_iter());
+            let line = shown(&line, &["CANARY-1"]);
             assert!(!line.contains("CANA") && line.len() <= LINE_BYTES_MAX, "{place}");
         }
         // Many secrets make the line so short that its cut end is seen.
         let mut line = "CANARY-1".repeat(LINE_BYTES_READ / 8 - 1).into_bytes();
         line.extend(b"12CANARY-1CANARY-1");
-        let line = shown(&line, ["CANARY-1"].into_iter());
+        let line = shown(&line, &["CANARY-1"]);
         assert!(!line.contains("CANA"), "{}", &line[line.len() - 20..]);
     }
 

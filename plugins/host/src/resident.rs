@@ -311,11 +311,11 @@ impl Resident {
             let credential = delivery.credential.as_ref().map(|(_, value)| value.as_str());
             [Some(delivery.token.as_str()), credential].into_iter().flatten()
         });
-        // The longest first: one may be the beginning of another. And each once: a token is every delivery's.
+        // Each once: a token is every delivery's.
         let mut secrets: Vec<&str> = settings.chain(sent).collect();
-        secrets.sort_unstable_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+        secrets.sort_unstable();
         secrets.dedup();
-        shown(text, secrets.into_iter())
+        shown(text, &secrets)
     }
 
     /// Parks it if the call inside has not come back.
