@@ -44,6 +44,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0001_first.sql"),
     include_str!("../migrations/sqlite/0002_fewer_indexes.sql"),
     include_str!("../migrations/sqlite/0003_dead_letters.sql"),
+    include_str!("../migrations/sqlite/0004_told_and_acted.sql"),
 ];
 
 /// The release that fixed the corruption after a WAL reset (3.7.0 to 3.51.2 have it).
