@@ -3,6 +3,7 @@
 //! Whoever may open the socket's file may do everything; over TCP every call but the health checks needs the API key,
 //! and what touches the machine's files is not offered.
 
+mod caller;
 mod convert;
 mod intake;
 mod problem;
@@ -12,11 +13,13 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
+use axum::{Extension, Router};
+use caller::Caller;
 use tidings_engine::EngineHandle;
+use tidings_model::Scopes;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 
@@ -24,13 +27,13 @@ pub use problem::Refused;
 
 /// The routes for callers that need no key: the local socket's.
 pub fn router(engine: EngineHandle) -> Router {
-    routes::routes(engine)
+    routes::routes(engine).layer(Extension(Caller::local()))
 }
 
 /// The routes for callers that must show the key.
 pub fn keyed_router(engine: EngineHandle, key: &str) -> Router {
     let key: Arc<str> = key.into();
-    routes::routes(engine).layer(middleware::from_fn_with_state(key, check_key))
+    routes::routes(engine).layer(middleware::from_fn_with_state(key, know_caller))
 }
 
 /// Serves on the local socket until told to stop. A socket left by a crash is replaced; the store's lock has shown by
@@ -70,18 +73,17 @@ fn only_for_owner(path: &Path) -> io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
 }
 
-async fn check_key(State(key): State<Arc<str>>, request: Request, next: Next) -> Response {
-    let open = matches!(request.uri().path(), "/healthz" | "/readyz");
+/// Knows a caller by the key that is shown. A call without a right key goes on without a caller, to what is open to
+/// anybody.
+async fn know_caller(State(key): State<Arc<str>>, mut request: Request, next: Next) -> Response {
     let shown = request
         .headers()
         .get("authorization")
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.strip_prefix("Bearer "));
-    if !open && !shown.is_some_and(|shown| same(shown.as_bytes(), key.as_bytes())) {
-        return problem::unauthorised().into_response();
-    }
-    if request.uri().path() == routes::BACKUP {
-        return problem::local_only().into_response();
+    if shown.is_some_and(|shown| same(shown.as_bytes(), key.as_bytes())) {
+        let caller = Caller { name: "api.key".into(), scopes: Scopes::ALL, local: false };
+        request.extensions_mut().insert(caller);
     }
     next.run(request).await
 }

@@ -3,6 +3,8 @@
 //! Everything here is a value or a pure function of values: time and randomness are passed in.
 //! No async, no SQL, no sockets. The modules in reading order:
 
+pub mod access;
+
 pub mod id;
 pub mod time;
 
@@ -27,6 +29,7 @@ pub mod spelling;
 
 pub mod limits;
 
+pub use access::{Scope, Scopes};
 pub use credential::{CredentialFacts, CredentialKind};
 pub use id::{
     AppName, ChannelName, CredentialId, IdempotencyKey, InvalidName, MessageId, Recipient, RunId, ScheduleName,

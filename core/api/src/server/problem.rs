@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tidings_engine::{Class, Refusal};
+use tidings_model::Scope;
 use tidings_model::limits::REQUEST_BYTES_MAX;
 
 use crate::wire::Problem;
@@ -86,6 +87,12 @@ pub(super) fn local_only() -> Refused {
     let detail = "this call writes a file on the engine's machine, and is taken over the local socket alone; \
                   there, `tidings backup FILE` makes it";
     Refused(make("local-only", StatusCode::FORBIDDEN, "not from here", detail.to_owned()))
+}
+
+/// The key is right, and not for this call.
+pub(super) fn forbidden(name: &str, scope: Scope) -> Refused {
+    let detail = format!("the key `{name}` lacks the scope `{scope}`, which this call needs; ask whoever made the key");
+    Refused(make("scope", StatusCode::FORBIDDEN, "not with this key", detail))
 }
 
 fn make(code: &str, status: StatusCode, title: &str, detail: String) -> Problem {

@@ -1,0 +1,17 @@
+//! A copy of the store.
+
+use axum::body::Bytes;
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use axum::response::Response;
+use tidings_engine::EngineHandle;
+
+use super::answer::{Answer, json, parse};
+use crate::server::convert;
+use crate::wire;
+
+pub(super) async fn backup(Shared(engine): Shared<EngineHandle>, body: Bytes) -> Answer<Response> {
+    let request: wire::BackupRequest = parse(&body)?;
+    let made = engine.backup(std::path::Path::new(&request.path)).await?;
+    Ok(json(StatusCode::OK, &convert::backup(made)))
+}

@@ -1,0 +1,135 @@
+//! Messages: one to send, lists of them, and what an operator does about them.
+
+use std::str::FromStr as _;
+
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State as Shared};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use tidings_engine::{Class, EngineHandle, Refusal, RetryMany};
+use tidings_model::{Event, MessageId, State};
+use tidings_store::{DeadFilter, MessageFilter};
+
+use super::answer::{Answer, json, parse, reason};
+use super::query::{Asked, cursor, flag, limit};
+use crate::server::convert;
+use crate::server::problem::unreadable;
+use crate::wire;
+
+pub(super) async fn send_message(
+    Shared(engine): Shared<EngineHandle>,
+    Query(query): Asked,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer<Response> {
+    let dry_run = flag(&query, "dry_run")?;
+    let mut request: wire::SendRequest = parse(&body)?;
+    if let Some(key) = headers.get("idempotency-key") {
+        let key = key.to_str().map_err(|_| unreadable("`Idempotency-Key` is not visible ASCII"))?;
+        request.key = Some(key.to_owned());
+    }
+    let submission = vec![convert::submission(request)];
+    let mut answers = if dry_run { engine.dry_run(submission).await } else { engine.submit(submission).await };
+    let reply = convert::submitted(answers.pop().expect("one answer for one message")?);
+    let status = if dry_run { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut response = json(status, &reply);
+    if reply.replayed {
+        response.headers_mut().insert("idempotency-replayed", header::HeaderValue::from_static("true"));
+    }
+    if !dry_run && let Ok(location) = format!("/v1/messages/{}", reply.id).parse() {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+pub(super) async fn list_messages(Shared(engine): Shared<EngineHandle>, Query(query): Asked) -> Answer<Response> {
+    let state = query.get("state").map(|word| state_named(word)).transpose()?;
+    if query.contains_key("reason") && state.is_none() {
+        return Err(unreadable("`reason` needs a `state` beside it: a reason says why a message is where it is"));
+    }
+    let filter = MessageFilter {
+        state,
+        channel: query.get("channel").cloned(),
+        template: query.get("template").cloned(),
+        recipient: query.get("to").cloned(),
+        reason: query.get("reason").cloned(),
+        before: cursor(&query)?,
+        limit: limit(&query)?,
+    };
+    let page = engine.reader().messages(&filter).await.map_err(Refusal::from)?;
+    let items = page.rows.into_iter().map(|row| convert::message(row, Vec::new())).collect();
+    Ok(json(StatusCode::OK, &wire::Page { items, next: page.next.map(|next| next.to_string()) }))
+}
+
+pub(super) async fn list_reasons(Shared(engine): Shared<EngineHandle>, Query(query): Asked) -> Answer<Response> {
+    let state = query.get("state").map(|word| state_named(word)).transpose()?;
+    let (rows, more) = engine.reasons(state, query.get("channel").map(String::as_str)).await?;
+    let items = rows.into_iter().map(convert::reason).collect();
+    Ok(json(StatusCode::OK, &wire::Reasons { items, more }))
+}
+
+pub(super) async fn show_message(Shared(engine): Shared<EngineHandle>, Path(id): Path<String>) -> Answer<Response> {
+    let id = message_id(&id)?;
+    match engine.reader().message(id).await.map_err(Refusal::from)? {
+        Some((row, attempts)) => Ok(json(StatusCode::OK, &convert::message(row, attempts))),
+        None => Err(Refusal {
+            code: "message-unknown",
+            class: Class::NotFound,
+            detail: format!("there is no message {id}"),
+        }
+        .into()),
+    }
+}
+
+pub(super) async fn cancel_message(engine: Shared<EngineHandle>, id: Path<String>, body: Bytes) -> Answer<Response> {
+    act(engine, id, body, Event::Cancel, "cancel").await
+}
+
+pub(super) async fn retry_message(engine: Shared<EngineHandle>, id: Path<String>, body: Bytes) -> Answer<Response> {
+    act(engine, id, body, Event::Retry, "retry").await
+}
+
+pub(super) async fn hold_message(engine: Shared<EngineHandle>, id: Path<String>, body: Bytes) -> Answer<Response> {
+    act(engine, id, body, Event::Hold, "hold").await
+}
+
+pub(super) async fn release_message(engine: Shared<EngineHandle>, id: Path<String>, body: Bytes) -> Answer<Response> {
+    act(engine, id, body, Event::Release, "release").await
+}
+
+async fn act(
+    Shared(engine): Shared<EngineHandle>,
+    Path(id): Path<String>,
+    body: Bytes,
+    event: Event,
+    name: &str,
+) -> Answer<Response> {
+    let note = reason(&body)?.unwrap_or_else(|| format!("{name} by an operator"));
+    let id = message_id(&id)?;
+    let state = engine.operate(id, event, &note).await?;
+    Ok(json(StatusCode::OK, &wire::ActReply { id: id.to_string(), state: state.to_string() }))
+}
+
+/// A plan, or up to a bounded number of messages that get their times; the rest takes another call.
+pub(super) async fn retry_many(Shared(engine): Shared<EngineHandle>, body: Bytes) -> Answer<Response> {
+    let request: wire::RetryRequest = parse(&body)?;
+    let wire::RetryFilter { state, channel, reason, template } = request.filter;
+    let filter = DeadFilter { state: state_named(&state)?, channel, reason, template };
+    let note = request.note.filter(|note| !note.is_empty());
+    let asked = RetryMany { filter, rate: request.rate, note, cursor: request.cursor };
+    if request.plan {
+        return Ok(json(StatusCode::OK, &convert::retry_plan(engine.plan_retry(&asked).await?)));
+    }
+    Ok(json(StatusCode::OK, &convert::retried(engine.retry_many(&asked).await?)))
+}
+
+pub(super) fn message_id(text: &str) -> Answer<MessageId> {
+    MessageId::from_str(text).map_err(|error| unreadable(error.to_string()))
+}
+
+pub(super) fn state_named(word: &str) -> Answer<State> {
+    State::from_name(word).ok_or_else(|| {
+        let words: Vec<&str> = State::ALL.into_iter().map(State::as_str).collect();
+        unreadable(format!("`{}` is no state; there are: {}", word.escape_debug(), words.join(", ")))
+    })
+}

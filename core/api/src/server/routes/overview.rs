@@ -1,0 +1,30 @@
+//! Everything an operator looks at first.
+
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use axum::response::Response;
+use tidings_engine::EngineHandle;
+
+use super::answer::{Answer, json};
+use super::channels::channels;
+use crate::server::convert;
+use crate::wire;
+
+pub(super) async fn overview(Shared(engine): Shared<EngineHandle>) -> Answer<Response> {
+    let counts = engine.counts().await?;
+    let schedules = engine.schedules().await?.into_iter().map(convert::schedule).collect();
+    let overview = wire::Overview {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        now: engine.now().to_rfc3339(),
+        started_at: engine.started_at().to_rfc3339(),
+        draining: engine.is_draining(),
+        states: convert::counts(&counts, None),
+        late_outcomes: engine.late_outcomes(),
+        store_problem: engine.store_problem(),
+        channels: channels(&engine, &counts),
+        schedules,
+        tokens: engine.tokens().into_iter().map(convert::token).collect(),
+        recent: engine.recent().into_iter().map(|(change, channel)| convert::change(change, channel)).collect(),
+    };
+    Ok(json(StatusCode::OK, &overview))
+}
