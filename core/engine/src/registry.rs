@@ -120,7 +120,7 @@ impl Registry {
             let description = Description::of(&plugin);
             let Plugin { name, token_providers, credential_sources, renderers, http_transports, .. } = plugin;
             assert!(
-                renderers.is_empty() && plugin.transports.is_empty() && plugin.callbacks.is_empty(),
+                renderers.is_empty() && plugin.transports.is_empty(),
                 "`{name}` is linked in, and offers a role that is carried from files only"
             );
             let linked = Linked {

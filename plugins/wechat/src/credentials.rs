@@ -206,10 +206,10 @@ impl<'a> Posted<'a> {
 }
 
 /// Seconds since 1970 end here, in the year 5138; a larger number is one of milliseconds.
-const SECONDS_END: i64 = 100_000_000_000;
+pub(crate) const SECONDS_END: i64 = 100_000_000_000;
 
 /// Refuses what can be no id. The value itself is never repeated: it may be good, and somebody's.
-fn fit<'a>(name: &str, value: &'a str) -> Result<&'a str, String> {
+pub(crate) fn fit<'a>(name: &str, value: &'a str) -> Result<&'a str, String> {
     if value.trim().is_empty() {
         return Err(format!("`{name}` is empty"));
     }

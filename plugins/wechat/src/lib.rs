@@ -1,4 +1,4 @@
-//! WeChat as a plugin: tokens, credentials, the three send calls.
+//! WeChat as a plugin: tokens, credentials, the three send calls, and what WeChat pushes.
 //!
 //! Everything here is pure: requests are built from values and answers are read into values. The engine owns sockets,
 //! time and retries. `wechat.md` of the shared reference is the specification; a § in a comment is one of its sections. The modules
@@ -11,6 +11,7 @@
 //! | `subscribe` | the subscription message of mini-programs |
 //! | `official_template` | the template message of service accounts |
 //! | `template` | the template message of mini-programs, retired by WeChat on 2020-01-10 |
+//! | `callback` | what WeChat pushes to us: grants, refusals, receipts |
 //! | `message` | what the sends share: the wire, and how an answer is read |
 //! | `values` | what WeChat accepts in a template's slots |
 //! | `codes` | the one table from error code to outcome |
@@ -24,6 +25,8 @@ mod subscribe;
 mod official_template;
 
 mod template;
+
+mod callback;
 
 mod message;
 
@@ -51,13 +54,32 @@ const APP_SETTINGS: &[Setting] = &[
         "fetches_per_day",
         "token fetches this engine may make a day, where it should be fewer than WeChat allows",
     ),
+    Setting::of(
+        callback::CALLBACK_TOKEN,
+        SettingKind::Secret,
+        "the Token of the message push, as WeChat's console has it; with it the app takes callbacks",
+    )
+    .example("tidings2026"),
+    Setting::of(
+        callback::CALLBACK_KEY,
+        SettingKind::Secret,
+        "the EncodingAESKey of the message push: 43 characters; with it only encrypted pushes are taken",
+    )
+    .example("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"),
+    Setting::of(
+        callback::CALLBACK_MODE,
+        SettingKind::Choice(callback::MODES),
+        "with a key: `secure` takes encrypted pushes only, `compatible` plain ones too",
+    )
+    .default(callback::SECURE),
 ];
 
 /// The plugin `wechat`: token provider `access_token`; credential sources `form_id`, `prepay_id`, `subscription`;
-/// transports `subscribe`, `official_template`, `template`.
+/// transports `subscribe`, `official_template`, `template`; callback `push`.
 pub fn plugin() -> Plugin {
     Plugin::new("wechat", env!("CARGO_PKG_VERSION"))
         .app_settings(APP_SETTINGS)
+        .check_app(callback::check)
         .token_provider("access_token", token::AccessToken)
         .credential_source(credentials::FORM_ID, credentials::FormId)
         .credential_source(credentials::PREPAY_ID, credentials::PrepayId)
@@ -65,6 +87,7 @@ pub fn plugin() -> Plugin {
         .http_transport("subscribe", subscribe::Subscribe)
         .http_transport("official_template", official_template::OfficialTemplate)
         .http_transport("template", template::Template)
+        .callback(callback::PUSH, callback::Pushes)
 }
 
 #[cfg(test)]
@@ -82,6 +105,7 @@ mod tests {
         assert_eq!(names(&plugin.token_providers), ["access_token"]);
         assert_eq!(names(&plugin.credential_sources), ["form_id", "prepay_id", "subscription"]);
         assert_eq!(names(&plugin.http_transports), ["subscribe", "official_template", "template"]);
+        assert_eq!(names(&plugin.callbacks), ["push"]);
     }
 
     #[test]
@@ -101,14 +125,15 @@ mod tests {
         assert_eq!(required, ["appid", "secret"]);
         let defaults: Vec<_> =
             APP_SETTINGS.iter().filter_map(|setting| Some((setting.name, setting.default?))).collect();
-        assert_eq!(defaults, [("token_endpoint", "stable"), ("base_url", "https://api.weixin.qq.com")]);
+        let expected = [("token_endpoint", "stable"), ("base_url", "https://api.weixin.qq.com")];
+        assert_eq!(defaults, [&expected[..], &[("callback_mode", "secure")]].concat());
     }
 
     #[test]
-    fn only_the_secret_is_a_secret() {
+    fn what_both_sides_alone_may_know_is_a_secret() {
         let secrets: Vec<_> =
             APP_SETTINGS.iter().filter(|setting| setting.kind == SettingKind::Secret).map(|it| it.name).collect();
-        assert_eq!(secrets, ["secret"]);
+        assert_eq!(secrets, ["secret", "callback_token", "callback_key"]);
     }
 
     #[test]

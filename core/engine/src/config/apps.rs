@@ -16,7 +16,7 @@ use super::{AppConfig, Names, Reading, SecretUse};
 /// How long before its end a token is renewed when config does not say; never more than half its life.
 const TOKEN_MARGIN: Duration = Duration::from_secs(300);
 
-/// The secret that `tidings sandbox` knows: an app with `sandbox = "URL"` needs no other.
+/// The secret that `tidings sandbox` knows: an app with `sandbox = "URL"` need give none that is required.
 const SANDBOX_SECRET: &str = "sandbox-secret";
 
 impl Reading<'_> {
@@ -110,7 +110,9 @@ impl Reading<'_> {
             let found = section.find(setting.name);
             let value = match (&found, sandbox) {
                 (_, Some(url)) if setting.name == "base_url" => Some(Value::from(url)),
-                (found, Some(_)) if setting.kind == SettingKind::Secret => {
+                // What the sandbox knows stands for what an app cannot do without. The others, a callback's token say, are
+                // agreed with the sandbox as with the provider.
+                (found, Some(_)) if setting.kind == SettingKind::Secret && setting.required => {
                     if let Some(found) = found {
                         whole &= self.secret(section, found, SecretUse::Unread).is_some();
                     }

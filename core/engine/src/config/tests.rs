@@ -90,6 +90,27 @@ fn a_variable_that_is_not_set_is_an_error_unless_the_app_sends_to_the_sandbox() 
 }
 
 #[test]
+fn the_sandbox_stands_in_for_what_an_app_must_have_and_not_for_what_it_may() {
+    let without = read(RIGHT).unwrap();
+    let settings = &without.apps["shop"].app.settings;
+    assert_eq!((settings.text("secret"), settings.get("callback_token")), ("sandbox-secret", None));
+    let with = |env: &str| RIGHT.replace("sandbox =", &format!("callback_token = {{ env = \"{env}\" }}\nsandbox ="));
+    assert_eq!(read(&with("SET")).unwrap().apps["shop"].app.settings.text("callback_token"), "CANARY");
+    let problems = told(&with("UNSET"));
+    assert!(problems[0].ends_with("the environment variable `UNSET` is not set"), "{problems:?}");
+}
+
+#[test]
+fn a_callback_token_that_wechat_would_not_take_is_an_error_at_its_key() {
+    let key = "callback_key = { env = \"SET\" }\nsandbox =";
+    let problems = told(&RIGHT.replace("sandbox =", key));
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems.iter().all(|problem| problem.contains("apps.shop.callback_key: ")), "{problems:?}");
+    assert!(problems[1].contains("has 6 characters; an EncodingAESKey has 43"), "{problems:?}");
+    assert!(!problems.join(" ").contains("CANARY"), "{problems:?}");
+}
+
+#[test]
 fn a_sample_that_breaks_the_providers_rules_is_an_error_at_its_string() {
     let problems = told(&RIGHT.replace("您的订单已发货", "一二三四五六七八九十一二三四五六七八九十一"));
     assert_eq!(problems.len(), 1, "{problems:?}");

@@ -2,6 +2,6 @@
 
 tidings_sdk::export!(
     name: "wechat",
-    roles: [token_provider, credential_source, http_transport],
+    roles: [token_provider, credential_source, http_transport, callback],
     plugin: tidings_wechat::plugin(),
 );
