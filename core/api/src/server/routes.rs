@@ -128,8 +128,11 @@ async fn pass(
             Some(caller) => return Err(forbidden(&caller.name, scope)),
             None => return Err(unauthorised()),
         },
-        Access::Local if caller.is_some_and(|caller| caller.local) => {}
-        Access::Local => return Err(local_only()),
+        Access::Local => match caller {
+            Some(caller) if caller.local => {}
+            Some(_) => return Err(local_only()),
+            None => return Err(unauthorised()),
+        },
     }
     let is_v1 = request.uri().path().starts_with("/v1/");
     for pair in request.uri().query().filter(|_| is_v1).unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
