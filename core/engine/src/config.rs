@@ -147,7 +147,21 @@ pub struct ChannelConfig {
     pub(crate) secrets: Vec<String>,
 }
 
+impl Config {
+    /// All that a token of that app is fetched with: where it is the same, so is the token's keeper.
+    pub(crate) fn token_settings(&self, app: &AppName) -> Option<(&str, Duration, Option<String>)> {
+        let config = self.apps.get(app)?;
+        let plugin = self.plugins.identity(&config.plugin);
+        Some((&config.fingerprint, config.token_margin, plugin))
+    }
+}
+
 impl ChannelConfig {
+    /// Whether a source of it gives permits by itself.
+    pub(crate) fn mints(&self) -> bool {
+        self.credentials.iter().any(|stage| stage.source.rules().mints)
+    }
+
     /// Why a stage of it cannot work now, if one cannot.
     pub(crate) fn trouble(&self) -> Option<String> {
         let sources = self.credentials.iter().filter_map(|stage| stage.source.trouble());

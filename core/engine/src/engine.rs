@@ -1,20 +1,19 @@
 //! Starting and stopping: what is spawned in which order, and how it ends.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidings_model::limits::TICK_CHANGES_MAX;
 use tidings_model::retry::Backoff;
 use tidings_model::settle::rescue;
-use tidings_model::{AppName, Attempt, Clock, OnUnknown, Policy, State};
-use tidings_store::{Batch, ChannelId, Orphan, Reader, Settle, StoreError, Writer};
+use tidings_model::{Attempt, Clock, OnUnknown, Policy, State};
+use tidings_store::{Batch, Orphan, Reader, Settle, StoreError, Writer};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::admit::Admission;
 use crate::clock::random;
-use crate::config::{ChannelConfig, Config};
+use crate::config::Config;
+use crate::definitions::{self, Definitions};
 use crate::handle::{EngineHandle, Shared};
 use crate::http::Http;
 use crate::jobs::Jobs;
@@ -23,7 +22,6 @@ use crate::mint::{MintDesk, Minter};
 use crate::pipeline::Pipeline;
 use crate::retention::Retention;
 use crate::scheduler::Scheduler;
-use crate::token::Keeper;
 use crate::writer::{Inbox, SharedLanes, WriterHandle, WriterTask, look};
 
 /// Why an engine does not start.
@@ -76,15 +74,12 @@ impl Engine {
         let (states, halts, tokens) = (store.channel_states().await?, store.halts().await?, store.tokens().await?);
 
         let (writer, inbox) = WriterHandle::new();
-        let channels = channels_by_id(&config, &ids.channels);
-        let keepers = keepers(&config, tokens, &http, &writer, &clock);
-        let lanes = Lanes::new(&config, &ids.channels, &ids.templates, &states, halts, &channels);
-        let lanes: SharedLanes = Arc::new(Mutex::new(lanes));
+        let keepers = definitions::keepers(&config, None, tokens, &http, &writer, &clock);
+        let definitions = Arc::new(Definitions::new(config, ids, keepers));
+        let lanes: SharedLanes = Arc::new(Mutex::new(Lanes::new(&definitions, &states, halts)));
+        let (redefine, present) = watch::channel(Arc::clone(&definitions));
         let pipeline = Arc::new(Pipeline {
-            config: Arc::clone(&config),
-            channels,
-            templates: ids.templates.iter().map(|(name, id)| (*id, name.clone())).collect(),
-            keepers: keepers.clone(),
+            present: present.clone(),
             http,
             writer: writer.clone(),
             clock: Arc::clone(&clock),
@@ -93,13 +88,9 @@ impl Engine {
         settle_orphans(&mut store, &pipeline, &*clock).await?;
         store.commit(&Batch { now: clock.now(), wake_all: true, ..Batch::default() }).await?;
 
-        tell_forgotten(&config, &reader).await?;
-        let names = ids.channels.iter().map(|(name, id)| (*id, name.clone())).collect();
-        let admission =
-            Arc::new(Admission { config: Arc::clone(&config), channels: ids.channels, templates: ids.templates });
+        tell_forgotten(&definitions.config, &reader).await?;
         let jobs = Arc::new(Jobs {
-            admission: Arc::clone(&admission),
-            keepers: keepers.clone(),
+            present: present.clone(),
             reader: reader.clone(),
             writer: writer.clone(),
             clock: Arc::clone(&clock),
@@ -108,35 +99,24 @@ impl Engine {
         let (stop_writer, writer_stopped) = watch::channel(false);
         let (in_flight_sender, in_flight) = watch::channel(0);
         let scheduler = Scheduler {
-            schedules: config.schedules.clone(),
-            stored: reader.schedules().await?,
+            present: present.clone(),
+            reader: reader.clone(),
             unfinished: reader.unfinished_runs().await?,
             jobs,
             clock: Arc::clone(&clock),
             stop: stopped,
         };
         let (minter, mint_desk) =
-            Minter::new(&config, &admission, reader.clone(), writer.clone(), Arc::clone(&clock), stop.subscribe());
+            Minter::new(present.clone(), reader.clone(), writer.clone(), Arc::clone(&clock), stop.subscribe());
         let task =
-            writer_task(store, inbox, &lanes, &config, pipeline, mint_desk, &clock, in_flight_sender, writer_stopped);
+            writer_task(store, inbox, &lanes, redefine, pipeline, mint_desk, &clock, in_flight_sender, writer_stopped);
         // It ends by itself when the engine stops; what it was about is asked for again at the next start.
         drop(tokio::spawn(minter.run()));
         let writer_join = tokio::spawn(task.run());
         let scheduler = tokio::spawn(scheduler.run());
         let started_at = clock.now();
         let backing_up = Arc::default();
-        let shared = Shared {
-            config,
-            admission,
-            keepers,
-            lanes: Arc::clone(&lanes),
-            names,
-            reader,
-            writer,
-            clock,
-            started_at,
-            backing_up,
-        };
+        let shared = Shared { present, lanes: Arc::clone(&lanes), reader, writer, clock, started_at, backing_up };
         let handle = EngineHandle { shared: Arc::new(shared) };
         Ok(Engine { handle, stop, stop_writer, in_flight, lanes, writer: writer_join, scheduler })
     }
@@ -192,22 +172,22 @@ fn writer_task(
     store: Writer,
     inbox: Inbox,
     lanes: &SharedLanes,
-    config: &Arc<Config>,
+    redefine: watch::Sender<Arc<Definitions>>,
     pipeline: Arc<Pipeline>,
     mint_desk: MintDesk,
     clock: &Arc<dyn Clock>,
     in_flight: watch::Sender<u32>,
     stop: watch::Receiver<bool>,
 ) -> WriterTask {
-    let (lanes, config, clock) = (Arc::clone(lanes), Arc::clone(config), Arc::clone(clock));
-    let retention = Retention::new(config.keep, clock.now());
+    let (lanes, clock) = (Arc::clone(lanes), Arc::clone(clock));
+    let retention = Retention::new(redefine.borrow().config.keep, clock.now());
     let look_for_room_at = Some(clock.now());
     let keep_all_until = None;
     WriterTask {
         store,
         inbox,
         lanes,
-        config,
+        redefine,
         pipeline,
         mint_desk,
         clock,
@@ -217,38 +197,6 @@ fn writer_task(
         in_flight,
         stop,
     }
-}
-
-fn channels_by_id(
-    config: &Config,
-    ids: &HashMap<tidings_model::ChannelName, ChannelId>,
-) -> HashMap<ChannelId, Arc<ChannelConfig>> {
-    config.channels.iter().map(|(name, channel)| (ids[name], Arc::clone(channel))).collect()
-}
-
-fn keepers(
-    config: &Config,
-    mut tokens: HashMap<AppName, tidings_store::TokenRow>,
-    http: &Http,
-    writer: &WriterHandle,
-    clock: &Arc<dyn Clock>,
-) -> HashMap<AppName, Arc<Keeper>> {
-    let mut keepers = HashMap::new();
-    for channel in config.channels.values() {
-        let (Some(provider), Some(app)) = (&channel.token, config.apps.get(&channel.app)) else { continue };
-        keepers.entry(channel.app.clone()).or_insert_with(|| {
-            Arc::new(Keeper::new(
-                channel.app.clone(),
-                app,
-                provider.clone(),
-                tokens.remove(&channel.app),
-                http.clone(),
-                writer.clone(),
-                Arc::clone(clock),
-            ))
-        });
-    }
-    keepers
 }
 
 /// Settles what a crash left in the middle of an attempt, before anything else is claimed.

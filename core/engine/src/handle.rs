@@ -1,6 +1,5 @@
 //! What others may ask of a running engine: the API, the command line, tests.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use tidings_model::limits::DETAIL_BYTES_MAX;
@@ -10,8 +9,9 @@ use tidings_store::{
     Accepted, AppHalt, ChannelId, Counts, CredentialIntake, NewMessage, Operated, Operation, Reader, RunRow, TokenRow,
 };
 
-use crate::admit::{Admission, Submission};
-use crate::config::{ChannelConfig, Config, ScheduleConfig};
+use crate::admit::Submission;
+use crate::config::{ChannelConfig, ScheduleConfig};
+use crate::definitions::{Definitions, Present, present};
 use crate::lanes::{Change, LaneState};
 use crate::refusal::{Class, Refusal};
 use crate::registry::PluginView;
@@ -25,11 +25,8 @@ pub struct EngineHandle {
 }
 
 pub(crate) struct Shared {
-    pub(crate) config: Arc<Config>,
-    pub(crate) admission: Arc<Admission>,
-    pub(crate) keepers: HashMap<AppName, Arc<Keeper>>,
+    pub(crate) present: Present,
     pub(crate) lanes: SharedLanes,
-    pub(crate) names: HashMap<ChannelId, ChannelName>,
     pub(crate) reader: Reader,
     pub(crate) writer: WriterHandle,
     pub(crate) clock: Arc<dyn Clock>,
@@ -101,6 +98,11 @@ pub struct ScheduleView {
 }
 
 impl EngineHandle {
+    /// What config defines now.
+    pub(crate) fn definitions(&self) -> Arc<Definitions> {
+        present(&self.shared.present)
+    }
+
     /// Accepts messages. The answer has one entry each, in order; when it is there, what it says is on disk.
     pub async fn submit(&self, submissions: Vec<Submission>) -> Vec<Result<Submitted, Refusal>> {
         let (mut answers, messages) = self.admit(submissions).await;
@@ -133,9 +135,10 @@ impl EngineHandle {
     /// Answers with a no, or with what a yes would be; and the messages of the yeses by their place.
     async fn admit(&self, submissions: Vec<Submission>) -> (Vec<Result<Submitted, Refusal>>, Vec<(usize, NewMessage)>) {
         let now = self.shared.clock.now();
+        let definitions = self.definitions();
         let (mut answers, mut messages) = (Vec::with_capacity(submissions.len()), Vec::new());
         for (place, submission) in submissions.into_iter().enumerate() {
-            answers.push(self.shared.admission.message(submission, now).await.map(|message| {
+            answers.push(definitions.admission.message(submission, now).await.map(|message| {
                 let state = state_of(message.send_at, now);
                 messages.push((place, message));
                 Submitted { message: None, state: Some(state), replayed: false }
@@ -173,12 +176,13 @@ impl EngineHandle {
         app: Option<&str>,
         intakes: Vec<Intake>,
     ) -> Result<Vec<Result<CredentialIntake, String>>, Refusal> {
-        let (stage, app) = self.shared.admission.stage(source, app)?;
+        let definitions = self.definitions();
+        let (stage, app) = definitions.admission.stage(source, app)?;
         let now = self.shared.clock.now();
         let mut news = Vec::new();
         let mut answers: Vec<Result<CredentialIntake, String>> = Vec::with_capacity(intakes.len());
         for intake in &intakes {
-            let credential = self.shared.admission.credential(stage, &app, intake, now).await?;
+            let credential = definitions.admission.credential(stage, &app, intake, now).await?;
             answers.push(credential.map(|credential| {
                 news.push(credential);
                 CredentialIntake::Repeated
@@ -225,7 +229,7 @@ impl EngineHandle {
     }
 
     fn channel_id(&self, name: &str) -> Result<ChannelId, Refusal> {
-        self.shared.admission.channels.get(name).copied().ok_or_else(|| channel_unknown(name))
+        self.definitions().admission.channels.get(name).copied().ok_or_else(|| channel_unknown(name))
     }
 
     /// The channels by name.
@@ -235,6 +239,7 @@ impl EngineHandle {
         let mut views: Vec<ChannelView> = lanes
             .lanes
             .values()
+            .filter(|lane| !lane.gone)
             .map(|lane| ChannelView {
                 name: lane.name.clone(),
                 config: Arc::clone(&lane.config),
@@ -249,7 +254,8 @@ impl EngineHandle {
     /// The messages that changed last, newest first, with their channels' names.
     pub fn recent(&self) -> Vec<(Change, String)> {
         let lanes = look(&self.shared.lanes);
-        let name = |id: ChannelId| self.shared.names.get(&id).map_or(String::new(), ToString::to_string);
+        let definitions = self.definitions();
+        let name = |id: ChannelId| definitions.channel_name(id).to_owned();
         lanes.recent.iter().rev().map(|change| (change.clone(), name(change.channel))).collect()
     }
 
@@ -275,19 +281,19 @@ impl EngineHandle {
 
     /// The plugins by name.
     pub fn plugins(&self) -> Vec<PluginView> {
-        self.shared.config.plugins.views()
+        self.definitions().config.plugins.views()
     }
 
     /// The tokens by app.
     pub fn tokens(&self) -> Vec<TokenView> {
         let now = self.shared.clock.now();
-        let mut apps: Vec<&AppName> = self.shared.keepers.keys().collect();
-        apps.sort();
-        apps.into_iter().map(|app| self.token_view(app, now)).collect()
+        let definitions = self.definitions();
+        let mut keepers: Vec<(&AppName, &Arc<Keeper>)> = definitions.keepers.iter().collect();
+        keepers.sort_by_key(|(app, _)| *app);
+        keepers.into_iter().map(|(app, keeper)| self.token_view(app, keeper, now)).collect()
     }
 
-    fn token_view(&self, app: &AppName, now: Timestamp) -> TokenView {
-        let keeper = &self.shared.keepers[app];
+    fn token_view(&self, app: &AppName, keeper: &Keeper, now: Timestamp) -> TokenView {
         let (row, trouble) = keeper.look();
         let halt = look(&self.shared.lanes).halts.get(app).and_then(|halt| halt.halted.clone());
         let halted = halt.is_some();
@@ -306,15 +312,16 @@ impl EngineHandle {
 
     /// Fetches a token now, and sets a halted app going again.
     pub async fn refresh_token(&self, app: &str) -> Result<TokenView, Refusal> {
-        let Some((name, keeper)) = self.shared.keepers.get_key_value(app) else {
-            let known = self.shared.keepers.keys().map(AppName::as_str).collect::<Vec<_>>().join(", ");
+        let definitions = self.definitions();
+        let Some((name, keeper)) = definitions.keepers.get_key_value(app) else {
+            let known = definitions.keepers.keys().map(AppName::as_str).collect::<Vec<_>>().join(", ");
             return Err(Refusal::not_found("app-unknown", format!("no app `{app}` has tokens; there are: {known}")));
         };
         match keeper.refresh().await {
             Ok(()) => {
-                let fingerprint = self.shared.config.apps[name].fingerprint.clone();
+                let fingerprint = definitions.config.apps[name].fingerprint.clone();
                 self.shared.writer.lift_halt(AppHalt { app: name.clone(), fingerprint, halted: None }).await?;
-                Ok(self.token_view(name, self.shared.clock.now()))
+                Ok(self.token_view(name, keeper, self.shared.clock.now()))
             }
             Err(trouble) => Err(Refusal::new(Class::Unavailable, "token", trouble.detail())),
         }
@@ -323,7 +330,8 @@ impl EngineHandle {
     /// The schedules of config by name, with what the store knows of them.
     pub async fn schedules(&self) -> Result<Vec<ScheduleView>, Refusal> {
         let stored = self.shared.reader.schedules().await?;
-        let views = self.shared.config.schedules.iter().map(|(name, config)| {
+        let definitions = self.definitions();
+        let views = definitions.config.schedules.iter().map(|(name, config)| {
             let row = stored.iter().find(|row| row.name == name.as_str());
             ScheduleView {
                 name: name.clone(),

@@ -1,7 +1,6 @@
 //! Jobs: what a schedule does. Each may run twice: a token is fetched again, what is purged is gone, and a broadcast
 //! gives every row a key of its run, so that a row which was accepted before a crash is not accepted again.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +10,11 @@ use tidings_model::{AppName, Clock, RunId, TemplateName, Timestamp};
 use tidings_store::{Accepted, Reader, RunProgress, Sweep, fingerprint};
 use tokio::sync::{mpsc, watch};
 
-use crate::admit::{Admission, Submission};
+use crate::admit::Submission;
 use crate::audience::{self, Row, RowProblem};
 use crate::config::{Audience, Job};
+use crate::definitions::{Present, present};
 use crate::refusal::{Class, Refusal};
-use crate::token::Keeper;
 use crate::writer::WriterHandle;
 
 /// Rows of an audience accepted in one transaction.
@@ -27,8 +26,7 @@ const PROBLEMS_SHOWN: usize = 3;
 
 /// What jobs need.
 pub(crate) struct Jobs {
-    pub(crate) admission: Arc<Admission>,
-    pub(crate) keepers: HashMap<AppName, Arc<Keeper>>,
+    pub(crate) present: Present,
     pub(crate) reader: Reader,
     pub(crate) writer: WriterHandle,
     pub(crate) clock: Arc<dyn Clock>,
@@ -85,8 +83,11 @@ impl Jobs {
     }
 
     async fn refresh_token(&self, app: &AppName) -> Result<(u64, String), Cut> {
-        let keeper =
-            self.keepers.get(app).ok_or_else(|| Cut::Failed(format!("no channel of app `{app}` has a token stage")))?;
+        let definitions = present(&self.present);
+        let keeper = definitions
+            .keepers
+            .get(app)
+            .ok_or_else(|| Cut::Failed(format!("no channel of app `{app}` has a token stage")))?;
         keeper.refresh().await.map_err(|trouble| Cut::Failed(trouble.detail().to_owned()))?;
         Ok((1, "token fetched".to_owned()))
     }
@@ -155,13 +156,13 @@ impl Broadcast<'_> {
     }
 
     async fn everyone(&mut self, nominal: Timestamp) -> Result<(), Cut> {
-        let admission = Arc::clone(&self.jobs.admission);
-        let template = admission
-            .config
+        let definitions = present(&self.jobs.present);
+        let config = &definitions.config;
+        let template = config
             .templates
             .get(self.template)
             .ok_or_else(|| Cut::Failed(format!("there is no template `{}`", self.template)))?;
-        let channel = &admission.config.channels[&template.channel];
+        let channel = &config.channels[&template.channel];
         if channel.credentials.is_empty() {
             let reason = "everyone with a credential is nobody: the channel needs none; name a file";
             return Err(Cut::Failed(reason.to_owned()));
@@ -236,7 +237,8 @@ impl Broadcast<'_> {
         for submission in submissions {
             let to = submission.to.clone();
             let message = loop {
-                match self.jobs.admission.message(submission.clone(), now).await {
+                let definitions = present(&self.jobs.present);
+                match definitions.admission.message(submission.clone(), now).await {
                     // Its plugin is not there now: that is no fault of the row's.
                     Err(refusal) if refusal.class == Class::Unavailable => self.pause().await?,
                     answer => break answer,

@@ -12,6 +12,7 @@ use tidings_model::{AppName, ChannelName, LaneEffect, MessageId, State, Timestam
 use tidings_store::{AppHalt, ChannelId, ChannelState, ClaimRequest, LaneRow, Needs, Settle, SourceRule, TemplateId};
 
 use crate::config::{ChannelConfig, Config};
+use crate::definitions::Definitions;
 
 /// Changes kept for whoever looks: a screenful, not a history.
 const RECENT_MAX: usize = 64;
@@ -24,6 +25,8 @@ pub(crate) struct Lane {
     pub(crate) config: Arc<ChannelConfig>,
     pub(crate) state: ChannelState,
     pub(crate) in_flight: u32,
+    /// Config no longer has it.
+    pub(crate) gone: bool,
     needs: Option<Needs>,
 }
 
@@ -90,36 +93,38 @@ pub(crate) struct Lanes {
 impl Lanes {
     /// The lanes of config, with what the store knows of them.
     pub(crate) fn new(
-        config: &Config,
-        channels: &HashMap<ChannelName, ChannelId>,
-        templates: &HashMap<tidings_model::TemplateName, TemplateId>,
+        definitions: &Definitions,
         states: &HashMap<ChannelId, ChannelState>,
         halts: HashMap<AppName, AppHalt>,
-        configs: &HashMap<ChannelId, Arc<ChannelConfig>>,
     ) -> Lanes {
-        let lanes = config
-            .channels
-            .keys()
-            .filter_map(|name| {
-                let id = *channels.get(name)?;
-                let channel = Arc::clone(configs.get(&id)?);
-                let scopes = config
-                    .templates
-                    .iter()
-                    .filter(|(_, template)| template.channel == *name)
-                    .filter_map(|(template, config)| Some((*templates.get(template)?, config.scope.clone())))
-                    .collect();
-                let needs = needs(&channel, scopes);
-                let state = states.get(&id).cloned().unwrap_or_default();
-                Some((id, Lane { id, name: name.clone(), config: channel, state, in_flight: 0, needs }))
-            })
-            .collect();
+        let mut lanes = Lanes { halts, ..Lanes::default() };
+        lanes.redefine(definitions, states);
+        lanes
+    }
+
+    /// Goes on by other definitions. A channel that was there keeps its state and its places; a new one begins with what
+    /// the store knows of it; one that is gone claims no more, and stays as long as something of it is on its way.
+    pub(crate) fn redefine(&mut self, definitions: &Definitions, states: &HashMap<ChannelId, ChannelState>) {
+        let config = &definitions.config;
+        self.lanes.retain(|id, lane| {
+            lane.gone = !definitions.channels.contains_key(id);
+            !lane.gone || lane.in_flight > 0
+        });
+        for (id, (name, channel)) in &definitions.channels {
+            let needs = needs(channel, definitions.scopes_of(name));
+            let lane = self.lanes.entry(*id).or_insert_with(|| Lane {
+                id: *id,
+                name: name.clone(),
+                config: Arc::clone(channel),
+                state: states.get(id).cloned().unwrap_or_default(),
+                in_flight: 0,
+                gone: false,
+                needs: None,
+            });
+            (lane.config, lane.needs) = (Arc::clone(channel), needs);
+        }
         // A halt is for the settings it happened with: other settings are an operator's act.
-        let halts = halts
-            .into_iter()
-            .filter(|(name, halt)| config.apps.get(name).is_some_and(|app| app.fingerprint == halt.fingerprint))
-            .collect();
-        Lanes { lanes, halts, ..Lanes::default() }
+        self.halts.retain(|name, halt| config.apps.get(name).is_some_and(|app| app.fingerprint == halt.fingerprint));
     }
 
     /// Whether that channel claims now.
@@ -148,7 +153,7 @@ impl Lanes {
         }
         self.lanes
             .values()
-            .filter(|lane| queued(lane.id) > 0 && self.state(lane, now) == LaneState::Open)
+            .filter(|lane| !lane.gone && queued(lane.id) > 0 && self.state(lane, now) == LaneState::Open)
             .filter_map(|lane| lane.request(now))
             .collect()
     }
@@ -160,7 +165,7 @@ impl Lanes {
         }
         self.lanes
             .values()
-            .filter(|lane| queued(lane.id) > 0)
+            .filter(|lane| !lane.gone && queued(lane.id) > 0)
             .filter_map(|lane| match self.state(lane, now) {
                 LaneState::Open => {
                     lane.config.rate.map(|rate| rate.next(lane.state.arrival, now)).filter(|at| *at > now)

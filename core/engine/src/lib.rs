@@ -15,6 +15,7 @@ mod admit;
 mod backup;
 mod clock;
 mod dead;
+mod definitions;
 mod engine;
 mod handle;
 mod http;

@@ -4,7 +4,7 @@
 //! The source says which permit it is by its identity, and the ledger takes each once: asking too often costs a look,
 //! and nothing is minted twice, whatever crashes in between.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use tidings_store::{ChannelId, NewCredential, Reader, TemplateId};
 use tokio::sync::{mpsc, watch};
 
 use crate::admit::Admission;
-use crate::config::{ChannelConfig, Config};
+use crate::config::ChannelConfig;
+use crate::definitions::{Present, present};
 use crate::writer::WriterHandle;
 
 /// Lists of waiting messages between the writer and the minter. Beyond it the minter looks through the store instead.
@@ -34,8 +35,7 @@ pub(crate) type Wanting = (ChannelId, TemplateId, String);
 /// Where the writer says who waits. Cheap to clone; says nothing where no source mints.
 #[derive(Debug, Clone)]
 pub(crate) struct MintDesk {
-    /// Channels with a source that mints.
-    channels: BTreeSet<ChannelId>,
+    present: Present,
     news: mpsc::Sender<Vec<Wanting>>,
     missed: Arc<tokio::sync::Notify>,
 }
@@ -43,7 +43,8 @@ pub(crate) struct MintDesk {
 impl MintDesk {
     /// These messages wait. Never blocks.
     pub(crate) fn tell(&self, wanting: impl Iterator<Item = Wanting>) {
-        let wanting: Vec<Wanting> = wanting.filter(|(channel, _, _)| self.channels.contains(channel)).collect();
+        let present = self.present.borrow();
+        let wanting: Vec<Wanting> = wanting.filter(|(channel, _, _)| present.minting.contains(channel)).collect();
         if !wanting.is_empty() && self.news.try_send(wanting).is_err() {
             self.missed.notify_one();
         }
@@ -52,8 +53,7 @@ impl MintDesk {
 
 /// Asks sources that mint.
 pub(crate) struct Minter {
-    channels: HashMap<ChannelId, Arc<ChannelConfig>>,
-    scopes: HashMap<TemplateId, String>,
+    present: Present,
     reader: Reader,
     writer: WriterHandle,
     clock: Arc<dyn Clock>,
@@ -67,35 +67,20 @@ pub(crate) struct Minter {
 impl Minter {
     /// A minter, and where the writer tells it who waits.
     pub(crate) fn new(
-        config: &Config,
-        admission: &Admission,
+        present: Present,
         reader: Reader,
         writer: WriterHandle,
         clock: Arc<dyn Clock>,
         stop: watch::Receiver<bool>,
     ) -> (Minter, MintDesk) {
-        let channels: HashMap<ChannelId, Arc<ChannelConfig>> = config
-            .channels
-            .iter()
-            .filter(|(_, channel)| channel.credentials.iter().any(|stage| stage.source.rules().mints))
-            .map(|(name, channel)| (admission.channels[name], Arc::clone(channel)))
-            .collect();
-        let scopes = config
-            .templates
-            .iter()
-            .map(|(name, template)| (admission.templates[name], template.scope.clone()))
-            .collect();
         let (sender, news) = mpsc::channel(NEWS_MAX);
         let missed = Arc::new(tokio::sync::Notify::new());
-        let desk = MintDesk { channels: channels.keys().copied().collect(), news: sender, missed: Arc::clone(&missed) };
-        (Minter { channels, scopes, reader, writer, clock, news, missed, stop, next_at: None }, desk)
+        let desk = MintDesk { present: present.clone(), news: sender, missed: Arc::clone(&missed) };
+        (Minter { present, reader, writer, clock, news, missed, stop, next_at: None }, desk)
     }
 
     /// Mints until the engine stops.
     pub(crate) async fn run(mut self) {
-        if self.channels.is_empty() {
-            return;
-        }
         // Whoever waits since before the start may have had a new period meanwhile.
         self.look_through().await;
         loop {
@@ -107,6 +92,11 @@ impl Minter {
                     None => return,
                 },
                 () = self.missed.notified() => self.look_through().await,
+                // Others may mint by the new definitions, and for others.
+                changed = self.present.changed() => match changed {
+                    Ok(()) => self.look_through().await,
+                    Err(_) => return,
+                },
                 () = tokio::time::sleep(sleep) => {
                     if self.next_at.is_some_and(|at| at <= self.clock.now()) {
                         self.look_through().await;
@@ -120,6 +110,9 @@ impl Minter {
     /// Asks for everybody who waits. The next period is found anew on the way.
     async fn look_through(&mut self) {
         self.next_at = None;
+        if self.present.borrow_and_update().minting.is_empty() {
+            return;
+        }
         let (mut after, mut silent) = (None, BTreeSet::new());
         loop {
             if *self.stop.borrow() {
@@ -144,14 +137,13 @@ impl Minter {
     async fn mint(&mut self, wanting: Vec<Wanting>, silent: &mut BTreeSet<SourceName>) {
         let wanting: BTreeSet<Wanting> = wanting.into_iter().collect();
         let mut minted = Vec::new();
+        let definitions = present(&self.present);
         for (channel, template, recipient) in &wanting {
-            let (Some(config), Some(scope)) = (self.channels.get(channel).cloned(), self.scopes.get(template).cloned())
+            let (Some(config), Some(template)) = (definitions.channel(*channel), definitions.template(*template))
             else {
                 continue;
             };
-            for credential in self.of_recipient(&config, recipient, &scope, silent).await {
-                minted.push(credential);
-            }
+            minted.extend(self.of_recipient(config, recipient, &template.scope, silent).await);
             if minted.len() >= MINTED_MAX {
                 self.give(std::mem::take(&mut minted)).await;
             }

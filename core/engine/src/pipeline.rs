@@ -1,6 +1,5 @@
 //! One attempt: token, render, request, HTTP, read. The stages decide; the effects are here, in their order.
 
-use std::collections::HashMap;
 use std::future::{Future as _, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -11,23 +10,21 @@ use serde_json::{Map, Value};
 use tidings_model::limits::DETAIL_BYTES_MAX;
 use tidings_model::secret;
 use tidings_model::settle::{may_try, rescue, rescue_later, settle};
-use tidings_model::{AppName, Attempt, Clock, CredentialFacts, Outcome, TemplateName, Timestamp};
+use tidings_model::{Attempt, Clock, CredentialFacts, Outcome, Timestamp};
 use tidings_sdk::Credential;
-use tidings_store::{ChannelId, Claimed, Orphan, Settle, TemplateId};
+use tidings_store::{Claimed, Orphan, Settle};
 
 use crate::clock::random;
-use crate::config::{ChannelConfig, Config, TemplateConfig};
+use crate::config::ChannelConfig;
+use crate::definitions::{Definitions, Present, present};
 use crate::http::{Exchange, Http};
 use crate::stages::{Begun, Parcel, StageError};
-use crate::token::{Keeper, Token, Trouble};
+use crate::token::{Token, Trouble};
 use crate::writer::{Finished, WriterHandle};
 
 /// Everything an attempt needs. One for the engine's life.
 pub(crate) struct Pipeline {
-    pub(crate) config: Arc<Config>,
-    pub(crate) channels: HashMap<ChannelId, Arc<ChannelConfig>>,
-    pub(crate) templates: HashMap<TemplateId, TemplateName>,
-    pub(crate) keepers: HashMap<AppName, Arc<Keeper>>,
+    pub(crate) present: Present,
     pub(crate) http: Http,
     pub(crate) writer: WriterHandle,
     pub(crate) clock: Arc<dyn Clock>,
@@ -45,7 +42,8 @@ impl Pipeline {
     /// Makes the attempt and hands its outcome to the writer. Never panics, and always hands one over.
     pub(crate) async fn attempt(self: Arc<Self>, claimed: Claimed) {
         let started_at = self.clock.now();
-        let Some(channel) = self.channels.get(&claimed.channel).cloned() else {
+        let definitions = present(&self.present);
+        let Some(channel) = definitions.channel(claimed.channel) else {
             tracing::error!(message = %claimed.message, "claimed from a channel that config does not have");
             return;
         };
@@ -54,14 +52,14 @@ impl Pipeline {
             rescues: claimed.rescues,
             ambiguous: claimed.ambiguous,
             credential: facts(
-                &channel,
+                channel,
                 claimed.credential.as_ref().map(|bound| (bound.source.as_str(), bound.expires_at, bound.taken_at)),
             ),
-            dedupe_until: dedupe_until(&channel, claimed.first_try_at),
+            dedupe_until: dedupe_until(channel, claimed.first_try_at),
             expires_at: claimed.expires_at,
         };
         let outcome = if may_try(&attempt, &channel.policy, channel.timeout, started_at) {
-            self.supervised(&channel, &claimed, &attempt).await
+            self.supervised(&definitions, channel, &claimed, &attempt).await
         } else {
             Outcome::Unknown { detail: NO_MORE_TRIES.to_owned() }
         };
@@ -83,7 +81,8 @@ impl Pipeline {
 
     /// Settles what a crash left in the middle of an attempt.
     pub(crate) fn rescue(&self, orphan: &Orphan) -> Option<Settle> {
-        let channel = self.channels.get(&orphan.channel)?;
+        let definitions = present(&self.present);
+        let channel = definitions.channel(orphan.channel)?;
         let now = self.clock.now();
         let attempt = Attempt {
             number: orphan.attempts.saturating_add(1),
@@ -111,10 +110,16 @@ impl Pipeline {
     }
 
     /// Delivers, and whatever breaks in there, this attempt still ends with an outcome.
-    async fn supervised(&self, channel: &ChannelConfig, claimed: &Claimed, attempt: &Attempt) -> Outcome {
+    async fn supervised(
+        &self,
+        definitions: &Definitions,
+        channel: &ChannelConfig,
+        claimed: &Claimed,
+        attempt: &Attempt,
+    ) -> Outcome {
         let mut secrets: Vec<String> = claimed.credential.iter().map(|bound| bound.value.clone()).collect();
         let outcome = {
-            let mut delivering = pin!(self.deliver(channel, claimed, attempt, &mut secrets));
+            let mut delivering = pin!(self.deliver(definitions, channel, claimed, attempt, &mut secrets));
             // Nothing is asked of what a panic leaves behind: it is dropped here.
             let step = move |context: &mut Context<'_>| match catch_unwind(AssertUnwindSafe(|| {
                 delivering.as_mut().poll(context)
@@ -135,13 +140,14 @@ impl Pipeline {
 
     async fn deliver(
         &self,
+        definitions: &Definitions,
         channel: &ChannelConfig,
         claimed: &Claimed,
         attempt: &Attempt,
         secrets: &mut Vec<String>,
     ) -> Result<Outcome, Stopped> {
-        let content = self.render(channel, claimed).await?;
-        let keeper = channel.token.as_ref().and_then(|_| self.keepers.get(&channel.app));
+        let content = render(definitions, channel, claimed).await?;
+        let keeper = channel.token.as_ref().and_then(|_| definitions.keepers.get(&channel.app));
         let Some(keeper) = keeper else {
             return self.exchange(channel, claimed, attempt, &content, "").await;
         };
@@ -159,28 +165,6 @@ impl Pipeline {
             }
             None => Ok(outcome),
         }
-    }
-
-    async fn render(&self, channel: &ChannelConfig, claimed: &Claimed) -> Result<Map<String, Value>, Stopped> {
-        let template = self.template(claimed.template).ok_or_else(|| Outcome::TemplateBroken {
-            detail: "config no longer has this template; put it back, or cancel the message".to_owned(),
-        })?;
-        let rejected = |reason: String| Outcome::Rejected { reason };
-        let data: Value =
-            serde_json::from_str(&claimed.data).map_err(|error| rejected(format!("its data is no JSON: {error}")))?;
-        let content = template.body.render(&data).await.map_err(|error| match error {
-            StageError::Refused(reason) => rejected(format!("render {reason}")),
-            other => other.before_sending(),
-        })?;
-        let violations = channel.transport.check(&content).await.map_err(StageError::before_sending)?;
-        match violations.first() {
-            None => Ok(content),
-            Some(violation) => Err(rejected(format!("`{}`: {}", violation.field, violation.problem))),
-        }
-    }
-
-    fn template(&self, id: TemplateId) -> Option<&TemplateConfig> {
-        self.config.templates.get(self.templates.get(&id)?)
     }
 
     async fn exchange(
@@ -215,6 +199,28 @@ impl Pipeline {
             Exchange::NotSent(detail) => Outcome::Retry { after: None, detail: format!("not sent: {detail}") },
             Exchange::Lost(detail) => Outcome::Unknown { detail: format!("no whole answer: {detail}") },
         })
+    }
+}
+
+async fn render(
+    definitions: &Definitions,
+    channel: &ChannelConfig,
+    claimed: &Claimed,
+) -> Result<Map<String, Value>, Stopped> {
+    let template = definitions.template(claimed.template).ok_or_else(|| Outcome::TemplateBroken {
+        detail: "config no longer has this template; put it back, or cancel the message".to_owned(),
+    })?;
+    let rejected = |reason: String| Outcome::Rejected { reason };
+    let data: Value =
+        serde_json::from_str(&claimed.data).map_err(|error| rejected(format!("its data is no JSON: {error}")))?;
+    let content = template.body.render(&data).await.map_err(|error| match error {
+        StageError::Refused(reason) => rejected(format!("render {reason}")),
+        other => other.before_sending(),
+    })?;
+    let violations = channel.transport.check(&content).await.map_err(StageError::before_sending)?;
+    match violations.first() {
+        None => Ok(content),
+        Some(violation) => Err(rejected(format!("`{}`: {}", violation.field, violation.problem))),
     }
 }
 

@@ -183,6 +183,15 @@ impl Registry {
             .collect()
     }
 
+    /// What tells a plugin from another of its name: the SHA-256 of its file. `None` for one that is linked in, or not
+    /// there.
+    pub(crate) fn identity(&self, plugin: &str) -> Option<String> {
+        match self.plugins.get(plugin)? {
+            Entry::File(plugin) => Some(plugin.inspected().sha256.clone()),
+            Entry::Linked(_) | Entry::Absent(_) => None,
+        }
+    }
+
     /// Why a plugin is not there, if it is named and could not be loaded.
     pub(crate) fn absent(&self, plugin: &str) -> Option<Arc<str>> {
         match self.plugins.get(plugin)? {

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_model::{Clock, RunId, ScheduleName, Timestamp};
-use tidings_store::{Fired, Firing, RunRow, ScheduleRow, Verdict};
+use tidings_store::{Fired, Firing, Reader, RunRow, ScheduleRow, Verdict};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::config::{Missed, Overlap, ScheduleConfig};
+use crate::definitions::Present;
 use crate::jobs::Jobs;
 
 /// A nominal time is missed when nobody was there for so long after it.
@@ -125,8 +126,8 @@ struct Standing {
 
 /// The task.
 pub(crate) struct Scheduler {
-    pub(crate) schedules: BTreeMap<ScheduleName, ScheduleConfig>,
-    pub(crate) stored: Vec<ScheduleRow>,
+    pub(crate) present: Present,
+    pub(crate) reader: Reader,
     /// Runs that a crash interrupted.
     pub(crate) unfinished: Vec<RunRow>,
     pub(crate) jobs: Arc<Jobs>,
@@ -138,7 +139,7 @@ impl Scheduler {
     /// Runs until it is told to stop. Jobs under way then stop at their next step; a broadcast goes on where it was at
     /// the next start.
     pub(crate) async fn run(mut self) {
-        let mut standing = self.standing().await;
+        let mut standing = self.standing(BTreeMap::new()).await;
         let (ended, mut ends) = mpsc::channel::<ScheduleName>(ENDED_MAX);
         let mut running = JoinSet::new();
         self.resume(&mut standing, &ended, &mut running).await;
@@ -156,6 +157,7 @@ impl Scheduler {
                     }
                 }
                 () = tokio::time::sleep(wait) => {}
+                Ok(()) = self.present.changed() => standing = self.standing(standing).await,
                 changed = self.stop.changed() => {
                     // Whoever could say "stop" and is gone has said it.
                     if changed.is_err() {
@@ -167,11 +169,14 @@ impl Scheduler {
         while running.join_next().await.is_some() {}
     }
 
-    async fn standing(&self) -> BTreeMap<ScheduleName, Standing> {
+    /// The schedules of config with what the store knows of them, and how many runs of each go on.
+    async fn standing(&mut self, before: BTreeMap<ScheduleName, Standing>) -> BTreeMap<ScheduleName, Standing> {
+        let stored = self.stored().await;
+        let definitions = Arc::clone(&self.present.borrow_and_update());
         let now = self.clock.now();
         let mut standing = BTreeMap::new();
-        for (name, config) in &self.schedules {
-            let stored = self.stored.iter().find(|row| row.name == name.as_str());
+        for (name, config) in &definitions.config.schedules {
+            let stored = stored.iter().find(|row| row.name == name.as_str());
             // A new schedule, or one whose line changed, begins now: it does not run for times it did not have.
             let cursor = match stored {
                 Some(row) if row.definition == config.definition => row.cursor_at,
@@ -179,7 +184,8 @@ impl Scheduler {
                 None => now,
             };
             let paused = stored.and_then(|row| row.paused.clone());
-            let schedule = Standing { config: config.clone(), cursor, paused, running: 0 };
+            let running = before.get(name).map_or(0, |before| before.running);
+            let schedule = Standing { config: config.clone(), cursor, paused, running };
             let firing = schedule.firing(name, Plan { verdicts: Vec::new(), run: None, cursor });
             if let Err(refusal) = self.jobs.writer.fire(firing).await {
                 tracing::warn!(schedule = %name, "note a schedule: {refusal}");
@@ -187,6 +193,17 @@ impl Scheduler {
             standing.insert(name.clone(), schedule);
         }
         standing
+    }
+
+    /// What the store knows of schedules. Nothing is fired before that is known: a cursor that is guessed fires twice.
+    async fn stored(&self) -> Vec<ScheduleRow> {
+        loop {
+            match self.reader.schedules().await {
+                Ok(stored) => return stored,
+                Err(error) => tracing::warn!("read the schedules: {error}"),
+            }
+            tokio::time::sleep(SLEEP_MAX).await;
+        }
     }
 
     /// Goes on with what a crash interrupted: a broadcast where it was, the rest is told as failed.

@@ -17,7 +17,7 @@ use tidings_store::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::{Pace, Step, random};
-use crate::config::Config;
+use crate::definitions::Definitions;
 use crate::lanes::{Applied, Change, Lanes};
 use crate::mint::MintDesk;
 use crate::pipeline::Pipeline;
@@ -168,7 +168,8 @@ pub(crate) struct WriterTask {
     pub(crate) store: Writer,
     pub(crate) inbox: Inbox,
     pub(crate) lanes: SharedLanes,
-    pub(crate) config: Arc<Config>,
+    /// Where other definitions are told to everybody.
+    pub(crate) redefine: watch::Sender<Arc<Definitions>>,
     pub(crate) pipeline: Arc<Pipeline>,
     /// Who waits for a permit that may be minted is told there.
     pub(crate) mint_desk: MintDesk,
@@ -423,6 +424,7 @@ impl WriterTask {
     /// which of them claim.
     fn pass_lanes(&self, batch: &mut Batch, pauses: Vec<Pause>, halts: Vec<AppHalt>) {
         let now = batch.now;
+        let config = Arc::clone(&self.redefine.borrow().config);
         let mut lanes = look(&self.lanes);
         for (channel, paused) in pauses {
             if let Some(lane) = lanes.lanes.get_mut(&channel) {
@@ -440,7 +442,7 @@ impl WriterTask {
         }
         for settle in &batch.settles {
             let Some(effect) = &settle.settlement.lane else { continue };
-            match lanes.apply(settle.channel, effect, &self.config, now) {
+            match lanes.apply(settle.channel, effect, &config, now) {
                 Applied::Nothing => {}
                 Applied::Lane(row) => batch.lanes.push(row),
                 Applied::App(halt) => batch.apps.push(halt),
