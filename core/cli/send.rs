@@ -388,7 +388,7 @@ mod tests {
 
     fn problem(status: u16) -> Problem {
         let detail = format!("a problem of status {status}");
-        Problem { kind: "urn:tidings:problem:x".to_owned(), title: "x".to_owned(), status, detail }
+        Problem { kind: "urn:tidings:problem:x".to_owned(), title: "x".to_owned(), status, detail, retryable: false }
     }
 
     fn refused(status: u16) -> BulkLine {

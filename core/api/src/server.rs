@@ -4,8 +4,10 @@
 //! and what touches the machine's files is not offered.
 
 mod caller;
+mod catalogue;
 mod convert;
 mod intake;
+mod openapi;
 mod problem;
 mod routes;
 
@@ -23,6 +25,7 @@ use tidings_model::Scopes;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 
+pub use openapi::document;
 pub use problem::Refused;
 
 /// The routes for callers that need no key: the local socket's.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 /// A message to send.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SendRequest {
     /// What is said: a template's name in config.
@@ -33,6 +34,7 @@ pub struct SendRequest {
 
 /// What became of a message to send.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct SendReply {
     /// The message; empty in a dry run.
     pub id: String,
@@ -45,6 +47,7 @@ pub struct SendReply {
 
 /// One line of the answer to a bulk request, in the order of the lines that came.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct BulkLine {
     /// The line, from 1.
     pub line: u64,
@@ -58,6 +61,7 @@ pub struct BulkLine {
 
 /// An error, as RFC 9457 has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Problem {
     /// What kind of error: stable, `urn:tidings:problem:CODE`.
     #[serde(rename = "type")]
@@ -68,6 +72,9 @@ pub struct Problem {
     pub status: u16,
     /// What was tried, expected and found, and what to do.
     pub detail: String,
+    /// Whether the same request may be carried out later, without anybody changing it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retryable: bool,
 }
 
 impl Problem {
@@ -75,10 +82,16 @@ impl Problem {
     pub fn code(&self) -> &str {
         self.kind.rsplit(':').next().unwrap_or_default()
     }
+
+    /// The type with that last part.
+    pub fn kind_of(code: &str) -> String {
+        format!("urn:tidings:problem:{code}")
+    }
 }
 
 /// A message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Message {
     /// Its id: `msg_42`.
     pub id: String,
@@ -129,6 +142,7 @@ pub struct Message {
 
 /// An attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Attempt {
     /// When it began.
     pub started_at: String,
@@ -142,6 +156,7 @@ pub struct Attempt {
 
 /// Messages that stopped short of being sent, by why: the largest group first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Reasons {
     /// The groups.
     pub items: Vec<Reason>,
@@ -152,6 +167,7 @@ pub struct Reasons {
 
 /// Messages of one channel and template that stopped short of being sent for one reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Reason {
     /// Their channel.
     pub channel: String,
@@ -173,6 +189,7 @@ pub struct Reason {
 
 /// Many messages to send again, at a rate.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RetryRequest {
     /// Which of those that stopped short of being sent.
@@ -193,6 +210,7 @@ pub struct RetryRequest {
 
 /// Which messages to send again.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RetryFilter {
     /// `held`, `failed`, `unknown`, `expired` or `cancelled`. Never left out: `unknown` ones may have arrived.
@@ -210,6 +228,7 @@ pub struct RetryFilter {
 
 /// What sending many again would do: the answer to a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct RetryPlan {
     /// How many messages.
     pub count: u64,
@@ -228,6 +247,7 @@ pub struct RetryPlan {
 
 /// What sending many again did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct RetryReply {
     /// Messages that are scheduled now, each at its own time.
     pub moved: u64,
@@ -243,8 +263,20 @@ pub struct RetryReply {
     pub next: Option<String>,
 }
 
+/// The answer to many messages to send again: what would be done, or what was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+#[serde(untagged)]
+pub enum RetryAnswer {
+    /// To a plan.
+    Plan(RetryPlan),
+    /// To an act.
+    Done(RetryReply),
+}
+
 /// A copy of the store to make, over the local socket alone.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BackupRequest {
     /// A new file on the engine's machine; a relative path starts at the engine's working folder.
@@ -253,6 +285,7 @@ pub struct BackupRequest {
 
 /// A copy of the store that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct BackupReply {
     /// Where it is.
     pub path: String,
@@ -264,6 +297,7 @@ pub struct BackupReply {
 
 /// A page of a list, newest first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Page<T> {
     /// The rows.
     pub items: Vec<T>,
@@ -274,6 +308,7 @@ pub struct Page<T> {
 
 /// An act on a list of messages.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ActRequest {
     /// Why, for the record.
@@ -283,6 +318,7 @@ pub struct ActRequest {
 
 /// What became of an act.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct ActReply {
     /// The message.
     pub id: String,
@@ -290,8 +326,36 @@ pub struct ActReply {
     pub state: String,
 }
 
+/// Credentials to take in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+#[serde(untagged)]
+pub enum CredentialsRequest {
+    /// One.
+    One(CredentialFields),
+    /// Many, each with its own answer.
+    Many(Vec<CredentialFields>),
+}
+
+/// A credential as its source's fields, which the source's plugin names: `form_id` and `openId`, say.
+pub type CredentialFields = std::collections::BTreeMap<String, FieldValue>;
+
+/// What a field of a credential may be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+#[serde(untagged)]
+pub enum FieldValue {
+    /// Text.
+    Text(String),
+    /// A number; as text to the source.
+    Number(serde_json::Number),
+    /// As if it were not there.
+    Absent(()),
+}
+
 /// What became of posted credentials, in the order they came.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct CredentialsReply {
     /// How many entered the ledger.
     pub accepted: u64,
@@ -303,6 +367,7 @@ pub struct CredentialsReply {
 
 /// What became of one credential.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct CredentialResult {
     /// Its id in the ledger: `crd_7`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -314,6 +379,7 @@ pub struct CredentialResult {
 
 /// A credential of the ledger, without its value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Credential {
     /// Its id: `crd_7`.
     pub id: String,
@@ -340,6 +406,7 @@ pub struct Credential {
 
 /// Everything an operator looks at first.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Overview {
     /// The engine's version.
     pub version: String,
@@ -369,6 +436,7 @@ pub struct Overview {
 
 /// Messages by state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Counts {
     /// For later, or between two attempts.
     pub scheduled: i64,
@@ -396,6 +464,7 @@ pub struct Counts {
 
 /// A channel.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Channel {
     /// Its name.
     pub name: String,
@@ -423,6 +492,7 @@ pub struct Channel {
 
 /// A schedule.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Schedule {
     /// Its name.
     pub name: String,
@@ -442,6 +512,7 @@ pub struct Schedule {
 
 /// A firing of a schedule.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Run {
     /// Its id: `run_3`.
     pub id: String,
@@ -470,6 +541,7 @@ pub struct Run {
 
 /// The token of an app, without the token.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Token {
     /// The app.
     pub app: String,
@@ -494,6 +566,7 @@ pub struct Token {
 
 /// A plugin.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Plugin {
     /// Its name.
     pub name: String,
@@ -521,6 +594,7 @@ pub struct Plugin {
 
 /// A stage that a plugin offers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct PluginStage {
     /// What it does: `http_transport`, `credential_source`, …
     pub role: String,
@@ -530,6 +604,7 @@ pub struct PluginStage {
 
 /// What the host counted of a plugin in a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct PluginCounters {
     /// Panics that it caught itself.
     pub panics: u64,
@@ -551,6 +626,7 @@ pub struct PluginCounters {
 
 /// A message that changed its state.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Change {
     /// When.
     pub at: String,

@@ -6,6 +6,7 @@ use tidings_engine::{Class, Refusal};
 use tidings_model::Scope;
 use tidings_model::limits::REQUEST_BYTES_MAX;
 
+use super::catalogue::{Kind, find};
 use crate::wire::Problem;
 
 /// When to come again after a 503 or a 507.
@@ -40,61 +41,75 @@ impl IntoResponse for Refused {
 
 /// A refusal as a problem: in an answer of its own, or in a line of a bulk answer.
 pub(super) fn problem(refusal: &Refusal) -> Problem {
+    let kind = find(refusal.code).copied().unwrap_or_else(|| unlisted(refusal));
+    make(kind, refusal.detail.clone())
+}
+
+/// A code that is not in the catalogue: a test finds it; what a caller can do about it is known all the same.
+fn unlisted(refusal: &Refusal) -> Kind {
     let (status, title) = match refusal.class {
-        Class::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "the request cannot be carried out"),
-        Class::NotFound => (StatusCode::NOT_FOUND, "there is no such thing"),
-        Class::Conflict => (StatusCode::CONFLICT, "the state does not allow it"),
-        Class::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "not now"),
-        Class::Full => (StatusCode::INSUFFICIENT_STORAGE, "the disk is full"),
+        Class::Invalid => (422, "the request cannot be carried out"),
+        Class::NotFound => (404, "there is no such thing"),
+        Class::Conflict => (409, "the state does not allow it"),
+        Class::Unavailable => (503, "not now"),
+        Class::Full => (507, "the disk is full"),
     };
-    make(refusal.code, status, title, refusal.detail.clone())
+    Kind { code: refusal.code, status, title, remedy: "" }
 }
 
 /// The request itself cannot be read.
 pub(super) fn unreadable(detail: impl Into<String>) -> Refused {
-    Refused(make("unreadable", StatusCode::BAD_REQUEST, "the request cannot be read", detail.into()))
+    listed("unreadable", detail)
 }
 
 /// There is no such path.
 pub(super) fn no_route(path: &str) -> Refused {
-    let detail = format!("there is no `{}`", path.escape_debug());
-    Refused(make("no-route", StatusCode::NOT_FOUND, "there is no such thing", detail))
+    listed("no-route", format!("there is no `{}`", path.escape_debug()))
 }
 
 /// What the framework refused by itself (a body that is too large, a method that is not there), in our form.
 pub(super) fn from_framework(status: StatusCode) -> Refused {
-    let (code, detail) = match status {
+    match status {
         StatusCode::PAYLOAD_TOO_LARGE => {
-            ("too-large", format!("the body is over {REQUEST_BYTES_MAX} bytes; send it in parts"))
+            listed("too-large", format!("the body is over {REQUEST_BYTES_MAX} bytes; send it in parts"))
         }
         StatusCode::METHOD_NOT_ALLOWED => {
-            ("method", "this path takes another method; the header `Allow` says which".to_owned())
+            listed("method", "this path takes another method; the header `Allow` says which")
         }
-        _ => ("unreadable", format!("the request cannot be read ({status})")),
-    };
-    Refused(make(code, status, "the request cannot be read", detail))
+        _ => unreadable(format!("the request cannot be read ({status})")),
+    }
 }
 
 /// The key is missing or wrong.
 pub(super) fn unauthorised() -> Refused {
     let detail = "the API key is missing or wrong; it is sent as `Authorization: Bearer KEY`, by the command line from \
                   the variable TIDINGS_API_KEY, and stands in what `[api] key` names";
-    Refused(make("unauthorised", StatusCode::UNAUTHORIZED, "who are you", detail.to_owned()))
+    listed("unauthorised", detail)
 }
 
 /// The key is right, and the call is for the local socket.
 pub(super) fn local_only() -> Refused {
     let detail = "this call writes a file on the engine's machine, and is taken over the local socket alone; \
                   there, `tidings backup FILE` makes it";
-    Refused(make("local-only", StatusCode::FORBIDDEN, "not from here", detail.to_owned()))
+    listed("local-only", detail)
 }
 
 /// The key is right, and not for this call.
 pub(super) fn forbidden(name: &str, scope: Scope) -> Refused {
     let detail = format!("the key `{name}` lacks the scope `{scope}`, which this call needs; ask whoever made the key");
-    Refused(make("scope", StatusCode::FORBIDDEN, "not with this key", detail))
+    listed("scope", detail)
 }
 
-fn make(code: &str, status: StatusCode, title: &str, detail: String) -> Problem {
-    Problem { kind: format!("urn:tidings:problem:{code}"), title: title.to_owned(), status: status.as_u16(), detail }
+fn listed(code: &str, detail: impl Into<String>) -> Refused {
+    Refused(make(*find(code).expect("the server's own codes are in the catalogue"), detail.into()))
+}
+
+fn make(kind: Kind, detail: String) -> Problem {
+    Problem {
+        kind: Problem::kind_of(kind.code),
+        title: kind.title.to_owned(),
+        status: kind.status,
+        detail,
+        retryable: kind.is_retryable(),
+    }
 }

@@ -5,103 +5,168 @@ mod backup;
 mod bulk;
 mod channels;
 mod credentials;
+mod endpoint;
 mod health;
 mod messages;
+mod openapi;
 mod overview;
+mod parameter;
 mod plugins;
 mod query;
 mod schedules;
 mod tokens;
 
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::handler::Handler;
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodFilter, MethodRouter, on};
 use axum::{Extension, Router};
 use tidings_engine::EngineHandle;
 use tidings_model::Scope;
 use tidings_model::limits::REQUEST_BYTES_MAX;
 
+pub(super) use endpoint::{Access, Content, Endpoint, Form};
+use endpoint::{FORM, NDJSON, TEXT, call};
+pub(super) use parameter::parameter;
+
 use super::caller::Caller;
 use super::problem::{Refused, forbidden, from_framework, local_only, no_route, unauthorised, unreadable};
+use crate::wire;
 
-/// Who may make a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Access {
-    /// Anybody, without a key.
-    Open,
-    /// A key with this scope.
-    Key(Scope),
-    /// Whoever may open the local socket: the call touches the machine's files, and a key over TCP is not enough.
-    Local,
-}
-
-/// One call: how it is asked for, who may, and what answers.
-struct Endpoint {
-    path: &'static str,
-    access: Access,
-    /// The query parameters it reads. One that nobody reads is a mistake, not a silence: `?dry_run` at a path without
-    /// one would send.
-    parameters: &'static [&'static str],
-    handler: MethodRouter<EngineHandle>,
-}
-
-fn call<H, T>(
-    method: MethodFilter,
-    path: &'static str,
-    access: Access,
-    parameters: &'static [&'static str],
-    handler: H,
-) -> Endpoint
-where
-    H: Handler<T, EngineHandle>,
-    T: 'static,
-{
-    Endpoint { path, access, parameters, handler: on(method, handler) }
-}
-
-/// Everything the API does.
-fn endpoints() -> Vec<Endpoint> {
+/// Everything the API does. A call says in its line what callers read of it in the description: what it does, what it
+/// takes and gives, and the problems that are its own (each stands in the catalogue). Parameters are described by their
+/// names in `parameter.rs`.
+pub(super) fn endpoints() -> Vec<Endpoint> {
     use Access::{Key, Local, Open};
     use Scope::{Collect, Operate, Read, Send};
-    const GET: MethodFilter = MethodFilter::GET;
-    const POST: MethodFilter = MethodFilter::POST;
+    const GET: Method = Method::GET;
+    const POST: Method = Method::POST;
     const LIST: &[&str] = &["state", "reason", "channel", "template", "to", "limit", "cursor"];
     const LEDGER: &[&str] = &["source", "recipient", "usable", "limit", "cursor"];
+    const SEND: &[&str] = &[
+        "template-unknown",
+        "channel-unknown",
+        "recipient-invalid",
+        "key-invalid",
+        "key-taken",
+        "data-invalid",
+        "data-too-large",
+        "time-invalid",
+        "expired",
+        "plugin-absent",
+    ];
+    const ACT: &[&str] = &["message-unknown", "state", "note-too-long"];
+    const CHANNEL: &[&str] = &["channel-unknown", "note-too-long"];
     vec![
-        call(GET, "/v1/overview", Key(Read), &[], overview::overview),
-        call(GET, "/v1/messages", Key(Read), LIST, messages::list_messages),
-        call(POST, "/v1/messages", Key(Send), &["dry_run"], messages::send_message),
-        call(POST, "/v1/messages/bulk", Key(Send), &[], bulk::send_bulk),
-        call(GET, "/v1/messages/reasons", Key(Read), &["state", "channel"], messages::list_reasons),
-        call(POST, "/v1/messages/retry", Key(Operate), &[], messages::retry_many),
-        call(GET, "/v1/messages/{id}", Key(Read), &[], messages::show_message),
-        call(POST, "/v1/messages/{id}/cancel", Key(Operate), &[], messages::cancel_message),
-        call(POST, "/v1/messages/{id}/retry", Key(Operate), &[], messages::retry_message),
-        call(POST, "/v1/messages/{id}/hold", Key(Operate), &[], messages::hold_message),
-        call(POST, "/v1/messages/{id}/release", Key(Operate), &[], messages::release_message),
-        call(GET, "/v1/credentials", Key(Read), LEDGER, credentials::list_credentials),
-        call(POST, "/v1/credentials/{source}", Key(Collect), &["app"], credentials::add_credentials),
-        call(GET, "/v1/channels", Key(Read), &[], channels::list_channels),
-        call(POST, "/v1/channels/{name}/pause", Key(Operate), &[], channels::pause_channel),
-        call(POST, "/v1/channels/{name}/resume", Key(Operate), &[], channels::resume_channel),
-        call(GET, "/v1/plugins", Key(Read), &[], plugins::list_plugins),
-        call(GET, "/v1/tokens", Key(Read), &[], tokens::list_tokens),
-        call(POST, "/v1/tokens/{app}/refresh", Key(Operate), &[], tokens::refresh_token),
-        call(GET, "/v1/schedules", Key(Read), &[], schedules::list_schedules),
-        call(GET, "/v1/runs", Key(Read), &["schedule", "limit", "cursor"], schedules::list_runs),
-        call(POST, "/v1/backup", Local, &[], backup::backup),
-        call(GET, "/healthz", Open, &[], health::healthz),
-        call(GET, "/readyz", Open, &[], health::readyz),
+        call(GET, "/v1/overview", Key(Read), &[], overview::overview)
+            .says("What an operator looks at first: counts, channels, schedules, tokens, the last changes")
+            .gives::<wire::Overview>(200),
+        call(GET, "/v1/messages", Key(Read), LIST, messages::list_messages)
+            .says("Messages, newest first")
+            .gives::<wire::Page<wire::Message>>(200),
+        call(POST, "/v1/messages", Key(Send), &["dry_run"], messages::send_message)
+            .says("Send one message: when it is answered with 202, it is on disk")
+            .idempotent()
+            .takes::<wire::SendRequest>()
+            .gives::<wire::SendReply>(202)
+            .gives::<wire::SendReply>(200)
+            .refuses(SEND),
+        call(POST, "/v1/messages/bulk", Key(Send), &[], bulk::send_bulk)
+            .says("Send many messages: a line out for each line in, and a bad line never stops the rest")
+            .takes_as::<wire::SendRequest>(NDJSON, Form::Many)
+            .gives_as::<wire::BulkLine>(200, NDJSON, Form::Many),
+        call(GET, "/v1/messages/reasons", Key(Read), &["state", "channel"], messages::list_reasons)
+            .says("Messages that stopped short of being sent, counted by why")
+            .gives::<wire::Reasons>(200)
+            .refuses(&["state-goes-on"]),
+        call(POST, "/v1/messages/retry", Key(Operate), &[], messages::retry_many)
+            .says("Send many messages again at a rate, or say what that would do")
+            .takes::<wire::RetryRequest>()
+            .gives::<wire::RetryAnswer>(200)
+            .refuses(&["rate-invalid", "cursor-invalid", "state-goes-on", "note-too-long"]),
+        call(GET, "/v1/messages/{id}", Key(Read), &[], messages::show_message)
+            .says("One message with its data and its attempts")
+            .gives::<wire::Message>(200)
+            .refuses(&["message-unknown"]),
+        call(POST, "/v1/messages/{id}/cancel", Key(Operate), &[], messages::cancel_message)
+            .says("Withdraw a message that is not on its way yet")
+            .may_take::<wire::ActRequest>()
+            .gives::<wire::ActReply>(200)
+            .refuses(ACT),
+        call(POST, "/v1/messages/{id}/retry", Key(Operate), &[], messages::retry_message)
+            .says("Send a message again that stopped short of being sent")
+            .may_take::<wire::ActRequest>()
+            .gives::<wire::ActReply>(200)
+            .refuses(ACT),
+        call(POST, "/v1/messages/{id}/hold", Key(Operate), &[], messages::hold_message)
+            .says("Stop a message until it is released")
+            .may_take::<wire::ActRequest>()
+            .gives::<wire::ActReply>(200)
+            .refuses(ACT),
+        call(POST, "/v1/messages/{id}/release", Key(Operate), &[], messages::release_message)
+            .says("Let a held message go on")
+            .may_take::<wire::ActRequest>()
+            .gives::<wire::ActReply>(200)
+            .refuses(ACT),
+        call(GET, "/v1/credentials", Key(Read), LEDGER, credentials::list_credentials)
+            .says("Credentials of the ledger, newest first, without their values")
+            .gives::<wire::Page<wire::Credential>>(200),
+        call(POST, "/v1/credentials/{source}", Key(Collect), &["app"], credentials::add_credentials)
+            .says("Take credentials into the ledger: a form post as a mini-program sends it, or JSON, one or many")
+            .takes::<wire::CredentialsRequest>()
+            .takes_as::<wire::CredentialFields>(FORM, Form::One)
+            .gives::<wire::CredentialsReply>(200)
+            .refuses(&["source-unknown", "app-unknown", "app-ambiguous", "credential-refused", "plugin-absent"]),
+        call(GET, "/v1/channels", Key(Read), &[], channels::list_channels)
+            .says("The channels with their counts")
+            .gives::<Vec<wire::Channel>>(200),
+        call(POST, "/v1/channels/{name}/pause", Key(Operate), &[], channels::pause_channel)
+            .says("Claim nothing more of a channel; what is on its way goes on")
+            .may_take::<wire::ActRequest>()
+            .gives::<wire::Channel>(200)
+            .refuses(CHANNEL),
+        call(POST, "/v1/channels/{name}/resume", Key(Operate), &[], channels::resume_channel)
+            .says("Let a paused channel go on")
+            .may_take::<wire::ActRequest>()
+            .gives::<wire::Channel>(200)
+            .refuses(CHANNEL),
+        call(GET, "/v1/plugins", Key(Read), &[], plugins::list_plugins)
+            .says("The plugins, and what they did that they should not have done")
+            .gives::<Vec<wire::Plugin>>(200),
+        call(GET, "/v1/tokens", Key(Read), &[], tokens::list_tokens)
+            .says("The tokens by app: how long they last, fetches today; never the tokens themselves")
+            .gives::<Vec<wire::Token>>(200),
+        call(POST, "/v1/tokens/{app}/refresh", Key(Operate), &[], tokens::refresh_token)
+            .says("Fetch a token now, and set a halted app going again")
+            .may_take::<wire::ActRequest>()
+            .gives::<wire::Token>(200)
+            .refuses(&["app-unknown", "token"]),
+        call(GET, "/v1/schedules", Key(Read), &[], schedules::list_schedules)
+            .says("The schedules: when they run next, and how they ran last")
+            .gives::<Vec<wire::Schedule>>(200),
+        call(GET, "/v1/runs", Key(Read), &["schedule", "limit", "cursor"], schedules::list_runs)
+            .says("Runs of schedules, newest first")
+            .gives::<wire::Page<wire::Run>>(200),
+        call(POST, "/v1/backup", Local, &[], backup::backup)
+            .says("Copy the store into a new file on the engine's machine, while it runs")
+            .takes::<wire::BackupRequest>()
+            .gives::<wire::BackupReply>(200)
+            .refuses(&["backup-running", "backup-path", "backup-exists", "backup-unfinished"]),
+        call(GET, "/openapi.json", Open, &[], openapi::openapi)
+            .says("This description")
+            .gives::<serde_json::Map<String, serde_json::Value>>(200),
+        call(GET, "/healthz", Open, &[], health::healthz).says("Whether the engine lives").gives_text(200, TEXT),
+        call(GET, "/readyz", Open, &[], health::readyz)
+            .says("Whether the engine takes work; why not, in a line of text with 503")
+            .gives_text(200, TEXT)
+            .gives_text(503, TEXT),
     ]
 }
 
 /// The calls, for requests that carry their [`Caller`].
 pub(super) fn routes(engine: EngineHandle) -> Router {
     let mut router = Router::new();
-    for Endpoint { path, access, parameters, handler } in endpoints() {
+    for Endpoint { path, access, parameters, handler, .. } in endpoints() {
         let check = move |request: Request, next: Next| pass(access, parameters, request, next);
         router = router.route(path, handler.route_layer(middleware::from_fn(check)));
     }

@@ -1,0 +1,107 @@
+//! Every problem that the API answers, in one table: documents and descriptions are made of it.
+//!
+//! A code is stable: callers act on it. What a detail says is for people and may change.
+
+/// A kind of problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kind {
+    /// The last part of its type: `template-unknown`.
+    pub(super) code: &'static str,
+    /// The HTTP status.
+    pub(super) status: u16,
+    /// It in a few words.
+    pub(super) title: &'static str,
+    /// What a caller does about it.
+    pub(super) remedy: &'static str,
+}
+
+impl Kind {
+    /// Whether the same request may do later what it did not now, without anybody changing it.
+    pub(super) fn is_retryable(self) -> bool {
+        matches!(self.status, 429 | 503 | 507)
+    }
+}
+
+const fn kind(status: u16, code: &'static str, title: &'static str, remedy: &'static str) -> Kind {
+    Kind { code, status, title, remedy }
+}
+
+/// All of them, by status.
+pub(super) const CATALOGUE: &[Kind] = &[
+    kind(
+        400,
+        "unreadable",
+        "the request cannot be read",
+        "mend the request as the detail says: an unknown member or parameter is a mistake, never ignored",
+    ),
+    kind(
+        401,
+        "unauthorised",
+        "who are you",
+        "send a key as `Authorization: Bearer KEY`; one that was revoked or has expired is as good as none",
+    ),
+    kind(403, "scope", "not with this key", "use a key that has the scope which the detail names"),
+    kind(403, "local-only", "not from here", "make the call over the local socket, on the engine's machine"),
+    kind(404, "no-route", "there is no such path", "look the path up at `GET /openapi.json`"),
+    kind(404, "app-unknown", "there is no such app", "name one of the apps that the detail lists"),
+    kind(404, "channel-unknown", "there is no such channel", "name one of `GET /v1/channels`"),
+    kind(404, "message-unknown", "there is no such message", "it never was, or it ended and left the store by its age"),
+    kind(404, "source-unknown", "there is no such credential source", "name one of those that the detail lists"),
+    kind(404, "template-unknown", "there is no such template", "name one of those that the detail lists"),
+    kind(405, "method", "not with this method", "use a method that the header `Allow` names"),
+    kind(409, "backup-exists", "the file is there", "name a file that is not there: none is written over"),
+    kind(409, "backup-running", "another backup is being made", "wait for its end"),
+    kind(
+        409,
+        "backup-unfinished",
+        "another backup was cut short there",
+        "remove the unfinished file that the detail names, or name another",
+    ),
+    kind(409, "key-taken", "the idempotency key belongs to another request", "use a new key for a new request"),
+    kind(409, "state", "the message's state does not allow it", "look where the message stands, and act on that"),
+    kind(413, "too-large", "the body is too large", "send it in parts"),
+    kind(422, "app-ambiguous", "several apps take this source", "name one with `?app=`"),
+    kind(422, "backup-path", "no file can be made there", "name a file in a folder that the engine may write to"),
+    kind(
+        422,
+        "credential-refused",
+        "the credential was not taken",
+        "mend what the detail says; one that was posted before is not needed again",
+    ),
+    kind(422, "cursor-invalid", "the cursor is none of this list", "begin without one"),
+    kind(422, "data-invalid", "the template cannot be filled with this data", "mend the data as the detail says"),
+    kind(422, "data-too-large", "the data is too large", "send less of it: the message is for a phone's screen"),
+    kind(
+        422,
+        "expired",
+        "it would be over before it could be sent",
+        "send it with a later `expires_at`, or not at all",
+    ),
+    kind(422, "key-invalid", "no idempotency key can be that", "use 1 to 255 visible ASCII characters"),
+    kind(422, "note-too-long", "the note is too long", "say it shorter"),
+    kind(422, "rate-invalid", "that is no rate", "write it as in `50/s`"),
+    kind(422, "recipient-invalid", "no recipient can be that", "mend it as the detail says"),
+    kind(
+        422,
+        "state-goes-on",
+        "messages in that state are on their way by themselves",
+        "name a state of those that stopped",
+    ),
+    kind(422, "time-invalid", "that is no time to send at", "write RFC 3339 in UTC, not too far ahead"),
+    kind(503, "busy", "too much at once", "send again after the time that the header `Retry-After` says"),
+    kind(
+        503,
+        "plugin-absent",
+        "a plugin that is needed does not work now",
+        "look at `GET /v1/plugins`; send again when it is back",
+    ),
+    kind(503, "stopping", "the engine is stopping", "send again when it is back"),
+    kind(503, "store", "the store did not do it", "send again; if it stays so, the engine's log has more"),
+    kind(503, "token", "no token could be fetched", "look at `GET /v1/tokens` for why"),
+    kind(507, "store-full", "the disk is full", "make room on the engine's disk; it goes on by itself then"),
+];
+
+/// The kind with that code.
+pub(super) fn find(code: &str) -> Option<&'static Kind> {
+    CATALOGUE.iter().find(|kind| kind.code == code)
+}

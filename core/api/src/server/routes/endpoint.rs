@@ -1,0 +1,150 @@
+//! One call as its line in the table has it: how it is asked for, who may, what it takes and what it answers.
+//!
+//! The router is made from these lines, and so is the description that callers read: neither can say what the other
+//! does not.
+
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use tidings_engine::EngineHandle;
+use tidings_model::Scope;
+
+/// Who may make a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) enum Access {
+    /// Anybody, without a key.
+    Open,
+    /// A key with this scope.
+    Key(Scope),
+    /// Whoever may open the local socket: the call touches the machine's files, and a key over TCP is not enough.
+    Local,
+}
+
+/// One call.
+pub(in crate::server) struct Endpoint {
+    pub(in crate::server) method: Method,
+    pub(in crate::server) path: &'static str,
+    pub(in crate::server) access: Access,
+    /// The query parameters it reads. One that nobody reads is a mistake, not a silence: `?dry_run` at a path without
+    /// one would send.
+    pub(in crate::server) parameters: &'static [&'static str],
+    /// What it does, in a line.
+    pub(in crate::server) summary: &'static str,
+    /// Whether the header `Idempotency-Key` is read.
+    pub(in crate::server) is_idempotent: bool,
+    /// Whether it may come without a body.
+    pub(in crate::server) body_is_optional: bool,
+    /// What its body may be.
+    pub(in crate::server) takes: Vec<Content>,
+    /// What it answers when it does what was asked.
+    pub(in crate::server) gives: Vec<(u16, Content)>,
+    /// The problems that are its own; those that any such call may meet are not named.
+    pub(in crate::server) refuses: Vec<&'static str>,
+    pub(in crate::server) handler: MethodRouter<EngineHandle>,
+}
+
+/// What a body is.
+#[derive(Clone, Copy)]
+pub(in crate::server) struct Content {
+    pub(in crate::server) media: &'static str,
+    pub(in crate::server) form: Form,
+    /// One value of it; none where it is text for people or for another standard to describe.
+    pub(in crate::server) schema: Option<fn(&mut SchemaGenerator) -> Schema>,
+}
+
+/// How values stand in a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) enum Form {
+    /// The body is the value.
+    One,
+    /// A value in each line, or in each event: it is read while it comes.
+    Many,
+}
+
+pub(super) const JSON: &str = "application/json";
+pub(super) const NDJSON: &str = "application/x-ndjson";
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+
+/// A call, to be described by what follows: [`Endpoint::says`] and [`Endpoint::gives`] at least.
+pub(super) fn call<H, T>(
+    method: Method,
+    path: &'static str,
+    access: Access,
+    parameters: &'static [&'static str],
+    handler: H,
+) -> Endpoint
+where
+    H: Handler<T, EngineHandle>,
+    T: 'static,
+{
+    let filter = MethodFilter::try_from(method.clone()).expect("a call has a method of HTTP");
+    Endpoint {
+        method,
+        path,
+        access,
+        parameters,
+        summary: "",
+        is_idempotent: false,
+        body_is_optional: false,
+        takes: Vec::new(),
+        gives: Vec::new(),
+        refuses: Vec::new(),
+        handler: on(filter, handler),
+    }
+}
+
+impl Endpoint {
+    /// What it does, in a line.
+    pub(super) fn says(mut self, summary: &'static str) -> Endpoint {
+        self.summary = summary;
+        self
+    }
+
+    /// A JSON body.
+    pub(super) fn takes<T: JsonSchema>(self) -> Endpoint {
+        self.takes_as::<T>(JSON, Form::One)
+    }
+
+    /// A JSON body, or none.
+    pub(super) fn may_take<T: JsonSchema>(mut self) -> Endpoint {
+        self.body_is_optional = true;
+        self.takes::<T>()
+    }
+
+    /// A body of another media type. Said once more, the caller has the choice.
+    pub(super) fn takes_as<T: JsonSchema>(mut self, media: &'static str, form: Form) -> Endpoint {
+        self.takes.push(Content { media, form, schema: Some(SchemaGenerator::subschema_for::<T>) });
+        self
+    }
+
+    /// A JSON answer.
+    pub(super) fn gives<T: JsonSchema>(self, status: u16) -> Endpoint {
+        self.gives_as::<T>(status, JSON, Form::One)
+    }
+
+    /// An answer of values of another media type.
+    pub(super) fn gives_as<T: JsonSchema>(mut self, status: u16, media: &'static str, form: Form) -> Endpoint {
+        self.gives.push((status, Content { media, form, schema: Some(SchemaGenerator::subschema_for::<T>) }));
+        self
+    }
+
+    /// An answer that is text.
+    pub(super) fn gives_text(mut self, status: u16, media: &'static str) -> Endpoint {
+        self.gives.push((status, Content { media, form: Form::One, schema: None }));
+        self
+    }
+
+    /// Reads the header `Idempotency-Key`.
+    pub(super) fn idempotent(mut self) -> Endpoint {
+        self.is_idempotent = true;
+        self
+    }
+
+    /// The problems that are its own, by their codes.
+    pub(super) fn refuses(mut self, codes: &[&'static str]) -> Endpoint {
+        self.refuses.extend(codes);
+        self
+    }
+}

@@ -1,0 +1,34 @@
+//! What a parameter means: a name means the same wherever it stands, in a path or in a query.
+
+use serde_json::{Value, json};
+use tidings_model::State;
+use tidings_model::limits::PAGE_ROWS_MAX;
+
+/// A parameter as a JSON schema, with what it means; `None` for a name that is not in the list.
+pub(in crate::server) fn parameter(name: &str) -> Option<Value> {
+    let text = |about: &str| json!({ "type": "string", "description": about });
+    let schema = match name {
+        "id" => json!({ "type": "string", "description": "the message's id", "pattern": "^msg_[0-9]+$" }),
+        "name" => text("its name"),
+        "source" => text("a credential source, as in `wechat.form_id`"),
+        "app" => text("an app's name; needed where several take the same source"),
+        "state" => {
+            let words: Vec<&str> = State::ALL.into_iter().map(State::as_str).collect();
+            json!({ "type": "string", "description": "in this state", "enum": words })
+        }
+        "reason" => text("there for this reason, as `GET /v1/messages/reasons` has it; needs `state` beside it"),
+        "channel" => text("of this channel"),
+        "template" => text("of this template"),
+        "to" => text("for this recipient"),
+        "recipient" => text("of this recipient"),
+        "usable" => json!({ "type": "boolean", "description": "only those that could be used" }),
+        "schedule" => text("of this schedule"),
+        "dry_run" => json!({ "type": "boolean", "description": "check everything, accept nothing" }),
+        "limit" => {
+            json!({ "type": "integer", "description": "at most so many rows", "minimum": 1, "maximum": PAGE_ROWS_MAX })
+        }
+        "cursor" => text("go on from there: `next` of the page before"),
+        _ => return None,
+    };
+    Some(schema)
+}
