@@ -96,7 +96,7 @@ impl Http {
         };
         let mut builder = client.request(method, address).timeout(timeout);
         for (name, value) in request.headers {
-            builder = builder.header(&*name, value);
+            builder = builder.header(&*name, &*value);
         }
         if !request.body.is_empty() {
             builder = builder.body(request.body);

@@ -53,6 +53,7 @@ impl fmt::Display for Misshapen {
 impl core::error::Error for Misshapen {}
 
 /// A struct with nothing in it but its size: what is not said is zero.
+#[inline]
 pub fn empty<T: Grows>() -> T {
     let mut value = MaybeUninit::<T>::zeroed();
     let size = u32::try_from(size_of::<T>()).unwrap_or(u32::MAX);
@@ -74,6 +75,7 @@ pub fn empty<T: Grows>() -> T {
 /// # Safety
 ///
 /// `pointer` is NULL, or points to a readable `u32` and to as many readable bytes as that says.
+#[inline]
 pub unsafe fn sized<T: Grows>(pointer: *const T) -> Result<T, Misshapen> {
     if pointer.is_null() {
         return Err(Misshapen::Null);
@@ -104,6 +106,7 @@ pub unsafe fn sized<T: Grows>(pointer: *const T) -> Result<T, Misshapen> {
 ///
 /// `pointer` is NULL, or points to `count` elements that are `stride` bytes apart, each readable as by [`sized`], for as
 /// long as the iterator lives.
+#[inline]
 pub unsafe fn array<T: Grows>(
     pointer: *const T,
     count: usize,
@@ -126,6 +129,7 @@ pub unsafe fn array<T: Grows>(
 
 impl Text {
     /// Borrows `text`.
+    #[inline]
     pub const fn of(text: &str) -> Text {
         Text { data: text.as_ptr().cast(), size: text.len() }
     }
@@ -142,9 +146,15 @@ impl Text {
     /// # Safety
     ///
     /// `data` is NULL or points to `size` bytes that stay as they are for `'a`.
+    #[inline]
     pub unsafe fn read<'a>(self) -> Result<&'a str, Misshapen> {
         // SAFETY: the caller's word is the one that is asked for.
         let bytes = unsafe { self.bytes(usize::MAX) }?;
+        // Most texts are ASCII, which is seen many bytes at a time, and ASCII is UTF-8.
+        if bytes.is_ascii() {
+            // SAFETY: seen above.
+            return Ok(unsafe { core::str::from_utf8_unchecked(bytes) });
+        }
         core::str::from_utf8(bytes).map_err(|_| Misshapen::Text)
     }
 
@@ -157,6 +167,7 @@ impl Text {
     /// # Safety
     ///
     /// As for [`Text::read`].
+    #[inline]
     pub unsafe fn bytes<'a>(self, most: usize) -> Result<&'a [u8], Misshapen> {
         let bytes = Bytes { data: self.data.cast(), size: self.size.min(most) };
         // SAFETY: a prefix of what the caller vouches for.
@@ -166,6 +177,7 @@ impl Text {
 
 impl Bytes {
     /// Borrows `bytes`.
+    #[inline]
     pub const fn of(bytes: &[u8]) -> Bytes {
         Bytes { data: bytes.as_ptr(), size: bytes.len() }
     }
@@ -179,6 +191,7 @@ impl Bytes {
     /// # Safety
     ///
     /// `data` is NULL or points to `size` bytes that stay as they are for `'a`.
+    #[inline]
     pub unsafe fn read<'a>(self) -> Result<&'a [u8], Misshapen> {
         if self.size == 0 {
             return Ok(&[]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tidings_abi::v1::{self, Bytes, Text};
 use tidings_abi::{Misshapen, sized};
-use tidings_sdk::{Fetched, Method, Outcome, Permit, PushEvent, Reply, Request, Timestamp};
+use tidings_sdk::{Fetched, Header, JSON, Method, Outcome, Permit, PushEvent, Reply, Request, Timestamp};
 
 use crate::fields::Filled;
 use crate::limits::{
@@ -98,7 +98,7 @@ pub(crate) unsafe fn request(request: &v1::Request) -> Result<Request, String> {
 /// # Safety
 ///
 /// As for [`request`].
-unsafe fn headers(request: &v1::Request) -> Result<Vec<(Cow<'static, str>, String)>, String> {
+unsafe fn headers(request: &v1::Request) -> Result<Vec<Header>, String> {
     let count = request.header_count;
     if count > HEADERS_MAX {
         return Err(format!("put {count} headers; at most {HEADERS_MAX} are sent"));
@@ -112,7 +112,12 @@ unsafe fn headers(request: &v1::Request) -> Result<Vec<(Cow<'static, str>, Strin
         // aligned.
         let pair = unsafe { request.headers.add(place).read_unaligned() };
         // SAFETY: the caller's word.
-        let (name, value) = unsafe { (header_name(pair.name)?, text(pair.value, "a header", HEADER_BYTES_MAX)?) };
+        let (name, value) = unsafe { (header_name(pair.name)?, header_value(pair.value)?) };
+        // Both are ours, letter for letter.
+        if let (Cow::Borrowed(_), Cow::Borrowed(_)) = (&name, &value) {
+            headers.push((name, value));
+            continue;
+        }
         if FRAMING.iter().any(|own| name.eq_ignore_ascii_case(own)) {
             return Err(format!("put the header `{name}`, which is the host's to set"));
         }
@@ -134,7 +139,7 @@ fn has(text: &str, byte: impl Fn(u8) -> bool, other: impl Fn(char) -> bool) -> b
         || !text.is_ascii() && text.chars().any(|c| !c.is_ascii() && other(c))
 }
 
-/// The name that nearly every request has is not copied.
+/// The name and the value that nearly every request has are not copied.
 ///
 /// # Safety
 ///
@@ -152,6 +157,18 @@ unsafe fn header_name(name: Text) -> Result<Cow<'static, str>, String> {
     } else {
         Err(format!("put the header name {name:?}, which has characters that no header has"))
     }
+}
+
+/// # Safety
+///
+/// The text is readable.
+unsafe fn header_value(value: Text) -> Result<Cow<'static, str>, String> {
+    // SAFETY: the caller's word.
+    if unsafe { value.bytes(JSON.len() + 1) } == Ok(JSON.as_bytes()) {
+        return Ok(Cow::Borrowed(JSON));
+    }
+    // SAFETY: the caller's word.
+    unsafe { text(value, "a header", HEADER_BYTES_MAX) }.map(Cow::Owned)
 }
 
 /// A token of RFC 9110 §5.6.2.

@@ -56,6 +56,12 @@ pub fn percent_encode(text: &str) -> String {
     encoded
 }
 
+/// The content type of [`Request::post_json`].
+pub const JSON: &str = "application/json; charset=utf-8";
+
+/// A header's name and value.
+pub type Header = (Cow<'static, str>, Cow<'static, str>);
+
 /// A request to a provider. It may carry a token in its URL or a secret in its body, so `Debug` shows the host alone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
@@ -64,7 +70,7 @@ pub struct Request {
     /// Scheme, host, path and query.
     pub url: String,
     /// Headers beside those the engine sets (host, length, user agent).
-    pub headers: Vec<(Cow<'static, str>, String)>,
+    pub headers: Vec<Header>,
     /// The body; empty for none.
     pub body: Vec<u8>,
 }
@@ -77,14 +83,14 @@ impl Request {
 
     /// A POST with a JSON body, in raw UTF-8: some providers refuse `\uXXXX` (wechat.md §0).
     pub fn post_json(url: String, body: &Value) -> Request {
-        let headers = vec![(Cow::Borrowed("content-type"), "application/json; charset=utf-8".to_owned())];
+        let headers = vec![(Cow::Borrowed("content-type"), Cow::Borrowed(JSON))];
         let body = serde_json::to_vec(body).expect("a value has no keys but strings and writes into memory");
         Request { method: Method::Post, url, headers, body }
     }
 
     /// The same, with one more header.
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Request {
-        self.headers.push((Cow::Borrowed(name), value.into()));
+        self.headers.push((Cow::Borrowed(name), Cow::Owned(value.into())));
         self
     }
 

@@ -81,7 +81,7 @@ mod transport;
 pub use callback::{Callback, Push, PushEvent, Received, Reply};
 pub use credential::{CredentialSource, Intake, Minted, Permit};
 pub use description::{DESCRIPTION_BYTES_MAX, Description, Role, SourceRules, StageDescription};
-pub use http::{Method, Request, Response, percent_encode};
+pub use http::{Header, JSON, Method, Request, Response, percent_encode};
 pub use plugin::{Plugin, Stages};
 pub use provider::{Provider, outcome_of};
 pub use record::{Record, kinds};

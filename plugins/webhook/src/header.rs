@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use tidings_sdk::{App, Violation};
+use tidings_sdk::{App, Header, Violation};
 
 use crate::placeholder::{Fillings, Pattern, SECRET, check_braces};
 
@@ -36,18 +36,14 @@ pub(crate) fn has(app: &App, name: &str) -> bool {
 }
 
 /// The headers.
-pub(crate) fn fill(
-    app: &App,
-    content_type: &'static str,
-    fillings: &Fillings<'_>,
-) -> Result<Vec<(Cow<'static, str>, String)>, Violation> {
+pub(crate) fn fill(app: &App, content_type: &'static str, fillings: &Fillings<'_>) -> Result<Vec<Header>, Violation> {
     let mut headers = Vec::new();
     if !content_type.is_empty() && !has(app, CONTENT_TYPE) {
-        headers.push((Cow::Borrowed(CONTENT_TYPE), content_type.to_owned()));
+        headers.push((Cow::Borrowed(CONTENT_TYPE), Cow::Borrowed(content_type)));
     }
     let username = app.settings.text("username");
     if !username.is_empty() {
-        headers.push((Cow::Borrowed(AUTHORIZATION), basic(username, app.settings.text(SECRET))));
+        headers.push((Cow::Borrowed(AUTHORIZATION), basic(username, app.settings.text(SECRET)).into()));
     }
     for (name, value) in app.settings.table("headers") {
         let filled = check(name, value).and_then(|()| Pattern::of(value).fill(fillings, line));
@@ -57,7 +53,7 @@ pub(crate) fn fill(
             let problem = format!("is {} bytes when filled in; at most {HEADER_BYTES_MAX} are sent", filled.len());
             return Err(violation(problem));
         }
-        headers.push((Cow::Owned(name.to_owned()), filled));
+        headers.push((Cow::Owned(name.to_owned()), filled.into()));
     }
     Ok(headers)
 }
@@ -100,7 +96,7 @@ mod tests {
     fn filled(settings: Value, values: Value) -> Result<Vec<(String, String)>, Violation> {
         let (app, content) = (app(settings), object(json!({"values": values})));
         let headers = fill(&app, "application/json", &Fillings::new(&app, "ann", "tidings-1-7", &content))?;
-        Ok(headers.into_iter().map(|(name, value)| (name.into_owned(), value)).collect())
+        Ok(headers.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
     }
 
     #[track_caller]

@@ -133,8 +133,8 @@ mod tests {
         let request = Http.request(&delivery(&app, &content)).unwrap();
         assert_eq!(request.method, Method::Put);
         assert_eq!(request.url, "https://hook.example/t/ann?key=a%2Fb");
-        assert_eq!(request.headers[0], ("content-type".into(), "application/json; charset=utf-8".to_owned()));
-        assert_eq!(request.headers[1], ("Idempotency-Key".into(), "tidings-1-7".to_owned()));
+        assert_eq!(request.headers[0], ("content-type".into(), "application/json; charset=utf-8".into()));
+        assert_eq!(request.headers[1], ("Idempotency-Key".into(), "tidings-1-7".into()));
         assert_eq!(body(&request), r#"{"title":"Paid","urgent":false}"#);
         assert_eq!(Http.check(&app, &content), []);
     }

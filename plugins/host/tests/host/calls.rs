@@ -19,7 +19,7 @@ async fn a_delivery_crosses_and_its_request_comes_back() {
     let stage = sender(&load("good_pure").unwrap());
     let request = stage.request(delivery("ann")).await.unwrap();
     assert_eq!((request.method, request.url.as_str()), (Method::Post, "https://api.example/ann?t=CANARY-token"));
-    assert_eq!(request.headers[0], ("content-type".into(), "text/plain".to_owned()));
+    assert_eq!(request.headers[0], ("content-type".into(), "text/plain".into()));
     let body = String::from_utf8(request.body).unwrap();
     assert_eq!(body, "form_id/CANARY-credential 01JA 60000 {} shop 0\n2 data a 1\n0 page  p\n");
 }

@@ -9,28 +9,42 @@ use super::host;
 /// Bytes of a panic's text that are told.
 const TEXT_BYTES_MAX: usize = 512;
 
+/// What this thread does just now.
+struct Here {
+    /// For which instance it works; 0 for none.
+    instance: Cell<u64>,
+    /// Its panics that were told.
+    told: Cell<u64>,
+}
+
 thread_local! {
-    /// For which instance this thread works just now; 0 for none.
-    static INSTANCE: Cell<u64> = const { Cell::new(0) };
-    /// Panics of this thread that were told.
-    static TOLD: Cell<u64> = const { Cell::new(0) };
+    // One, because in a file each look at such a thing is a call.
+    static HERE: Here = const { Here { instance: Cell::new(0), told: Cell::new(0) } };
 }
 
 /// For which instance this thread works just now; 0 for none.
 pub(crate) fn instance() -> u64 {
-    INSTANCE.get()
+    HERE.with(|here| here.instance.get())
+}
+
+impl Here {
+    /// Does something for an instance.
+    fn inside<R>(&self, instance: u64, work: impl FnOnce() -> R) -> R {
+        struct Before<'a>(&'a Cell<u64>, u64);
+        impl Drop for Before<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.1);
+            }
+        }
+        let _before = Before(&self.instance, self.instance.replace(instance));
+        work()
+    }
 }
 
 /// Does something for an instance: what is logged in it, and a panic in it, is told under its number.
+#[cfg(any(feature = "runtime", test))]
 pub(crate) fn inside<R>(instance: u64, work: impl FnOnce() -> R) -> R {
-    struct Before(u64);
-    impl Drop for Before {
-        fn drop(&mut self) {
-            INSTANCE.set(self.0);
-        }
-    }
-    let _before = Before(INSTANCE.replace(instance));
-    work()
+    HERE.with(|here| here.inside(instance, work))
 }
 
 /// Does something for an instance and catches the panic in it: `None`.
@@ -38,18 +52,18 @@ pub(crate) fn inside<R>(instance: u64, work: impl FnOnce() -> R) -> R {
 /// What the panic left half done may be seen by a later call. That is the plugin's own data, and no worse than what a
 /// thread sees after another has panicked; three of them park the plugin.
 pub(super) fn caught<R>(instance: u64, work: impl FnOnce() -> R) -> Option<R> {
-    inside(instance, || {
-        let told = TOLD.get();
-        match catch_unwind(AssertUnwindSafe(work)) {
+    HERE.with(|here| {
+        let told = here.told.get();
+        match here.inside(instance, || catch_unwind(AssertUnwindSafe(work))) {
             Ok(result) => Some(result),
-            Err(payload) => {
+            Err(payload) => here.inside(instance, || {
                 // `resume_unwind` unwinds without the hook.
-                if TOLD.get() == told {
+                if here.told.get() == told {
                     tell("the plugin unwound without a panic");
                 }
                 discard(payload);
                 None
-            }
+            }),
         }
     })
 }
@@ -60,7 +74,7 @@ pub(super) fn tell_host() {
 }
 
 fn tell(text: &str) {
-    TOLD.set(TOLD.get() + 1);
+    HERE.with(|here| here.told.set(here.told.get() + 1));
     host::panicked(instance(), text);
 }
 

@@ -12,7 +12,7 @@ use tidings_model::Outcome;
 
 use super::instance::Stop;
 use crate::credential::Permit;
-use crate::http::{Request, Response};
+use crate::http::{Header, Request, Response};
 use crate::token::Fetched;
 use crate::transport::{Credential, Violation};
 
@@ -33,6 +33,7 @@ pub(super) const fn size<T>() -> u32 {
 /// # Safety
 ///
 /// As for [`Text::read`].
+#[inline]
 pub(super) unsafe fn text<'a>(text: Text) -> Result<&'a str, Misshapen> {
     // SAFETY: the caller's word.
     unsafe { text.read() }
@@ -166,10 +167,7 @@ const HEADERS_FEW: usize = 4;
 /// Puts a request into the host's sink.
 pub(super) fn put_request(sink: v1::RequestSink, request: &Request) {
     let Some(put) = sink.put else { return };
-    let pair = |(name, value): &(std::borrow::Cow<'static, str>, String)| Pair {
-        name: Text::of(name),
-        value: Text::of(value),
-    };
+    let pair = |(name, value): &Header| Pair { name: Text::of(name), value: Text::of(value) };
     // Most requests have one header or two: no list is made for them.
     let (mut few, many): ([Pair; HEADERS_FEW], Vec<Pair>);
     let headers = if request.headers.len() <= HEADERS_FEW {
