@@ -5,12 +5,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
-use std::sync::Arc;
-use std::time::Instant;
+use std::ptr;
 
 use tidings_abi::v1::{self, Text};
 use tidings_abi::{Misshapen, sized};
-use tidings_sdk::{Fetched, Outcome, OwnedDelivery, Permit, PushEvent, Reply, Request, Violation};
+use tidings_sdk::{Fetched, Outcome, Permit, PushEvent, Reply, Request, Violation};
 
 use crate::fields::Filled;
 use crate::limits::{DETAIL_BYTES_MAX, EVENTS_MAX, NAME_BYTES_MAX, PROBLEMS_MAX, RENDERED_BYTES_MAX};
@@ -36,65 +35,100 @@ pub(crate) struct Put {
     misshapen: Option<String>,
 }
 
-/// A call that is inside the plugin on this thread.
+/// A call that is inside the plugin on this thread. It stands on the stack of whoever makes it, and so does what it puts.
 struct Call {
     resident: &'static Resident,
     number: u64,
-    panicked: bool,
-    put: Put,
+    panicked: Cell<bool>,
+    put: RefCell<Put>,
 }
 
+/// A call that is about nothing secret.
+pub(crate) const NO_SECRETS: [&str; 2] = [""; 2];
+
 thread_local! {
-    static CALL: RefCell<Option<Call>> = const { RefCell::new(None) };
-    static CALLS: Cell<u64> = const { Cell::new(0) };
+    /// The call that this thread makes; NULL for none.
+    static CALL: Cell<*const Call> = const { Cell::new(ptr::null()) };
 }
 
 /// What came back from a call.
 pub(crate) struct Crossed<R> {
     pub(crate) returned: R,
-    pub(crate) put: Put,
     pub(crate) panicked: bool,
 }
 
+/// Ends a call, however it ends: what stood for it on the stack is not there any more.
+struct Ending(&'static Resident);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        CALL.set(ptr::null());
+        *lock(&self.0.inside) = None;
+    }
+}
+
 impl Resident {
-    /// Makes one call into the plugin. `call` gets the context for its sinks.
-    pub(crate) fn cross<R>(
-        &'static self,
-        function: &'static str,
-        delivery: Option<Arc<OwnedDelivery>>,
-        call: impl FnOnce(*mut c_void) -> R,
-    ) -> Crossed<R> {
-        let alone = lock(&self.border);
-        let number = self.numbered(CALLS.with(|calls| calls.replace(calls.get().wrapping_add(1))));
-        *lock(&self.inside) = Some(Inside { function, since: Instant::now(), delivery });
-        CALL.with_borrow_mut(|now| {
-            *now = Some(Call { resident: self, number, panicked: false, put: Put::default() });
-        });
-        let returned = call(std::ptr::without_provenance_mut(usize::try_from(number).unwrap_or(0)));
-        let ended = CALL.take();
-        let inside = lock(&self.inside).take();
-        drop(alone);
-        drop(inside);
-        let (put, panicked) = ended.map(|call| (call.put, call.panicked)).unwrap_or_default();
-        Crossed { returned, put, panicked }
+    /// Makes one call into the plugin that has no sinks.
+    pub(crate) fn cross<R>(&'static self, function: &'static str, call: impl FnOnce() -> R) -> Crossed<R> {
+        self.cross_with(function, NO_SECRETS, |_| call(), |returned, panicked, _| Crossed { returned, panicked })
     }
 
-    /// Makes one call that returns a code, and reads the code.
-    pub(crate) fn ask(
+    /// Makes one call into the plugin, and looks at what it did and has put. `call` gets the context for its sinks.
+    /// `secrets` are what no line of the plugin's shows meanwhile.
+    fn cross_with<R, T>(
         &'static self,
         function: &'static str,
-        delivery: Option<Arc<OwnedDelivery>>,
+        secrets: [&str; 2],
+        call: impl FnOnce(*mut c_void) -> R,
+        look: impl FnOnce(R, bool, &mut Put) -> T,
+    ) -> T {
+        let mut calls = lock(&self.border);
+        *calls = calls.wrapping_add(1);
+        let number = self.numbered(*calls);
+        let mut now = Call { resident: self, number, panicked: Cell::new(false), put: RefCell::default() };
+        *lock(&self.inside) = Some(Inside { function, number, secrets: secrets.map(Text::of) });
+        CALL.set(&raw const now);
+        let ending = Ending(self);
+        let returned = call(ptr::without_provenance_mut(usize::try_from(number).unwrap_or(0)));
+        drop(ending);
+        drop(calls);
+        look(returned, now.panicked.get(), now.put.get_mut())
+    }
+
+    /// Makes one call that returns a code, reads the code, and takes the answer of what was put.
+    pub(crate) fn ask<T>(
+        &'static self,
+        function: &'static str,
+        secrets: [&str; 2],
         call: impl FnOnce(*mut c_void) -> i32,
-    ) -> Result<Put, Fault> {
-        let Crossed { returned, mut put, panicked } = self.cross(function, delivery, call);
+        answer: impl FnOnce(&mut Put) -> T,
+    ) -> Result<T, Fault> {
+        self.cross_with(function, secrets, call, |returned, panicked, put| {
+            if !put.problems.is_empty() || returned != v1::OK || put.misshapen.is_some() {
+                self.fault(function, secrets, returned, panicked, put)?;
+            }
+            Ok(answer(put))
+        })
+    }
+
+    /// What is at fault with a call, if anything is.
+    #[cold]
+    fn fault(
+        &self,
+        function: &'static str,
+        secrets: [&str; 2],
+        returned: i32,
+        panicked: bool,
+        put: &mut Put,
+    ) -> Result<(), Fault> {
         let plugin = self.name;
         for violation in &mut put.problems {
             // It goes to whoever wrote the config or sent the message: not with what the plugin was trusted with.
-            violation.problem = self.shown(violation.problem.as_bytes());
+            violation.problem = self.shown_without(violation.problem.as_bytes(), &secrets);
         }
         match returned {
-            v1::OK => match put.misshapen {
-                None => Ok(put),
+            v1::OK => match put.misshapen.take() {
+                None => Ok(()),
                 // It was counted when it was put.
                 Some(what) => Err(Fault::Trouble(Trouble::Misshapen { plugin, function, what })),
             },
@@ -102,7 +136,7 @@ impl Resident {
                 let problem = format!("plugin `{plugin}` refused it in `{function}`, and did not say why");
                 Err(Fault::Refused(vec![Violation::new("", problem)]))
             }
-            v1::REFUSED => Err(Fault::Refused(put.problems)),
+            v1::REFUSED => Err(Fault::Refused(std::mem::take(&mut put.problems))),
             v1::FAILED => Err(Fault::Trouble(Trouble::Failed { plugin, function })),
             v1::PANICKED => {
                 // One event is one panic: usually host->panicked has told of it.
@@ -121,41 +155,44 @@ impl Resident {
     }
 }
 
+/// Looks at the call that this thread makes, if it makes one.
+fn with_call<R>(look: impl FnOnce(Option<&Call>) -> R) -> R {
+    // SAFETY: it is NULL, or it points to the stack of `cross`, which is still below us on this thread and has set it to
+    // NULL before it ends.
+    look(unsafe { CALL.get().as_ref() })
+}
+
 /// The plugin that is called on this thread now.
 pub(crate) fn called_now() -> Option<&'static Resident> {
-    // try_with, here and below: a thread of the plugin's may be ending, and its locals gone.
-    CALL.try_with(|call| call.try_borrow().ok()?.as_ref().map(|call| call.resident)).ok().flatten()
+    with_call(|call| call.map(|call| call.resident))
 }
 
 /// Notes that the plugin told of a panic; false if it is the one that the call on this thread told of before.
 pub(crate) fn is_new_panic(resident: &'static Resident) -> bool {
-    let told = CALL.try_with(|call| {
-        let Ok(mut call) = call.try_borrow_mut() else { return true };
-        match &mut *call {
-            Some(call) if std::ptr::eq(call.resident, resident) => !std::mem::replace(&mut call.panicked, true),
-            _ => true,
-        }
-    });
-    told.unwrap_or(true)
+    with_call(|call| match call {
+        Some(call) if ptr::eq(call.resident, resident) => !call.panicked.replace(true),
+        _ => true,
+    })
 }
 
 /// Has `put` change what the call of that number has put; counts a number that is no call's of this thread.
 fn with_put(context: *mut c_void, put: impl FnOnce(&mut Put) -> Result<(), String>) {
     let number = context.addr() as u64;
-    let found = CALL.try_with(|call| {
-        let mut call = call.try_borrow_mut().ok()?;
-        let call = call.as_mut().filter(|call| call.number == number)?;
-        Some((call.resident, put(&mut call.put).map_err(|what| call.put.misshapen.get_or_insert(what).clone())))
-    });
-    match found.ok().flatten() {
-        Some((_, Ok(()))) => {}
-        Some((resident, Err(_))) => count(&resident.counted.misshapen),
+    with_call(|call| match call.filter(|call| call.number == number) {
+        Some(call) => {
+            // Nobody else has it: no sink calls the plugin.
+            let Ok(mut now) = call.put.try_borrow_mut() else { return };
+            if let Err(what) = put(&mut now) {
+                count(&call.resident.counted.misshapen);
+                now.misshapen.get_or_insert(what);
+            }
+        }
         None => {
             if let Some(resident) = Resident::of(number) {
                 count(&resident.counted.misshapen);
             }
         }
-    }
+    });
 }
 
 /// Puts what may be put once. The first counts.

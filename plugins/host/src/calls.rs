@@ -2,7 +2,6 @@
 //!
 //! They run on the plugin's thread; `direct` runs them where it stands.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -13,7 +12,7 @@ use tidings_sdk::{
     Violation,
 };
 
-use crate::border;
+use crate::border::{self, NO_SECRETS};
 use crate::fields::Fields;
 use crate::opened::{Itself, Opened};
 use crate::resident::Resident;
@@ -38,6 +37,11 @@ impl<'a> Parcel<'a> {
             dedupe_id: &delivery.dedupe_id,
             timeout: delivery.timeout,
         }
+    }
+
+    /// What no line of a log shows.
+    fn secrets(&self) -> [&'a str; 2] {
+        [self.token, self.credential.unwrap_or_default().1]
     }
 
     /// As the plugin reads it. It borrows the parcel's texts and the fields.
@@ -71,12 +75,12 @@ fn check(
     let Some(check) = check else { return Ok(Vec::new()) };
     let fields = Fields::of_content(content);
     let (array, count, stride) = fields.array();
-    let checked = resident.ask("check", None, |context| {
+    let call = |context| {
         // SAFETY: the function of the plugin's table, with what its `create` gave; `fields` outlives the call.
         unsafe { check(itself.pointer(), array, count, stride, border::problems(context)) }
-    });
-    match checked {
-        Ok(put) => Ok(put.problems),
+    };
+    match resident.ask("check", NO_SECRETS, call, |put| std::mem::take(&mut put.problems)) {
+        Ok(problems) => Ok(problems),
         Err(Fault::Refused(problems)) => Ok(problems),
         Err(fault) => Err(fault),
     }
@@ -104,35 +108,31 @@ impl Opened<v1::HttpTransport> {
         check(self.resident(), self.itself, self.table.check, content)
     }
 
-    /// `secrets` is the delivery again, for the log to know what it must not show.
-    pub(crate) fn request(
-        &self,
-        parcel: Parcel<'_>,
-        content: &Map<String, Value>,
-        secrets: Option<Arc<OwnedDelivery>>,
-    ) -> Result<Request, Fault> {
+    pub(crate) fn request(&self, parcel: Parcel<'_>, content: &Map<String, Value>) -> Result<Request, Fault> {
         let function = self.table.request.expect(IS_THERE);
         let fields = Fields::of_content(content);
         let delivery = parcel.crossing(0, &fields);
-        let put = self.resident().ask("request", secrets, |context| {
+        let call = |context| {
             // SAFETY: the function of the plugin's table, with what its `create` gave; `delivery` and what it borrows
             // outlive the call.
             unsafe {
                 let (request, problems) = (border::request_sink(context), border::problems(context));
                 function(self.itself.pointer(), &raw const delivery, request, problems)
             }
-        })?;
-        self.resident().answered("request", put.request)
+        };
+        let request = self.resident().ask("request", parcel.secrets(), call, |put| put.request.take())?;
+        self.resident().answered("request", request)
     }
 
     pub(crate) fn read(&self, answer: &Response<'_>) -> Result<Outcome, Fault> {
         let function = self.table.read.expect(IS_THERE);
         let response = response(answer);
-        let put = self.resident().ask("read", None, |context| {
+        let call = |context| {
             // SAFETY: as in `request`.
             unsafe { function(self.itself.pointer(), &raw const response, border::outcome_sink(context)) }
-        })?;
-        self.resident().answered("read", put.outcome)
+        };
+        let outcome = self.resident().ask("read", NO_SECRETS, call, |put| put.outcome.take())?;
+        self.resident().answered("read", outcome)
     }
 }
 
@@ -144,7 +144,7 @@ impl Opened<v1::Transport> {
     /// Offers deliveries; says how many were taken, and whether the plugin panicked over them.
     pub(crate) fn submit(&self, deliveries: &[v1::Delivery]) -> (usize, bool) {
         let function = self.table.submit.expect(IS_THERE);
-        let crossed = self.resident().cross("submit", None, |_| {
+        let crossed = self.resident().cross("submit", || {
             // SAFETY: the function of the plugin's table, with what its `create` gave; the array and what it borrows
             // outlive the call.
             unsafe { function(self.itself.pointer(), deliveries.as_ptr(), deliveries.len(), size_of::<v1::Delivery>()) }
@@ -159,7 +159,7 @@ impl Opened<v1::Transport> {
     /// Says that nobody waits for this one any more.
     pub(crate) fn cancel(&self, operation: u64) {
         let Some(function) = self.table.cancel else { return };
-        self.resident().cross("cancel", None, |_| {
+        self.resident().cross("cancel", || {
             // SAFETY: as in `submit`.
             unsafe { function(self.itself.pointer(), &raw const operation, 1) }
         });
@@ -169,26 +169,28 @@ impl Opened<v1::Transport> {
 impl Opened<v1::TokenProvider> {
     pub(crate) fn request(&self) -> Result<Request, Fault> {
         let function = self.table.request.expect(IS_THERE);
-        let put = self.resident().ask("request", None, |context| {
+        let call = |context| {
             // SAFETY: the function of the plugin's table, with what its `create` gave.
             unsafe { function(self.itself.pointer(), border::request_sink(context), border::problems(context)) }
-        })?;
-        self.resident().answered("request", put.request)
+        };
+        let request = self.resident().ask("request", NO_SECRETS, call, |put| put.request.take())?;
+        self.resident().answered("request", request)
     }
 
     pub(crate) fn read(&self, answer: &Response<'_>) -> Result<Fetched, Fault> {
         let function = self.table.read.expect(IS_THERE);
         let response = response(answer);
-        let put = self.resident().ask("read", None, |context| {
+        let call = |context| {
             // SAFETY: as in `request`; `response` and what it borrows outlive the call.
             unsafe { function(self.itself.pointer(), &raw const response, border::fetched_sink(context)) }
-        })?;
-        self.resident().answered("read", put.fetched)
+        };
+        let fetched = self.resident().ask("read", NO_SECRETS, call, |put| put.fetched.take())?;
+        self.resident().answered("read", fetched)
     }
 
     pub(crate) fn fetches_per_day(&self) -> Option<u32> {
         let function = self.table.fetches_per_day?;
-        let crossed = self.resident().cross("fetches_per_day", None, |_| {
+        let crossed = self.resident().cross("fetches_per_day", || {
             // SAFETY: as in `request`.
             unsafe { function(self.itself.pointer()) }
         });
@@ -200,28 +202,30 @@ impl Opened<v1::CredentialSource> {
     pub(crate) fn admit(&self, intake: &Intake, now: Timestamp) -> Result<Permit, Fault> {
         let function = self.table.admit.expect(IS_THERE);
         let fields = pairs(intake.fields());
-        let put = self.resident().ask("admit", None, |context| {
+        let call = |context| {
             // SAFETY: the function of the plugin's table, with what its `create` gave; `fields` outlives the call.
             unsafe {
                 let (permit, problems) = (border::permit_sink(context), border::problems(context));
                 function(self.itself.pointer(), fields.as_ptr(), fields.len(), now.0, permit, problems)
             }
-        })?;
-        self.resident().answered("admit", put.permit)
+        };
+        let permit = self.resident().ask("admit", NO_SECRETS, call, |put| put.permit.take())?;
+        self.resident().answered("admit", permit)
     }
 
     pub(crate) fn mint(&self, recipient: &str, scope: &str, now: Timestamp) -> Result<Minted, Fault> {
         let Some(function) = self.table.mint else { return Ok(Minted::default()) };
         let mut next = 0;
-        let put = self.resident().ask("mint", None, |context| {
+        let call = |context| {
             let (recipient, scope) = (Text::of(recipient), Text::of(scope));
             // SAFETY: as in `admit`; `next` is a place for a number.
             unsafe {
                 let permit = border::permit_sink(context);
                 function(self.itself.pointer(), recipient, scope, now.0, permit, &raw mut next)
             }
-        })?;
-        Ok(Minted { permit: put.permit, next_at: (next != 0).then_some(Timestamp(next)) })
+        };
+        let permit = self.resident().ask("mint", NO_SECRETS, call, |put| put.permit.take())?;
+        Ok(Minted { permit, next_at: (next != 0).then_some(Timestamp(next)) })
     }
 }
 
@@ -231,15 +235,16 @@ impl Opened<v1::Renderer> {
         let fields = Fields::of_parts(parts);
         let (array, count, stride) = fields.array();
         let data = data.to_string();
-        let put = self.resident().ask("render", None, |context| {
+        let call = |context| {
             // SAFETY: the function of the plugin's table, with what its `create` gave; `fields` and `data` outlive the
             // call.
             unsafe {
                 let (rendered, problems) = (border::field_sink(context), border::problems(context));
                 function(self.itself.pointer(), array, count, stride, Text::of(&data), rendered, problems)
             }
-        })?;
-        fields.rendered(put.filled).map_err(|what| Fault::Trouble(self.resident().misshapen("render", what)))
+        };
+        let filled = self.resident().ask("render", NO_SECRETS, call, |put| std::mem::take(&mut put.filled))?;
+        fields.rendered(filled).map_err(|what| Fault::Trouble(self.resident().misshapen("render", what)))
     }
 }
 
@@ -256,15 +261,17 @@ impl Opened<v1::Callback> {
             body: Bytes::of(push.body),
             ..empty()
         };
-        let put = self.resident().ask("receive", None, |context| {
+        let call = |context| {
             // SAFETY: the function of the plugin's table, with what its `create` gave; `crossing` and what it borrows
             // outlive the call.
             unsafe {
                 let (events, reply) = (border::event_sink(context), border::reply_sink(context));
                 function(self.itself.pointer(), &raw const crossing, events, reply)
             }
-        })?;
-        let reply = self.resident().answered("receive", put.reply)?;
-        Ok(Received { events: put.events, reply })
+        };
+        let (reply, events) = self
+            .resident()
+            .ask("receive", NO_SECRETS, call, |put| (put.reply.take(), std::mem::take(&mut put.events)))?;
+        Ok(Received { events, reply: self.resident().answered("receive", reply)? })
     }
 }

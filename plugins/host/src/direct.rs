@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tidings_abi::v1;
 use tidings_sdk::{
-    App, Callback, CredentialKind, CredentialSource, Delivery, Fetched, HttpTransport, Intake, Minted, Outcome,
-    OwnedDelivery, Part, Permit, Plugin, Push, Received, Renderer, Reply, Request, Response, Role, SourceRules,
-    Timestamp, TokenProvider, TransportRules, Violation,
+    App, Callback, CredentialKind, CredentialSource, Delivery, Fetched, HttpTransport, Intake, Minted, Outcome, Part,
+    Permit, Plugin, Push, Received, Renderer, Reply, Request, Response, Role, SourceRules, Timestamp, TokenProvider,
+    TransportRules, Violation,
 };
 
 use crate::calls::Parcel;
@@ -178,16 +178,7 @@ impl HttpTransport for Direct<v1::HttpTransport, TransportRules> {
             dedupe_id: delivery.dedupe_id,
             timeout: Duration::ZERO,
         };
-        let secrets = OwnedDelivery {
-            token: delivery.token.to_owned(),
-            credential: credential.map(|(source, value)| (source.to_owned(), value.to_owned())),
-            recipient: String::new(),
-            content: Map::new(),
-            dedupe_id: String::new(),
-            timeout: Duration::ZERO,
-        };
-        let secrets = Some(Arc::new(secrets));
-        self.call(delivery.app, |opened| opened.request(parcel, delivery.content, secrets)).map_err(said)
+        self.call(delivery.app, |opened| opened.request(parcel, delivery.content)).map_err(said)
     }
 
     fn read(&self, app: &App, response: &Response<'_>) -> Outcome {

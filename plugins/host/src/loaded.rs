@@ -8,7 +8,7 @@ use tidings_abi::sized;
 use tidings_abi::v1::{self, Pair, Text};
 use tidings_sdk::{App, Description, SettingKind};
 
-use crate::border;
+use crate::border::{self, NO_SECRETS};
 use crate::image;
 use crate::inspect::Inspected;
 use crate::limits::{Limits, PLUGINS_MAX};
@@ -90,8 +90,8 @@ pub fn load_with(mut inspected: Inspected, limits: Limits) -> Result<Arc<Loaded>
 
 /// Loads the image and asks the plugin what it is, on its own thread.
 fn begin(resident: &'static Resident, inspected: &Inspected, bytes: &[u8]) -> Result<(Tables, Description), String> {
-    let loaded = resident.cross("its initialisers", None, |_| image::load(resident.name, bytes)).returned?;
-    let crossed = resident.cross("tidings_plugin_entry_v1", None, |_| {
+    let loaded = resident.cross("its initialisers", || image::load(resident.name, bytes)).returned?;
+    let crossed = resident.cross("tidings_plugin_entry_v1", || {
         let mut plugin: *const v1::Plugin = std::ptr::null();
         // SAFETY: the entry of a file whose note says that it is of this contract; the host's table stays for ever, and
         // `plugin` is written before it returns or not at all.
@@ -114,7 +114,7 @@ fn begin(resident: &'static Resident, inspected: &Inspected, bytes: &[u8]) -> Re
     let plugin = unsafe { sized(plugin) }.map_err(misshapen)?;
     let description = describe(&plugin, inspected)?;
     // SAFETY: `plugin` is what the entry gave, and this is the border.
-    let tables = resident.cross("get_interface", None, |_| unsafe { Tables::of(&plugin, &description) }).returned?;
+    let tables = resident.cross("get_interface", || unsafe { Tables::of(&plugin, &description) }).returned?;
     Ok((tables, description))
 }
 
@@ -321,13 +321,13 @@ impl Loaded {
             ..tidings_abi::empty()
         };
         let mut itself = std::ptr::null_mut();
-        let made = self.resident.ask("create", None, |context| {
+        let call = |context| {
             // SAFETY: the function of the plugin's table; everything `stage` points to outlives the call, and `itself`
             // is a place for a pointer.
             unsafe { (self.tables.create)(instance.id, &raw const stage, &raw mut itself, border::problems(context)) }
-        });
-        match made {
-            Ok(_) => Ok(Opened::new(Arc::clone(self), instance, Itself::new(itself), table, described.name)),
+        };
+        match self.resident.ask("create", NO_SECRETS, call, |_| ()) {
+            Ok(()) => Ok(Opened::new(Arc::clone(self), instance, Itself::new(itself), table, described.name)),
             Err(fault) => {
                 self.resident.forget_instance(instance.id);
                 Err(fault)

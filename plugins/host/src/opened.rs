@@ -104,7 +104,7 @@ impl<T> Drop for Opened<T> {
     fn drop(&mut self) {
         let (loaded, instance, itself) = (Arc::clone(&self.loaded), Arc::clone(&self.instance), self.itself);
         let destroy = Box::new(move || {
-            loaded.resident.cross("destroy", None, |_| {
+            loaded.resident.cross("destroy", || {
                 // SAFETY: the function of the plugin's table, with what its `create` gave; this is the last call with it,
                 // for whoever could make another has been dropped.
                 unsafe { (loaded.tables.destroy)(itself.pointer()) }

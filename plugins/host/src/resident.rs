@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, OnceLock};
 use std::time::{Duration, Instant};
 
+use tidings_abi::v1::Text;
 use tidings_sdk::{Outcome, OwnedDelivery};
 
 use crate::limits::{BUSY_WAIT, DETAIL_BYTES_MAX, INSTANCES_MAX, Limits, PANICS_MAX, PANICS_WITHIN, PLUGINS_MAX};
@@ -73,8 +74,8 @@ pub(crate) struct Resident {
     pub(crate) queue: Queue,
     pub(crate) operations: Mutex<Operations>,
     pub(crate) counted: Counted,
-    /// Held while a call is inside the plugin: there is one at a time, whoever makes it.
-    pub(crate) border: Mutex<()>,
+    /// Held while a call is inside the plugin: there is one at a time, whoever makes it. How many there have been.
+    pub(crate) border: Mutex<u64>,
     /// The call that is inside the plugin.
     pub(crate) inside: Mutex<Option<Inside>>,
     /// Who waits for the work that the thread does.
@@ -87,13 +88,20 @@ pub(crate) struct Resident {
     next_instance: AtomicU64,
 }
 
-/// A call that is inside the plugin.
+/// A call that is inside the plugin. It is taken away, under its lock, before what it borrows is gone.
 pub(crate) struct Inside {
     pub(crate) function: &'static str,
-    pub(crate) since: Instant,
-    /// The delivery it is about, whose secrets no line shows.
-    pub(crate) delivery: Option<Arc<OwnedDelivery>>,
+    pub(crate) number: u64,
+    /// What no line shows: texts of whoever makes the call.
+    pub(crate) secrets: [Text; 2],
 }
+
+// SAFETY: the texts are read under the lock that it stands behind, and they are there as long as it is.
+unsafe impl Send for Inside {}
+
+/// The call that the watchdog saw inside when it last looked, and when it first saw it: the clock is read by the watchdog
+/// and not by each call.
+type Seen = Option<(u64, Instant)>;
 
 /// What is known of an instance without calling it.
 pub(crate) struct Instance {
@@ -124,7 +132,7 @@ impl Resident {
             queue: Queue::new(limits.calls_waiting_max),
             operations: Mutex::new(Operations::new(limits.operations_max)),
             counted: Counted::default(),
-            border: Mutex::new(()),
+            border: Mutex::new(0),
             inside: Mutex::new(None),
             caller: Mutex::new(None),
             state: Mutex::new(PluginState::Working),
@@ -303,29 +311,48 @@ impl Resident {
 
     /// A text of the plugin's, cleaned, without any secret it has been given and may still have.
     pub(crate) fn shown(&self, text: &[u8]) -> String {
+        let lent = self.lent();
+        self.shown_without(text, &lent.each_ref().map(String::as_str))
+    }
+
+    /// The same, when the call is over: without what it was given, too.
+    pub(crate) fn shown_without(&self, text: &[u8], lent: &[&str; 2]) -> String {
         let instances: Vec<Arc<Instance>> = lock(&self.instances).values().cloned().collect();
-        let mut deliveries: Vec<Arc<OwnedDelivery>> = lock(&self.operations).deliveries().cloned().collect();
-        deliveries.extend(lock(&self.inside).as_ref().and_then(|inside| inside.delivery.clone()));
+        let deliveries: Vec<Arc<OwnedDelivery>> = lock(&self.operations).deliveries().cloned().collect();
         let settings = instances.iter().flat_map(|instance| &instance.secrets).map(String::as_str);
         let sent = deliveries.iter().flat_map(|delivery| {
             let credential = delivery.credential.as_ref().map(|(_, value)| value.as_str());
             [Some(delivery.token.as_str()), credential].into_iter().flatten()
         });
         // Each once: a token is every delivery's.
-        let mut secrets: Vec<&str> = settings.chain(sent).collect();
+        let mut secrets: Vec<&str> = settings.chain(sent).chain(lent.iter().copied()).collect();
         secrets.sort_unstable();
         secrets.dedup();
         shown(text, &secrets)
     }
 
+    /// The secrets of the call that is inside now.
+    fn lent(&self) -> [String; 2] {
+        let inside = lock(&self.inside);
+        let secrets = inside.as_ref().map_or([Text::EMPTY; 2], |inside| inside.secrets);
+        // SAFETY: texts of ours, which whoever makes the call keeps until this lock is free again.
+        secrets.map(|secret| unsafe { secret.read() }.unwrap_or_default().to_owned())
+    }
+
     /// Parks it if the call inside has not come back.
-    fn look_after(&self) {
-        let stuck = lock(&self.inside)
-            .as_ref()
-            .filter(|inside| inside.since.elapsed() > self.limits.stuck_after)
-            .map(|inside| inside.function);
-        if let Some(function) = stuck {
-            self.park(format!("a call of `{function}` did not come back within {}", spoken(self.limits.stuck_after)));
+    fn look_after(&self, seen: &mut Seen) {
+        let inside = lock(&self.inside).as_ref().map(|inside| (inside.number, inside.function));
+        match inside {
+            None => *seen = None,
+            Some((number, function)) => match *seen {
+                Some((before, since)) if before == number => {
+                    if since.elapsed() > self.limits.stuck_after {
+                        let within = spoken(self.limits.stuck_after);
+                        self.park(format!("a call of `{function}` did not come back within {within}"));
+                    }
+                }
+                _ => *seen = Some((number, Instant::now())),
+            },
         }
         let left_out = lock(&self.lines).left_out(since_start());
         self.tell_left_out(left_out);
@@ -352,9 +379,10 @@ fn watch() {
     static STARTED: Once = Once::new();
     STARTED.call_once(|| {
         let watchdog = std::thread::Builder::new().name("plugin watchdog".to_owned()).spawn(|| {
+            let mut seen: [Seen; PLUGINS_MAX] = [None; PLUGINS_MAX];
             loop {
                 let residents = || RESIDENTS.iter().map_while(|cell| cell.get());
-                residents().for_each(|resident| resident.look_after());
+                residents().zip(&mut seen).for_each(|(resident, seen)| resident.look_after(seen));
                 let soonest = residents().map(|resident| resident.limits.stuck_after / 8).min().unwrap_or_default();
                 std::thread::park_timeout(soonest.clamp(LOOK_EVERY.0, LOOK_EVERY.1));
             }

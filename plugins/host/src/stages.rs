@@ -96,10 +96,7 @@ impl FileHttpTransport {
     /// [`Trouble::Refused`] where there can be none, and why; else the plugin is in trouble.
     pub async fn request(&self, delivery: OwnedDelivery) -> Result<Request, Trouble> {
         let wait = delivery.timeout;
-        let delivery = Arc::new(delivery);
-        let call = move |opened: &Opened<v1::HttpTransport>| {
-            opened.request(Parcel::of(&delivery), &delivery.content, Some(Arc::clone(&delivery)))
-        };
+        let call = move |opened: &Opened<v1::HttpTransport>| opened.request(Parcel::of(&delivery), &delivery.content);
         Ok(self.0.call("request", wait, call).await?)
     }
 

@@ -17,6 +17,14 @@ async fn no_secret_of_a_setting_or_a_delivery_stands_in_a_line() {
 }
 
 #[tokio::test]
+async fn no_secret_of_a_setting_or_a_delivery_stands_in_a_refusal() {
+    let loaded = load("talks").unwrap();
+    let stage = loaded.open_http_transport("send", &app("shop", json!({"key": "CANARY-key"}))).unwrap();
+    let refused = stage.request(delivery("refused")).await.unwrap_err();
+    assert_eq!(refused.to_string(), "token … of key … is none");
+}
+
+#[tokio::test]
 async fn a_line_moves_no_cursor_and_is_cut() {
     logged();
     let loaded = load("talks").unwrap();

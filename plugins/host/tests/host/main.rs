@@ -6,5 +6,4 @@ mod files;
 mod fixture;
 mod lines;
 mod load;
-mod speed;
 mod transports;
