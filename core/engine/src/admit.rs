@@ -206,6 +206,7 @@ impl Admission {
             identity: permit.identity,
             uses: permit.uses.unwrap_or(kind.uses).clamp(1, kind.uses),
             expires_at,
+            made_at: permit.made_at.map(|at| at.min(now)),
         })
     }
 }

@@ -70,7 +70,8 @@ impl Engine {
         let config = Arc::new(config);
         let http = Http::new().map_err(EngineError::Http)?;
         let (mut store, reader) = tidings_store::open(&config.store_url).await?;
-        let ids = store.define(config.channels.keys().cloned(), config.templates.keys().cloned()).await?;
+        let channels = config.channels.iter().map(|(name, channel)| (name.clone(), channel.app.clone()));
+        let ids = store.define(channels, config.templates.keys().cloned()).await?;
         let (states, halts, tokens) = (store.channel_states().await?, store.halts().await?, store.tokens().await?);
 
         let (writer, inbox) = WriterHandle::new();

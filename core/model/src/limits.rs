@@ -67,6 +67,10 @@ pub const KEEP_FAILED_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const RUN_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How long a used or dropped credential is remembered, so that its value is refused when it comes again.
 pub const CREDENTIAL_MEMORY: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long a receipt waits for the outcome of its message, which is on its way when the receipt comes first.
+pub const RECEIPT_LIFE: Duration = Duration::from_secs(600);
+/// Receipts that wait at once; the oldest leave first. Those of messages that others send with the same account wait, too.
+pub const RECEIPTS_WAITING_MAX: usize = 10_000;
 /// The longest a provider may have a message wait before it is tried again.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The longest a provider may have a channel wait for its next quota: a month's.

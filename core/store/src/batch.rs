@@ -29,6 +29,10 @@ pub struct Batch {
     pub messages: Vec<NewMessage>,
     /// New credentials.
     pub credentials: Vec<NewCredential>,
+    /// Credentials that their recipients take back.
+    pub withdrawals: Vec<Withdrawal>,
+    /// What providers tell of messages they took.
+    pub receipts: Vec<Receipt>,
     /// Tokens that were fetched, and fetches that were counted.
     pub tokens: Vec<TokenRow>,
     /// Channels that were closed, opened, paused or resumed.
@@ -62,6 +66,10 @@ pub struct Committed {
     pub accepted: Vec<Accepted>,
     /// For each credential, whether it is new.
     pub credentials: Vec<CredentialIntake>,
+    /// For each receipt, what became of it.
+    pub received: Vec<Received>,
+    /// What receipts moved: those of this batch, and those that had waited for an outcome of it.
+    pub moved: Vec<ReceiptMove>,
     /// For each firing, the run that began, if this was the first to fire it.
     pub fired: Vec<Fired>,
     /// What was claimed: by channel as they were asked for, and in the order of each queue.
@@ -193,6 +201,8 @@ pub struct NewCredential {
     pub uses: u32,
     /// When it ends.
     pub expires_at: Option<Timestamp>,
+    /// When it was given, where its provider says so.
+    pub made_at: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for NewCredential {
@@ -208,6 +218,64 @@ pub enum CredentialIntake {
     New(CredentialId),
     /// It was there before, used or not.
     Repeated,
+}
+
+/// Credentials that a recipient takes back. What is bound to a message goes on with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// The app they are for.
+    pub app: AppName,
+    /// Their source.
+    pub source: SourceName,
+    /// Whose.
+    pub recipient: Recipient,
+    /// The provider's scope; `None` for all there are.
+    pub scope: Option<String>,
+    /// The one that is meant; `None` for all there are.
+    pub identity: Option<String>,
+    /// What was given later stays.
+    pub given_until: Timestamp,
+}
+
+/// What a provider tells of a message it took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// The app it was sent with.
+    pub app: AppName,
+    /// What the provider calls it.
+    pub provider_id: String,
+    /// Whether it arrived.
+    pub delivered: bool,
+    /// Why not, for people.
+    pub detail: String,
+    /// When this was told.
+    pub received_at: Timestamp,
+}
+
+/// What became of a receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// Its message moved.
+    Moved,
+    /// The message is where no receipt moves it: one came before.
+    Repeated,
+    /// No message of the app has that name. It is kept for a while: the outcome may be on its way.
+    Unknown,
+}
+
+/// A message that a receipt moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiptMove {
+    /// The message.
+    pub message: MessageId,
+    /// Its channel.
+    pub channel: ChannelId,
+    /// Who was told.
+    pub recipient: String,
+    /// Where it stands now.
+    pub to: State,
+    /// Why, in a word; `None` if it was delivered.
+    pub reason: Option<&'static str>,
 }
 
 /// The token of an app, and how often one was fetched on that day.

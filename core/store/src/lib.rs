@@ -15,8 +15,8 @@ mod sqlite;
 
 pub use batch::{
     Accepted, AppHalt, Batch, Bound, ChannelId, ChannelState, ClaimRequest, Claimed, Committed, CredentialIntake,
-    Fired, Firing, LaneRow, Needs, NewCredential, NewMessage, Operated, Operation, Orphan, RunProgress, Settle,
-    SourceRule, Sweep, Swept, TemplateId, TokenRow, Verdict, Waiting,
+    Fired, Firing, LaneRow, Needs, NewCredential, NewMessage, Operated, Operation, Orphan, Receipt, ReceiptMove,
+    Received, RunProgress, Settle, SourceRule, Sweep, Swept, TemplateId, TokenRow, Verdict, Waiting, Withdrawal,
 };
 pub use error::StoreError;
 pub use hash::{Fingerprint, fingerprint};

@@ -11,6 +11,7 @@ mod due;
 mod log;
 mod operate;
 mod reader;
+mod receipt;
 mod row;
 mod rows;
 mod schedule;
@@ -20,6 +21,7 @@ mod sweep;
 mod tally;
 mod tick;
 mod wake;
+mod withdraw;
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -37,6 +39,7 @@ pub use backup::backup;
 use ballast::Ballast;
 use log::Log;
 pub use reader::Reader;
+use receipt::Early;
 use tally::Tally;
 
 /// Every schema there was, oldest first: the number in the file is how many of them it has.
@@ -45,6 +48,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0002_fewer_indexes.sql"),
     include_str!("../migrations/sqlite/0003_dead_letters.sql"),
     include_str!("../migrations/sqlite/0004_told_and_acted.sql"),
+    include_str!("../migrations/sqlite/0005_receipts.sql"),
 ];
 
 /// The release that fixed the corruption after a WAL reset (3.7.0 to 3.51.2 have it).
@@ -79,6 +83,9 @@ pub struct Writer {
     /// The file, for people.
     path: String,
     tally: Tally,
+    early: Early,
+    /// Whose app the messages of a channel are sent with: a provider's name for a message holds in its app alone.
+    apps: HashMap<ChannelId, AppName>,
     last_message: i64,
     last_credential: i64,
     /// No message becomes due or runs out of time before this; `None` if none ever does. Until then nobody looks.
@@ -128,6 +135,7 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
     migrate(&mut connection, &shown, MIGRATIONS).await?;
 
     let tally = Tally::load(&mut connection).await?;
+    let early = Early::load(&mut connection).await?;
     let last_message = sequence(&mut connection, "message").await?;
     let last_credential = sequence(&mut connection, "credential").await?;
     let instance = instance(&mut connection).await?;
@@ -151,6 +159,8 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
         options,
         path: shown,
         tally,
+        early,
+        apps: HashMap::new(),
         last_message,
         last_credential,
         quiet_until: LOOK_NOW,
@@ -176,6 +186,7 @@ impl Writer {
             tracing::warn!("close a connection that failed: {error}");
         }
         self.tally = Tally::load(&mut self.connection).await?;
+        self.early = Early::load(&mut self.connection).await?;
         self.last_message = sequence(&mut self.connection, "message").await?;
         self.last_credential = sequence(&mut self.connection, "credential").await?;
         self.quiet_until = LOOK_NOW;
@@ -188,15 +199,16 @@ impl Writer {
         &self.instance
     }
 
-    /// Numbers the names that config defines. A name keeps its number for ever.
+    /// Numbers the names that config defines, and notes which app each channel sends with. A name keeps its number for ever.
     pub async fn define(
         &mut self,
-        channels: impl IntoIterator<Item = ChannelName>,
+        channels: impl IntoIterator<Item = (ChannelName, AppName)>,
         templates: impl IntoIterator<Item = TemplateName>,
     ) -> Result<Ids, StoreError> {
         let mut ids = Ids::default();
-        for name in channels {
+        for (name, app) in channels {
             let id = number(&mut self.connection, Table::Channel, name.as_str()).await?;
+            self.apps.insert(ChannelId(id), app);
             ids.channels.insert(name, ChannelId(id));
         }
         for name in templates {

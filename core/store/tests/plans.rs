@@ -22,6 +22,9 @@ const ROWS: &str = "
     SELECT i % 3 + 1, 1, 'user' || (i % 4000), CASE i % 10 WHEN 6 THEN 10 ELSE i % 10 END, 0, i, i,
            CASE i % 2 WHEN 0 THEN i END, i, i
     FROM n;
+    UPDATE message SET provider_id = 'provider' || id WHERE state IN (5, 7, 8);
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+    INSERT INTO receipt (app, provider_id, delivered, detail, received_at) SELECT 'shop', 'early' || i, 1, '', i FROM n;
     INSERT INTO body (message_id, data) SELECT id, '{}' FROM message;
     INSERT INTO idempotency (key, message_id, body_hash, expires_at) SELECT 'key' || id, id, 0, id FROM message;
     WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, Executor as _};
-use tidings_model::{ChannelName, TemplateName};
+use tidings_model::{AppName, ChannelName, TemplateName};
 
 use crate::Common;
 use crate::child::PATIENCE;
@@ -19,7 +19,7 @@ use crate::measure::Spread;
 use crate::queue::now;
 use crate::report::Report;
 use crate::server::Provider;
-use crate::workload::{CHANNEL, Kind, TEMPLATE};
+use crate::workload::{APP, CHANNEL, Kind, TEMPLATE};
 
 /// Messages in a queue that is not to run dry, beyond those that are counted: what is on its way when somebody looks.
 const SPARE: u32 = 8192;
@@ -137,7 +137,7 @@ async fn connect(file: &Path) -> Result<SqliteConnection, Failure> {
 
 async fn fill(folder: &Folder, args: &BacklogArgs) -> Result<(), Failure> {
     let (mut writer, reader) = tidings_store::open(&folder.store()).await?;
-    let ids = writer.define([ChannelName::new(CHANNEL)?], [TemplateName::new(TEMPLATE)?]).await?;
+    let ids = writer.define([(ChannelName::new(CHANNEL)?, AppName::new(APP)?)], [TemplateName::new(TEMPLATE)?]).await?;
     let (channel, template) = (ids.channels[CHANNEL], ids.templates[TEMPLATE]);
     drop(reader);
     writer.close().await?;

@@ -158,7 +158,8 @@ struct Store {
 impl Store {
     async fn open(folder: &Folder, kind: Kind) -> Result<Store, Failure> {
         let (mut writer, reader) = tidings_store::open(&folder.store()).await?;
-        let ids = writer.define([ChannelName::new(CHANNEL)?], [TemplateName::new(TEMPLATE)?]).await?;
+        let ids =
+            writer.define([(ChannelName::new(CHANNEL)?, AppName::new(APP)?)], [TemplateName::new(TEMPLATE)?]).await?;
         let (channel, template) = (ids.channels[CHANNEL], ids.templates[TEMPLATE]);
         let needs = match kind {
             Kind::Free => None,
@@ -183,6 +184,7 @@ impl Store {
                 identity: Some(form_id(number)),
                 uses: 1,
                 expires_at: Some(now.after(CREDENTIAL_LIFE)),
+                made_at: None,
             })
         };
         let credentials = numbers.map(credential).collect::<Result<_, _>>()?;

@@ -125,7 +125,8 @@ impl Step<'_> {
                     .bind(&new.identity)
                     .bind(new.uses)
                     .bind(new.expires_at.map(|at| at.0))
-                    .bind(self.now.0);
+                    .bind(self.now.0)
+                    .bind(new.made_at.map(|at| at.0));
             }
             inserted += self.run(query).await.map_err(during())?;
         }

@@ -14,7 +14,7 @@ use super::due::{earliest, quiet_until};
 use super::rows::{ROWS_MAX, RowsStatement};
 use super::tally::{Moves, Tally};
 use super::{LOOK_NOW, Writer};
-use crate::batch::{Batch, ChannelId, Committed};
+use crate::batch::{Batch, ChannelId, Committed, Settle};
 use crate::error::StoreError;
 
 impl Writer {
@@ -50,6 +50,11 @@ impl Writer {
         let last_message = self.last_message;
         committed.accepted = step.accept(&batch.messages, last_message).await?;
         committed.credentials = step.take_credentials(&batch.credentials, self.last_credential).await?;
+        step.withdraw(&batch.withdrawals).await?;
+        let applied = batch.settles.iter().zip(&committed.settled).filter(|(_, applied)| **applied);
+        let applied: Vec<&Settle> = applied.map(|(settle, _)| settle).collect();
+        let (received, moved, early) = step.receive(&batch.receipts, &applied, &self.early, &self.apps).await?;
+        (committed.received, committed.moved) = (received, moved);
         step.save_tokens(&batch.tokens).await?;
         step.save_lanes(&batch.lanes).await?;
         step.save_apps(&batch.apps).await?;
@@ -83,6 +88,7 @@ impl Writer {
 
         transaction.commit().await.map_err(StoreError::during("commit"))?;
         self.tally.apply(moves);
+        self.early.apply(early);
         self.quiet_until = committed.next_due;
         self.last_message += length(batch.messages.len());
         self.last_credential += length(batch.credentials.len());

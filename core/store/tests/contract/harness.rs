@@ -86,7 +86,7 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) async fn new(home: Home) -> Store {
         let (mut writer, reader) = home.open().await.expect("a fresh store opens");
-        let names = [FREE, BOUND, SISTER].map(|name| ChannelName::new(name).expect("a name"));
+        let names = [FREE, BOUND, SISTER].map(|name| (ChannelName::new(name).expect("a name"), shop()));
         let templates = ["paid", "shipped"].map(|name| TemplateName::new(name).expect("a name"));
         let ids = writer.define(names, templates).await.expect("names are numbered");
         let channels = [FREE, BOUND, SISTER].map(|name| (name, ids.channels[name])).into();
@@ -277,6 +277,7 @@ pub(crate) fn permit(recipient: &str, value: &str) -> NewCredential {
         identity: Some(value.to_owned()),
         uses: 1,
         expires_at: Some(NOON.after(DAY)),
+        made_at: None,
     }
 }
 

@@ -33,6 +33,7 @@ mod fence;
 mod file;
 mod operate;
 mod read;
+mod receipts;
 mod recover;
 mod retention;
 mod schedule;
