@@ -121,17 +121,18 @@ impl Running {
         if let Some(address) = api.listen.filter(|address| !address.ip().is_loopback()) {
             tracing::warn!(%address, "the API is open to the network without TLS; put a TLS proxy before it");
         }
+        make_room_for(api.limits.connections);
         let engine = Engine::start(config, Arc::new(SystemClock)).await?;
         let (stop, stopped) = watch::channel(false);
         let mut servers = Vec::new();
         let router = server::router(engine.handle());
-        let (socket, told) = (api.socket.clone(), stopped.clone());
-        servers.push(tokio::spawn(async move { server::serve_socket(&socket, router, told).await }));
+        let (socket, limits, told) = (api.socket.clone(), api.limits, stopped.clone());
+        servers.push(tokio::spawn(async move { server::serve_socket(&socket, router, limits, told).await }));
         let mut address = None;
         if let Some((listener, key)) = tcp {
             address = listener.local_addr().ok();
             let router = server::keyed_router(engine.handle(), key.reveal());
-            servers.push(tokio::spawn(server::serve_tcp(listener, router, stopped)));
+            servers.push(tokio::spawn(server::serve_tcp(listener, router, limits, stopped)));
         }
         let running = Running { engine, socket: api.socket, tcp: address, stop, servers };
         running.wait_for_socket().await?;
@@ -177,6 +178,30 @@ impl Running {
         }
         drop(std::fs::remove_file(&self.socket));
         Ok(left)
+    }
+}
+
+/// Files beside the API's connections: the store's, the providers' connections, plugins.
+const OTHER_FILES: u64 = 512;
+
+/// Raises the bound on open files to what the API's connections may need, as far as the system lets us.
+fn make_room_for(connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    // The local socket and the TCP port count for themselves.
+    let needed = connections as u64 * 2 + OTHER_FILES;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= needed) {
+        return;
+    }
+    let allowed = maximum.map_or(needed, |maximum| maximum.min(needed));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum });
+    if raised.is_err() || allowed < needed {
+        tracing::warn!(
+            needed,
+            allowed,
+            "the system allows fewer open files than the API's connections may need; raise the limit (`ulimit -n`), or \
+             lower `[api.limits] connections`"
+        );
     }
 }
 

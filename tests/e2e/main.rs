@@ -13,6 +13,7 @@ mod backup;
 mod by_hand;
 mod check;
 mod commands;
+mod connections;
 mod dead;
 mod demo;
 mod faults;

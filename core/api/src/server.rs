@@ -5,11 +5,13 @@
 
 mod caller;
 mod catalogue;
+mod connection;
 mod convert;
 mod intake;
 mod openapi;
 mod problem;
 mod routes;
+mod serve;
 
 use std::io;
 use std::path::Path;
@@ -20,7 +22,9 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::{Extension, Router};
 use caller::Caller;
+use serve::{Listener, serve};
 use tidings_engine::EngineHandle;
+use tidings_engine::config::ApiLimits;
 use tidings_model::Scopes;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
@@ -41,11 +45,16 @@ pub fn keyed_router(engine: EngineHandle, key: &str) -> Router {
 
 /// Serves on the local socket until told to stop. A socket left by a crash is replaced; the store's lock has shown by
 /// then that no other engine is there.
-pub async fn serve_socket(path: &Path, router: Router, stop: watch::Receiver<bool>) -> io::Result<()> {
+pub async fn serve_socket(
+    path: &Path,
+    router: Router,
+    limits: ApiLimits,
+    stop: watch::Receiver<bool>,
+) -> io::Result<()> {
     remove_old_socket(path)?;
     let listener = UnixListener::bind(path)?;
     only_for_owner(path)?;
-    axum::serve(listener, router).with_graceful_shutdown(stopped(stop)).await
+    serve(Listener::Socket(listener), router, limits, stop).await
 }
 
 /// Removes what a crash left, if it is a socket: a slip in config must not cost a file.
@@ -62,13 +71,13 @@ fn remove_old_socket(path: &Path) -> io::Result<()> {
 }
 
 /// Serves over TCP until told to stop.
-pub async fn serve_tcp(listener: TcpListener, router: Router, stop: watch::Receiver<bool>) -> io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(stopped(stop)).await
-}
-
-async fn stopped(mut stop: watch::Receiver<bool>) {
-    // An error means that whoever could say "stop" is gone, which says the same.
-    drop(stop.wait_for(|stop| *stop).await);
+pub async fn serve_tcp(
+    listener: TcpListener,
+    router: Router,
+    limits: ApiLimits,
+    stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    serve(Listener::Tcp(listener), router, limits, stop).await
 }
 
 fn only_for_owner(path: &Path) -> io::Result<()> {

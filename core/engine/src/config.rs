@@ -5,6 +5,7 @@
 
 mod apps;
 mod channels;
+mod limits;
 mod plugins;
 mod read;
 mod schedules;
@@ -27,6 +28,7 @@ use tidings_model::{AppName, ChannelName, Policy, ScheduleName, SourceName, Temp
 use tidings_sdk::App;
 
 pub(crate) use channels::rate;
+pub use limits::ApiLimits;
 pub use read::Problem;
 use read::{Section, Source};
 pub(crate) use read::{duration, no_such};
@@ -75,6 +77,8 @@ pub struct ApiConfig {
     pub key: Option<Secret>,
     /// The local socket, for whoever may open the file.
     pub socket: PathBuf,
+    /// What callers may cost.
+    pub limits: ApiLimits,
 }
 
 /// A secret of ours: never shown.
@@ -489,7 +493,9 @@ impl Reading<'_> {
 
     fn api(&self, root: &Section<'_>, store_url: &str) -> ApiConfig {
         let socket = PathBuf::from(format!("{}.sock", store_url.trim_start_matches("sqlite://")));
-        let Some(section) = root.section("api") else { return ApiConfig { listen: None, key: None, socket } };
+        let limits = ApiLimits::default();
+        let Some(section) = root.section("api") else { return ApiConfig { listen: None, key: None, socket, limits } };
+        let limits = limits::read(&section);
         let listen = section.parsed("listen", |value| {
             let text = read::text(value)?;
             text.parse::<SocketAddr>().map_err(|_| format!("`{text}` is no address; write it as in `127.0.0.1:7380`"))
@@ -500,7 +506,7 @@ impl Reading<'_> {
             section.missing("key", "`key = { env = \"…\" }` or `{ file = \"…\" }`, because `listen` opens a TCP port");
         }
         section.finish();
-        ApiConfig { listen, key, socket: named.unwrap_or(socket) }
+        ApiConfig { listen, key, socket: named.unwrap_or(socket), limits }
     }
 
     fn engine(&self, root: &Section<'_>) -> Duration {

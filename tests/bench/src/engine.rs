@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use tidings_api::server;
-use tidings_engine::config::World;
+use tidings_engine::config::{ApiLimits, World};
 use tidings_engine::{Config, Engine, EngineHandle, Registry, SystemClock};
 use tidings_model::State;
 use tokio::net::TcpListener;
@@ -117,7 +117,8 @@ pub(crate) async fn engine(args: EngineArgs) -> Result<(), Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let api = listener.local_addr()?;
     let (stop, stopped) = watch::channel(false);
-    let serving = tokio::spawn(server::serve_tcp(listener, server::keyed_router(handle.clone(), KEY), stopped));
+    let router = server::keyed_router(handle.clone(), KEY);
+    let serving = tokio::spawn(server::serve_tcp(listener, router, ApiLimits::default(), stopped));
     let standing = standing(&handle).await?;
     say(&Told { seconds, usage: Usage::now()?, standing, api: Some(api), ..Told::default() })?;
 
