@@ -60,6 +60,8 @@ pub(crate) enum Command {
     /// Plugins: start one, look at those that config names, prove a file.
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// The running engine reads its config again: all of it, or none if anything is wrong. SIGHUP does the same.
+    Reload(ReloadArgs),
     /// A consistent copy of the store in a new file, while the engine runs or when none does.
     Backup(BackupArgs),
     /// The screen: what a running engine does, live.
@@ -400,6 +402,16 @@ pub(crate) struct PluginCheckRuleArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct JsonArgs {
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReloadArgs {
+    /// Only say what differs.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// For scripts.
     #[arg(long)]
     pub(crate) json: bool,

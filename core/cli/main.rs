@@ -14,6 +14,7 @@ mod logging;
 mod messages;
 mod output;
 mod plugin;
+mod reload;
 mod run;
 mod sandbox;
 mod schedules;
@@ -95,6 +96,7 @@ async fn carry_out(args: Args) -> Outcome {
         Command::Schedules(command) => schedules::schedules(&reach, command).await,
         Command::Runs(command) => schedules::runs(&reach, command).await,
         Command::Plugin(command) => plugin::plugin(&reach, command).await,
+        Command::Reload(args) => reload::reload(&reach, args).await,
         Command::Backup(args) => backup::backup(&reach, args).await,
         Command::Tui => screen::screen(&reach).await,
         Command::Sandbox(sandbox) => sandbox::sandbox(sandbox).await,

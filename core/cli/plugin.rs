@@ -9,7 +9,7 @@ mod new;
 mod trial;
 
 pub(crate) use check::rules;
-pub(crate) use load::{world, world_looking_on};
+pub(crate) use load::{loaded_or, world, world_looking_on};
 pub(crate) use new::NewRole;
 
 use crate::Outcome;

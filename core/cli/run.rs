@@ -7,7 +7,8 @@ use std::time::Duration;
 use tidings_api::client::{Address, Client};
 use tidings_api::server;
 use tidings_engine::config::World;
-use tidings_engine::{Config, Engine, Left, Problem, Registry, SystemClock};
+use tidings_engine::{Config, ConfigOrigin, Engine, EngineHandle, Left, Look, Problem, Registry, SystemClock};
+use tidings_host::PluginFile;
 use tidings_sdk::Plugin;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -26,6 +27,21 @@ pub(crate) fn built_in() -> [Plugin; 1] {
 /// The plugins that are built in, for the engine.
 pub(crate) fn registry() -> Registry {
     Registry::new(built_in())
+}
+
+/// Reads the config so that it can be read again while the engine runs.
+fn load_again(path: &Path) -> Result<Config, Failure> {
+    let mut config = load(path, &plugin::world())?;
+    let path = path.to_path_buf();
+    config.origin = Some(ConfigOrigin::new(move |loaded, look| {
+        let world = match look {
+            Look::ToUse => plugin::world(),
+            Look::Only => plugin::world_looking_on(),
+        };
+        let again = |file: &PluginFile| plugin::loaded_or(loaded, file, world.load_plugin);
+        Config::load(&path, &registry(), &World { load_plugin: &again, ..world })
+    }));
+    Ok(config)
 }
 
 /// Reads the config, or says on standard error what is wrong with it.
@@ -47,7 +63,7 @@ fn tell(problems: &[Problem]) -> Failure {
 }
 
 pub(crate) async fn run(path: &Path, args: RunArgs) -> Outcome {
-    let config = load(path, &plugin::world())?;
+    let config = load_again(path)?;
     for note in &config.notes {
         eprintln!("note: {note}");
     }
@@ -60,6 +76,8 @@ pub(crate) async fn run(path: &Path, args: RunArgs) -> Outcome {
     let grace = config.grace;
     // Before anybody can know that the engine is there: a signal from then on is a request to stop, not the end.
     let mut stop = StopSignals::listen()?;
+    // Of a screen it says that the terminal is gone, and the screen hears it itself.
+    let mut hangup = if args.tui { None } else { Some(signal(SignalKind::hangup())?) };
     let mut running = Running::start(config).await?;
     let tcp = running.tcp.map_or_else(|| "no TCP port".to_owned(), |address| format!("http://{address}"));
     tracing::info!("tidings runs; its API is on the socket {} and {tcp}", running.socket.display());
@@ -74,14 +92,41 @@ pub(crate) async fn run(path: &Path, args: RunArgs) -> Outcome {
         eprintln!("{}", told(left));
         return screen;
     }
-    tokio::select! {
-        () = stop.recv() => {}
-        error = running.engine.broken() => return Err(error.into()),
+    let handle = running.engine.handle();
+    loop {
+        tokio::select! {
+            () = stop.recv() => break,
+            Some(()) = heard(&mut hangup) => reload(&handle).await,
+            error = running.engine.broken() => return Err(error.into()),
+        }
     }
     tracing::info!(grace_s = grace.as_secs(), "stopping; a second signal ends at once");
     let left = running.stop_unless_again(grace, stop).await?;
     eprintln!("{}", told(left));
     Ok(())
+}
+
+/// The next signal, if anybody listens for it.
+async fn heard(signal: &mut Option<Signal>) -> Option<()> {
+    match signal {
+        Some(signal) => signal.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads config again because somebody hung up, and tells the log what came of it. Values stay out of the log.
+async fn reload(engine: &EngineHandle) {
+    match engine.reload(Look::ToUse).await {
+        Ok(reloaded) if reloaded.changes.is_empty() => tracing::info!("config was read again; nothing differs"),
+        Ok(reloaded) => {
+            for note in &reloaded.notes {
+                tracing::warn!("{note}");
+            }
+            let settings: Vec<&str> = reloaded.changes.iter().map(|change| change.setting.as_str()).collect();
+            tracing::info!("config was read again; these settings differ, and are in force: {}", settings.join(", "));
+        }
+        Err(refusal) => tracing::error!("config was read again and is not used: {refusal}"),
+    }
 }
 
 /// What a stop left, for people.

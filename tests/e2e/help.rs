@@ -17,7 +17,10 @@ fn commands(help: &str) -> Vec<String> {
 fn help_names_every_command() {
     let world = World::new();
     let expected = [
-        ("", "demo run check send credentials messages channels tokens schedules runs plugin backup tui sandbox help"),
+        (
+            "",
+            "demo run check send credentials messages channels tokens schedules runs plugin reload backup tui sandbox help",
+        ),
         ("credentials", "add list help"),
         ("messages", "list show reasons retry cancel help"),
         ("channels", "list pause resume help"),

@@ -24,6 +24,7 @@ mod plugin;
 mod plugin_files;
 mod plugins;
 mod recipes;
+mod reload;
 mod retention;
 mod schedules;
 mod secrets;

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::wire::{
     ActReply, ActRequest, BackupReply, BackupRequest, BulkLine, Channel, Credential, CredentialsReply, Message,
-    Overview, Page, Plugin, Problem, Reasons, RetryPlan, RetryReply, RetryRequest, Run, Schedule, SendReply,
-    SendRequest, Token,
+    Overview, Page, Plugin, Problem, Reasons, ReloadReply, RetryPlan, RetryReply, RetryRequest, Run, Schedule,
+    SendReply, SendRequest, Token,
 };
 
 /// How long one call may take.
@@ -92,6 +92,11 @@ impl Client {
     /// Everything an operator looks at first.
     pub async fn overview(&self) -> Result<Overview, ClientError> {
         self.get("/v1/overview").await
+    }
+
+    /// Has the engine read its config again; with `dry_run` only says what differs.
+    pub async fn reload(&self, dry_run: bool) -> Result<ReloadReply, ClientError> {
+        self.post(if dry_run { "/v1/config/reload?dry_run=true" } else { "/v1/config/reload" }, &Value::Null).await
     }
 
     /// Sends one message; with `dry_run` everything is checked and nothing accepted.

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use tidings_engine::Registry;
 use tidings_engine::config::World;
 use tidings_host::check::{Asked, Given};
 use tidings_host::{Loaded, PluginFile, Refusal, inspect, load};
@@ -24,6 +25,23 @@ pub(crate) fn world() -> World<'static> {
 /// The same, but nothing is made: for a check.
 pub(crate) fn world_looking_on() -> World<'static> {
     World { load_plugin: &load_tried, ..World::looking_on() }
+}
+
+/// The plugin of that file if it is loaded already. A file that took the place of a loaded one is refused before any of
+/// it runs: what is loaded is never unloaded.
+pub(crate) fn loaded_or(
+    loaded: &Registry,
+    file: &PluginFile,
+    load: &dyn Fn(&PluginFile) -> Result<Arc<Loaded>, Refusal>,
+) -> Result<Arc<Loaded>, Refusal> {
+    let inspected = inspect(file)?;
+    if let Some(plugin) = loaded.loaded(&inspected.sha256) {
+        return Ok(plugin);
+    }
+    if loaded.is_file(&inspected.name) {
+        return Err(Refusal::new(&file.path, "is another file than the one that is loaded".to_owned()));
+    }
+    load(file)
 }
 
 fn load_tried(file: &PluginFile) -> Result<Arc<Loaded>, Refusal> {

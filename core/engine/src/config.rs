@@ -9,6 +9,7 @@ mod limits;
 mod plugins;
 mod read;
 mod schedules;
+mod settings;
 mod templates;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ use read::{Section, Source};
 pub(crate) use read::{duration, no_such};
 
 use crate::registry::Registry;
+use crate::reload::ConfigOrigin;
 use crate::render::Body;
 use crate::retention::Keep;
 use crate::stages::{RendererStage, SourceStage, TokenStage, TransportStage};
@@ -66,6 +68,10 @@ pub struct Config {
     pub plugins: Registry,
     /// What is no mistake and still worth a sentence.
     pub notes: Vec<String>,
+    /// Every setting as it is written, by its path.
+    pub(crate) settings: BTreeMap<String, String>,
+    /// Where it came from, if it can be read again.
+    pub origin: Option<ConfigOrigin>,
 }
 
 /// Our own API.
@@ -406,7 +412,11 @@ impl Config {
         let config = reading.document(&root);
         root.finish();
         let problems = source.into_problems();
-        if problems.is_empty() { Ok(Config { folder: folder.clone(), ..config }) } else { Err(problems) }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let settings = settings::settings(document.get_ref());
+        Ok(Config { folder: folder.clone(), settings, ..config })
     }
 }
 
@@ -464,6 +474,8 @@ impl Reading<'_> {
             schedules,
             plugins: self.registry.clone(),
             notes,
+            settings: BTreeMap::new(),
+            origin: None,
         }
     }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tidings_model::{AppName, ChannelName, Clock, TemplateName};
-use tidings_store::{ChannelId, Ids, TemplateId, TokenRow};
+use tidings_store::{ChannelId, Ids, StoreError, TemplateId, TokenRow, Writer};
 use tokio::sync::watch;
 
 use crate::admit::Admission;
@@ -75,6 +75,13 @@ impl Definitions {
     pub(crate) fn template(&self, id: TemplateId) -> Option<&TemplateConfig> {
         self.config.templates.get(self.templates.get(&id)?)
     }
+}
+
+/// The numbers by which the store knows what config names; new names get theirs here.
+pub(crate) async fn number(store: &mut Writer, config: &Config) -> Result<Ids, StoreError> {
+    let channels: Vec<_> = config.channels.iter().map(|(name, channel)| (name.clone(), channel.app.clone())).collect();
+    let templates: Vec<_> = config.templates.keys().cloned().collect();
+    store.define(channels, templates).await
 }
 
 /// The keepers of a config's tokens. A keeper of the definitions before goes on where its app's settings are the same;

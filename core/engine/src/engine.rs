@@ -70,8 +70,7 @@ impl Engine {
         let config = Arc::new(config);
         let http = Http::new().map_err(EngineError::Http)?;
         let (mut store, reader) = tidings_store::open(&config.store_url).await?;
-        let channels = config.channels.iter().map(|(name, channel)| (name.clone(), channel.app.clone()));
-        let ids = store.define(channels, config.templates.keys().cloned()).await?;
+        let ids = definitions::number(&mut store, &config).await?;
         let (states, halts, tokens) = (store.channel_states().await?, store.halts().await?, store.tokens().await?);
 
         let (writer, inbox) = WriterHandle::new();
@@ -117,7 +116,16 @@ impl Engine {
         let scheduler = tokio::spawn(scheduler.run());
         let started_at = clock.now();
         let backing_up = Arc::default();
-        let shared = Shared { present, lanes: Arc::clone(&lanes), reader, writer, clock, started_at, backing_up };
+        let shared = Shared {
+            present,
+            lanes: Arc::clone(&lanes),
+            reader,
+            writer,
+            clock,
+            started_at,
+            reloading: tokio::sync::Mutex::default(),
+            backing_up,
+        };
         let handle = EngineHandle { shared: Arc::new(shared) };
         Ok(Engine { handle, stop, stop_writer, in_flight, lanes, writer: writer_join, scheduler })
     }
@@ -224,7 +232,7 @@ async fn settle_orphans(store: &mut Writer, pipeline: &Pipeline, clock: &dyn Clo
 }
 
 /// Messages of a channel that config no longer has go nowhere: somebody should know.
-async fn tell_forgotten(config: &Config, reader: &Reader) -> Result<(), StoreError> {
+pub(crate) async fn tell_forgotten(config: &Config, reader: &Reader) -> Result<(), StoreError> {
     for (channel, state, count) in reader.counts().await?.messages {
         if count > 0 && !state.is_terminal() && !config.channels.contains_key(channel.as_str()) {
             tracing::warn!(

@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) writer: WriterHandle,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) started_at: Timestamp,
+    /// Held while config is read again.
+    pub(crate) reloading: tokio::sync::Mutex<()>,
     /// Held while a backup is made.
     pub(crate) backing_up: Arc<tokio::sync::Mutex<()>>,
 }
@@ -336,7 +338,8 @@ impl EngineHandle {
             ScheduleView {
                 name: name.clone(),
                 config: config.clone(),
-                next_at: row.and_then(|row| row.next_at),
+                // That of another line says nothing of this one.
+                next_at: row.filter(|row| row.definition == config.definition).and_then(|row| row.next_at),
                 last_run: row.and_then(|row| row.last_run.clone()),
             }
         });

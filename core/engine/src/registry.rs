@@ -183,6 +183,25 @@ impl Registry {
             .collect()
     }
 
+    /// The plugins in files: name and SHA-256.
+    pub(crate) fn files(&self) -> Vec<(String, String)> {
+        let names = self.plugins.keys();
+        names.filter_map(|name| Some((name.clone(), self.identity(name)?))).collect()
+    }
+
+    /// The plugin of that file, if it is loaded.
+    pub fn loaded(&self, sha256: &str) -> Option<Arc<Loaded>> {
+        self.plugins.values().find_map(|entry| match entry {
+            Entry::File(plugin) if plugin.inspected().sha256 == sha256 => Some(Arc::clone(plugin)),
+            _ => None,
+        })
+    }
+
+    /// Whether a plugin of that name is loaded from a file.
+    pub fn is_file(&self, plugin: &str) -> bool {
+        self.identity(plugin).is_some()
+    }
+
     /// What tells a plugin from another of its name: the SHA-256 of its file. `None` for one that is linked in, or not
     /// there.
     pub(crate) fn identity(&self, plugin: &str) -> Option<String> {

@@ -44,6 +44,11 @@ impl Retention {
         Retention { keep, table: Table::Messages, next: None, next_at: now }
     }
 
+    /// From now on messages stay so long.
+    pub(crate) fn keep(&mut self, keep: Keep) {
+        self.keep = keep;
+    }
+
     /// When the next slice is to be removed.
     pub(crate) fn next_at(&self) -> Timestamp {
         self.next_at

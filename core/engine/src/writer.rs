@@ -17,7 +17,8 @@ use tidings_store::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::{Pace, Step, random};
-use crate::definitions::Definitions;
+use crate::config::Config;
+use crate::definitions::{self, Definitions};
 use crate::lanes::{Applied, Change, Lanes};
 use crate::mint::MintDesk;
 use crate::pipeline::Pipeline;
@@ -57,6 +58,7 @@ enum Work {
     Token(TokenRow, Reply<()>),
     Pause(ChannelId, Option<(Timestamp, String)>, Reply<()>),
     Lift(AppHalt, Reply<()>),
+    Redefine(Box<Config>, Reply<()>),
     Fire(Box<Firing>, Reply<Fired>),
     Run(RunProgress, Reply<()>),
     Sweep(Sweep, Reply<Swept>),
@@ -120,6 +122,11 @@ impl WriterHandle {
 
     pub(crate) async fn lift_halt(&self, app: AppHalt) -> Result<(), Refusal> {
         self.ask(|reply| Work::Lift(app, reply)).await
+    }
+
+    /// Has everybody go on by another config.
+    pub(crate) async fn redefine(&self, config: Config) -> Result<(), Refusal> {
+        self.ask(|reply| Work::Redefine(Box::new(config), reply)).await
     }
 
     pub(crate) async fn fire(&self, firing: Firing) -> Result<Fired, Refusal> {
@@ -196,6 +203,8 @@ struct Memory {
     unsaved_apps: Vec<AppHalt>,
     /// By how much the clock was set back, as long as the delays were not.
     set_back: Option<Duration>,
+    /// Config is another: whoever waits for a credential is asked again.
+    wake_all: bool,
     /// A bounded step stopped at its bound.
     more: bool,
     next_due: Option<Timestamp>,
@@ -244,11 +253,31 @@ impl WriterTask {
                 }
             }
             open &= self.gather(&mut gathered).await;
+            for (config, reply) in std::mem::take(&mut gathered.configs) {
+                let redefined = self.redefine(*config).await;
+                memory.wake_all |= redefined.is_ok();
+                // A caller that no longer waits is none of our business.
+                drop(reply.send(redefined.map_err(Arc::new)));
+            }
             if gathered.size > 0 || self.is_work_due(&memory) || self.is_retry_due(&memory) {
                 self.tick(gathered, &mut memory).await;
             }
         }
         self.store.close().await
+    }
+
+    /// Goes on by another config, from the next transaction on: what is on its way ends by the one it began with.
+    async fn redefine(&mut self, config: Config) -> Result<(), StoreError> {
+        let ids = definitions::number(&mut self.store, &config).await?;
+        let (states, tokens) = (self.store.channel_states().await?, self.store.tokens().await?);
+        let before = Arc::clone(&self.redefine.borrow());
+        let Pipeline { http, writer, clock, .. } = &*self.pipeline;
+        let keepers = definitions::keepers(&config, Some(&before), tokens, http, writer, clock);
+        self.retention.keep(config.keep);
+        let definitions = Arc::new(Definitions::new(Arc::new(config), ids, keepers));
+        look(&self.lanes).redefine(&definitions, &states);
+        self.redefine.send_replace(definitions);
+        Ok(())
     }
 
     fn clock_was_set(&mut self, step: Step, memory: &mut Memory) {
@@ -312,6 +341,7 @@ impl WriterTask {
         let is_old = self.old(now).is_some();
         due || is_old
             || memory.more
+            || memory.wake_all
             || memory.set_back.is_some()
             || !look(&self.lanes).claims(now, |channel| self.queued(channel)).is_empty()
     }
@@ -380,6 +410,7 @@ impl WriterTask {
         recipients.splice(0..0, of);
         batch.now = now;
         batch.set_back = memory.set_back;
+        batch.wake_all = memory.wake_all;
         batch.lanes.append(&mut memory.unsaved_lanes);
         batch.apps.append(&mut memory.unsaved_apps);
         self.pass_lanes(&mut batch, pauses, halts);
@@ -528,6 +559,7 @@ struct Gathered {
     recipients: Vec<String>,
     pauses: Vec<Pause>,
     halts: Vec<AppHalt>,
+    configs: Vec<(Box<Config>, Reply<()>)>,
     replies: Replies,
 }
 
@@ -581,6 +613,10 @@ impl Gathered {
             Work::Lift(app, reply) => {
                 self.halts.push(app);
                 self.replies.done.push(reply);
+                1
+            }
+            Work::Redefine(config, reply) => {
+                self.configs.push((config, reply));
                 1
             }
             Work::Fire(firing, reply) => {

@@ -1,8 +1,8 @@
 //! The engine's values as the wire shows them.
 
 use tidings_engine::{
-    Backup, Change, ChannelView, LaneState, PluginFileView, PluginView, Retried, RetryPlan, ScheduleView, Submission,
-    Submitted, TokenView,
+    Backup, Change, ChannelView, LaneState, PluginFileView, PluginView, Reloaded, Retried, RetryPlan, ScheduleView,
+    SettingChange, Submission, Submitted, TokenView,
 };
 use tidings_model::rate::Rate;
 use tidings_model::{State, Timestamp};
@@ -33,6 +33,12 @@ pub(super) fn submitted(submitted: Submitted) -> wire::SendReply {
         state: submitted.state.map_or_else(|| "gone".to_owned(), |state| state.to_string()),
         replayed: submitted.replayed,
     }
+}
+
+pub(super) fn reloaded(reloaded: Reloaded) -> wire::ReloadReply {
+    let change = |SettingChange { setting, before, after }| wire::SettingChange { setting, before, after };
+    let changes = reloaded.changes.into_iter().map(change).collect();
+    wire::ReloadReply { applied: reloaded.applied, changes, notes: reloaded.notes }
 }
 
 pub(super) fn message(row: MessageRow, attempts: Vec<AttemptRow>) -> wire::Message {

@@ -4,6 +4,7 @@ mod answer;
 mod backup;
 mod bulk;
 mod channels;
+mod config;
 mod credentials;
 mod endpoint;
 mod health;
@@ -147,6 +148,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         call(GET, "/v1/runs", Key(Read), &["schedule", "limit", "cursor"], schedules::list_runs)
             .says("Runs of schedules, newest first")
             .gives::<wire::Page<wire::Run>>(200),
+        call(POST, "/v1/config/reload", Key(Operate), &["dry_run"], config::reload)
+            .says("Read config again and go on by it, all of it or none, or say what differs")
+            .gives::<wire::ReloadReply>(200)
+            .refuses(&["config-invalid", "config-fixed", "needs-restart"]),
         call(POST, "/v1/backup", Local, &[], backup::backup)
             .says("Copy the store into a new file on the engine's machine, while it runs")
             .takes::<wire::BackupRequest>()
