@@ -57,6 +57,9 @@ pub(crate) enum Command {
     /// Runs of schedules.
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// The record of changes: who did what, when, why.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Plugins: start one, look at those that config names, prove a file.
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -317,6 +320,9 @@ pub(crate) enum TokensCommand {
 pub(crate) struct TokenRefreshArgs {
     /// The app.
     pub(crate) app: String,
+    /// Why, for the record.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
     /// For scripts.
     #[arg(long)]
     pub(crate) json: bool,
@@ -339,6 +345,30 @@ pub(crate) struct RunsListArgs {
     /// Of this schedule.
     #[arg(long)]
     pub(crate) schedule: Option<String>,
+    #[command(flatten)]
+    pub(crate) page: PageArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Newest first.
+    List(AuditListArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct AuditListArgs {
+    /// By this one: a key's name, or local, as in 'local (alice)'.
+    #[arg(long)]
+    pub(crate) who: Option<String>,
+    /// Of this act, as in message.cancel; message stands for all of them.
+    #[arg(long)]
+    pub(crate) act: Option<String>,
+    /// On this subject: a message, a channel, an app.
+    #[arg(long)]
+    pub(crate) subject: Option<String>,
+    /// Not before: RFC 3339, or how long ago, as in 2h.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
     #[command(flatten)]
     pub(crate) page: PageArgs,
 }

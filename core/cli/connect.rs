@@ -7,6 +7,15 @@ use tidings_engine::config::local_socket;
 
 use crate::Failure;
 
+/// Who sits at the terminal, for the record of changes: behind `sudo`, whoever typed it.
+fn user() -> Option<String> {
+    let name = |variable| std::env::var(variable).ok();
+    ["SUDO_USER", "USER", "LOGNAME"]
+        .into_iter()
+        .filter_map(name)
+        .find(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic()))
+}
+
 /// Where the engine is.
 #[derive(Debug)]
 pub(crate) struct Reach {
@@ -31,7 +40,7 @@ impl Reach {
                         "{error}\nhint: name the config file with `-c FILE`, or an engine with `--url URL`"
                     ))
                 })?;
-                Ok(Client::new(Address::Socket(socket), None)?)
+                Ok(Client::new(Address::Socket(socket), None)?.by(user()))
             }
         }
     }

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "what is not data goes there; data goes through `output`")]
 
 mod args;
+mod audit;
 mod backup;
 mod channels;
 mod check;
@@ -95,6 +96,7 @@ async fn carry_out(args: Args) -> Outcome {
         Command::Tokens(command) => tokens::tokens(&reach, command).await,
         Command::Schedules(command) => schedules::schedules(&reach, command).await,
         Command::Runs(command) => schedules::runs(&reach, command).await,
+        Command::Audit(command) => audit::audit(&reach, command).await,
         Command::Plugin(command) => plugin::plugin(&reach, command).await,
         Command::Reload(args) => reload::reload(&reach, args).await,
         Command::Backup(args) => backup::backup(&reach, args).await,

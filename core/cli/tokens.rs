@@ -14,7 +14,7 @@ pub(crate) async fn tokens(reach: &Reach, command: TokensCommand) -> Outcome {
             if args.json { output::json(&tokens) } else { table(tokens) }
         }
         TokensCommand::Refresh(args) => {
-            let token = client.refresh_token(&args.app).await?;
+            let token = client.refresh_token(&args.app, args.reason).await?;
             if args.json { output::json(&token) } else { table(vec![token]) }
         }
     }

@@ -334,6 +334,8 @@ impl World {
                 command.env_remove(name);
             }
         }
+        // Who sits at the terminal is the same wherever the tests run.
+        command.env_remove("SUDO_USER").env("USER", "tester");
         for (name, value) in lock(&self.variables).iter() {
             command.env(name, value);
         }

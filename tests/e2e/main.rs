@@ -9,6 +9,7 @@
 mod harness;
 
 mod api;
+mod audit;
 mod backup;
 mod by_hand;
 mod check;

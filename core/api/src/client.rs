@@ -8,9 +8,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::wire::{
-    ActReply, ActRequest, BackupReply, BackupRequest, BulkLine, Channel, Credential, CredentialsReply, Message,
-    Overview, Page, Plugin, Problem, Reasons, ReloadReply, RetryPlan, RetryReply, RetryRequest, Run, Schedule,
-    SendReply, SendRequest, Token,
+    ActReply, ActRequest, AuditEntry, BackupReply, BackupRequest, BulkLine, Channel, Credential, CredentialsReply,
+    Message, Overview, Page, Plugin, Problem, Reasons, ReloadReply, RetryPlan, RetryReply, RetryRequest, Run, Schedule,
+    SendReply, SendRequest, Token, USER_HEADER,
 };
 
 /// How long one call may take.
@@ -60,6 +60,7 @@ pub struct Client {
     base: String,
     shown: String,
     key: Option<String>,
+    user: Option<String>,
 }
 
 impl std::fmt::Debug for Client {
@@ -81,7 +82,12 @@ impl Client {
             }
         };
         let http = builder.build().map_err(|source| ClientError::Unreachable { address: shown.clone(), source })?;
-        Ok(Client { http, base, shown, key })
+        Ok(Client { http, base, shown, key, user: None })
+    }
+
+    /// The same, for somebody of that name: it stands in the record of changes, if the engine is asked over its socket.
+    pub fn by(self, user: Option<String>) -> Client {
+        Client { user, ..self }
     }
 
     /// Where the engine is, for people.
@@ -182,8 +188,8 @@ impl Client {
     }
 
     /// Fetches a token for the app now, and lifts its halt.
-    pub async fn refresh_token(&self, app: &str) -> Result<Token, ClientError> {
-        self.post(&format!("/v1/tokens/{}/refresh", encode(app)), &ActRequest::default()).await
+    pub async fn refresh_token(&self, app: &str, reason: Option<String>) -> Result<Token, ClientError> {
+        self.post(&format!("/v1/tokens/{}/refresh", encode(app)), &ActRequest { reason }).await
     }
 
     /// The schedules.
@@ -194,6 +200,12 @@ impl Client {
     /// A page of runs. The query is that of `GET /v1/runs`: `schedule`, `limit`, `cursor`.
     pub async fn runs(&self, query: &[(&str, String)]) -> Result<Page<Run>, ClientError> {
         self.get(&with_query("/v1/runs", query)).await
+    }
+
+    /// A page of the record of changes. The query is that of `GET /v1/audit`: `who`, `act`, `subject`, `since`, `limit`,
+    /// `cursor`.
+    pub async fn audit(&self, query: &[(&str, String)]) -> Result<Page<AuditEntry>, ClientError> {
+        self.get(&with_query("/v1/audit", query)).await
     }
 
     /// Copies the store into a new file on the engine's machine. Over the local socket alone.
@@ -224,6 +236,9 @@ impl Client {
     async fn text(&self, mut request: reqwest::RequestBuilder) -> Result<String, ClientError> {
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
+        }
+        if let Some(user) = &self.user {
+            request = request.header(USER_HEADER, user);
         }
         let unreachable = |source: reqwest::Error| ClientError::Unreachable {
             address: self.shown.clone(),

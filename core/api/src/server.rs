@@ -3,6 +3,7 @@
 //! Whoever may open the socket's file may do everything; over TCP every call but the health checks needs the API key,
 //! and what touches the machine's files is not offered.
 
+mod acting;
 mod caller;
 mod catalogue;
 mod connection;

@@ -3,8 +3,12 @@
 //! Unknown members of a request are errors; unknown members of an answer are ignored, so that an older client reads a
 //! newer engine.
 
+mod audit;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+pub use audit::{AuditEntry, USER_HEADER};
 
 /// A message to send.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

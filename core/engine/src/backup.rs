@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tidings_store::StoreError;
 
+use crate::acts::By;
 use crate::handle::EngineHandle;
 use crate::refusal::{Class, Refusal};
 
@@ -22,7 +23,7 @@ pub struct Backup {
 impl EngineHandle {
     /// Copies what is committed into a new file on the engine's machine; a relative path starts where the engine does.
     /// One at a time: each keeps the log from beginning anew. A caller that goes away does not stop it.
-    pub async fn backup(&self, path: &Path) -> Result<Backup, Refusal> {
+    pub async fn backup(&self, path: &Path, by: &By) -> Result<Backup, Refusal> {
         let Ok(turn) = self.shared.backing_up.clone().try_lock_owned() else {
             return Err(Refusal::new(
                 Class::Conflict,
@@ -32,7 +33,8 @@ impl EngineHandle {
         };
         let path = std::path::absolute(path)
             .map_err(|error| Refusal::invalid("backup-path", format!("back up to `{}`: {error}", path.display())))?;
-        let reader = self.reader().clone();
+        let (reader, writer) = (self.reader().clone(), self.shared.writer.clone());
+        let mut entry = by.entry("backup.make", path.display().to_string());
         let copying = tokio::spawn(async move {
             let _turn = turn;
             let begun = Instant::now();
@@ -41,6 +43,11 @@ impl EngineHandle {
                 Ok(made) => {
                     let took_ms = u64::try_from(made.took.as_millis()).unwrap_or(u64::MAX);
                     tracing::info!(bytes = made.bytes, took_ms, "backed up to `{}`", made.path.display());
+                    entry.detail = Some(format!("{} bytes", made.bytes));
+                    // The copy is there whether or not the store takes a line about it now.
+                    if let Err(refusal) = writer.record(entry).await {
+                        tracing::warn!("record a backup: {refusal}");
+                    }
                 }
                 Err(error) => tracing::warn!("{}", Refusal::store(error)),
             }

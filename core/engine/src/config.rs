@@ -23,14 +23,14 @@ use chrono_tz::Tz;
 use serde_json::{Map, Value};
 use tidings_host::{Loaded, PluginFile};
 use tidings_model::cron::Cron;
-use tidings_model::limits::{KEEP_DONE_DEFAULT, KEEP_FAILED_DEFAULT};
+use tidings_model::limits::{KEEP_AUDIT_DEFAULT, KEEP_DONE_DEFAULT, KEEP_FAILED_DEFAULT};
 use tidings_model::rate::Rate;
 use tidings_model::{AppName, ChannelName, Policy, ScheduleName, SourceName, TemplateName};
 use tidings_sdk::App;
 
 pub(crate) use channels::rate;
 pub use limits::ApiLimits;
-pub use read::Problem;
+pub use read::{Problem, past};
 use read::{Section, Source};
 pub(crate) use read::{duration, no_such};
 
@@ -480,7 +480,7 @@ impl Reading<'_> {
     }
 
     fn store(&self, root: &Section<'_>) -> (String, Keep) {
-        let mut keep = Keep { done: KEEP_DONE_DEFAULT, failed: KEEP_FAILED_DEFAULT };
+        let mut keep = Keep { done: KEEP_DONE_DEFAULT, failed: KEEP_FAILED_DEFAULT, audit: KEEP_AUDIT_DEFAULT };
         let Some(section) = root.section("store") else { return (self.resolve_store(STORE_URL), keep) };
         let url = section.parsed("url", |value| {
             let url = read::text(value)?;
@@ -494,6 +494,7 @@ impl Reading<'_> {
         });
         keep.done = section.duration("keep_done").unwrap_or(keep.done);
         keep.failed = section.duration("keep_failed").unwrap_or(keep.failed);
+        keep.audit = section.duration("keep_audit").unwrap_or(keep.audit);
         section.finish();
         (self.resolve_store(url.as_deref().unwrap_or(STORE_URL)), keep)
     }

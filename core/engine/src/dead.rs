@@ -9,11 +9,15 @@ use std::time::Duration;
 use tidings_model::limits::{BULK_CALL_MAX, BULK_STEP_MAX};
 use tidings_model::rate::Rate;
 use tidings_model::{Event, MessageId, State, Timestamp};
-use tidings_store::{DeadCount, DeadFilter, MessageFilter, MessageRow, Operated, Operation, ReasonRow, Span};
+use tidings_store::{
+    AuditEntry, DeadCount, DeadFilter, MessageFilter, MessageRow, Operated, Operation, ReasonRow, Span,
+};
 
+use crate::acts::By;
 use crate::config::rate;
-use crate::handle::{EngineHandle, note_fits};
+use crate::handle::EngineHandle;
 use crate::refusal::Refusal;
+use crate::writer::Deed;
 
 /// What is looked at when nobody says which: what an operator did not ask for and time did not bring.
 const TROUBLE: [State; 3] = [State::Held, State::Failed, State::Unknown];
@@ -29,8 +33,8 @@ pub struct RetryMany {
     pub filter: DeadFilter,
     /// How fast, as in `50/s`; [`RETRY_RATE`] if not given.
     pub rate: Option<String>,
-    /// Who and why, for people.
-    pub note: Option<String>,
+    /// Who, and why.
+    pub by: By,
     /// Where the plan or the call before this one said to go on.
     pub cursor: Option<String>,
 }
@@ -108,10 +112,11 @@ impl EngineHandle {
     /// Gives the messages of the filter their times, one after the other at the rate, in bounded steps of one
     /// transaction each and no more than a bounded number of them.
     pub async fn retry_many(&self, asked: &RetryMany) -> Result<Retried, Refusal> {
-        note_fits(asked.note.as_deref().unwrap_or_default())?;
         let (rate, mut place, _) = self.begin(asked).await?;
         let filter = &asked.filter;
-        let note = asked.note.as_deref().unwrap_or("retried with others by an operator");
+        let note = asked.by.note("retried with others");
+        let entry = AuditEntry { detail: Some(filter.to_string()), ..asked.by.entry("message.retry", "messages") };
+        let mut onto = None;
         let (mut moved, mut passed_over, mut last_due_at, mut timed) = (0_u64, 0_u64, None, 0_u32);
         while timed < BULK_CALL_MAX {
             let step = self.reader().dead(filter, place.span, BULK_STEP_MAX).await?;
@@ -122,10 +127,12 @@ impl EngineHandle {
                 event: Event::RetryLater,
                 from: Some(filter.state),
                 due_at: Some(rate.place(place.start, index)),
-                note: note.to_owned(),
+                note: note.clone(),
             });
-            let answers = self.operate_many(operations.collect()).await?;
-            for (index, answer) in (timed..).zip(answers) {
+            let deed = Deed { operations: operations.collect(), entry: Some(entry.clone()), onto };
+            let done = self.shared.writer.operate(deed).await?;
+            onto = done.recorded;
+            for (index, answer) in (timed..).zip(done.operated) {
                 if matches!(answer, Operated::Moved(_)) {
                     moved += 1;
                     last_due_at = Some(rate.place(place.start, index));

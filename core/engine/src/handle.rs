@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use tidings_model::limits::DETAIL_BYTES_MAX;
-use tidings_model::{AppName, ChannelName, Clock, Event, MessageId, ScheduleName, State, Timestamp};
+use tidings_model::{AppName, ChannelName, Clock, MessageId, ScheduleName, State, Timestamp};
 use tidings_sdk::Intake;
-use tidings_store::{
-    Accepted, AppHalt, ChannelId, Counts, CredentialIntake, NewMessage, Operated, Operation, Reader, RunRow, TokenRow,
-};
+use tidings_store::{Accepted, AppHalt, ChannelId, Counts, CredentialIntake, NewMessage, Reader, RunRow, TokenRow};
 
+use crate::acts::By;
 use crate::admit::Submission;
 use crate::config::{ChannelConfig, ScheduleConfig};
 use crate::definitions::{Definitions, Present, present};
@@ -16,7 +14,7 @@ use crate::lanes::{Change, LaneState};
 use crate::refusal::{Class, Refusal};
 use crate::registry::PluginView;
 use crate::token::{Keeper, Trouble};
-use crate::writer::{SharedLanes, WriterHandle, look, operation};
+use crate::writer::{SharedLanes, WriterHandle, look};
 
 /// A running engine, for whoever asks of it. Cheap to clone.
 #[derive(Clone)]
@@ -203,34 +201,7 @@ impl EngineHandle {
         Ok(answers)
     }
 
-    /// Carries out an operator's act on a message: `Cancel`, `Retry`, `Hold` or `Release`.
-    pub async fn operate(&self, message: MessageId, event: Event, note: &str) -> Result<State, Refusal> {
-        note_fits(note)?;
-        let answers = self.shared.writer.operate(vec![operation(message, event, note)]).await?;
-        match answers.into_iter().next() {
-            Some(Operated::Moved(state)) => Ok(state),
-            Some(Operated::Refused(refused)) => {
-                let detail = format!("{message}: {refused}");
-                Err(Refusal::new(Class::Conflict, "state", detail))
-            }
-            Some(Operated::NoSuchMessage) | None => Err(message_unknown(message)),
-        }
-    }
-
-    pub(crate) async fn operate_many(&self, operations: Vec<Operation>) -> Result<Vec<Operated>, Refusal> {
-        self.shared.writer.operate(operations).await
-    }
-
-    /// Stops a channel from claiming, or lets it go on. What is on its way goes on.
-    pub async fn pause(&self, name: &str, note: Option<String>) -> Result<ChannelView, Refusal> {
-        let id = self.channel_id(name)?;
-        note_fits(note.as_deref().unwrap_or_default())?;
-        let paused = note.map(|note| (self.shared.clock.now(), note));
-        self.shared.writer.pause(id, paused).await?;
-        self.channels().into_iter().find(|view| view.name.as_str() == name).ok_or_else(|| channel_unknown(name))
-    }
-
-    fn channel_id(&self, name: &str) -> Result<ChannelId, Refusal> {
+    pub(crate) fn channel_id(&self, name: &str) -> Result<ChannelId, Refusal> {
         self.definitions().admission.channels.get(name).copied().ok_or_else(|| channel_unknown(name))
     }
 
@@ -313,7 +284,7 @@ impl EngineHandle {
     }
 
     /// Fetches a token now, and sets a halted app going again.
-    pub async fn refresh_token(&self, app: &str) -> Result<TokenView, Refusal> {
+    pub async fn refresh_token(&self, app: &str, by: &By) -> Result<TokenView, Refusal> {
         let definitions = self.definitions();
         let Some((name, keeper)) = definitions.keepers.get_key_value(app) else {
             let known = definitions.keepers.keys().map(AppName::as_str).collect::<Vec<_>>().join(", ");
@@ -322,7 +293,8 @@ impl EngineHandle {
         match keeper.refresh().await {
             Ok(()) => {
                 let fingerprint = definitions.config.apps[name].fingerprint.clone();
-                self.shared.writer.lift_halt(AppHalt { app: name.clone(), fingerprint, halted: None }).await?;
+                let halt = AppHalt { app: name.clone(), fingerprint, halted: None };
+                self.shared.writer.lift_halt(halt, by.entry("token.refresh", name.as_str())).await?;
                 Ok(self.token_view(name, keeper, self.shared.clock.now()))
             }
             Err(trouble) => Err(Refusal::new(Class::Unavailable, "token", trouble.detail())),
@@ -362,15 +334,6 @@ impl EngineHandle {
     }
 }
 
-/// What an operator says of an act is kept with each message it moves: it has a bound.
-pub(crate) fn note_fits(note: &str) -> Result<(), Refusal> {
-    if note.len() <= DETAIL_BYTES_MAX {
-        return Ok(());
-    }
-    let detail = format!("the note has {} bytes; at most {DETAIL_BYTES_MAX} are kept", note.len());
-    Err(Refusal::invalid("note-too-long", detail))
-}
-
 fn state_of(send_at: Option<Timestamp>, now: Timestamp) -> State {
     if send_at.is_some_and(|at| at > now) { State::Scheduled } else { State::Queued }
 }
@@ -388,10 +351,10 @@ fn token_state(row: &TokenRow, trouble: Option<&Trouble>, now: Timestamp) -> &'s
     }
 }
 
-fn message_unknown(message: MessageId) -> Refusal {
+pub(crate) fn message_unknown(message: MessageId) -> Refusal {
     Refusal::not_found("message-unknown", format!("there is no message {message}"))
 }
 
-fn channel_unknown(name: &str) -> Refusal {
+pub(crate) fn channel_unknown(name: &str) -> Refusal {
     Refusal::not_found("channel-unknown", format!("there is no channel `{}`", name.escape_debug()))
 }

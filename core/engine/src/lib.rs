@@ -11,6 +11,7 @@ pub mod registry;
 pub mod render;
 pub mod stages;
 
+mod acts;
 mod admit;
 mod backup;
 mod clock;
@@ -29,6 +30,7 @@ mod scheduler;
 mod token;
 mod writer;
 
+pub use acts::By;
 pub use admit::Submission;
 pub use backup::Backup;
 pub use clock::SystemClock;

@@ -13,13 +13,15 @@ const BETWEEN_EMPTY: Duration = Duration::from_millis(50);
 /// After all tables were walked.
 const REST: Duration = Duration::from_secs(300);
 
-/// How long messages stay that have ended.
+/// How long messages stay that have ended, and the record of changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
     /// Sent, delivered, expired, cancelled.
     pub done: Duration,
     /// Failed, unknown.
     pub failed: Duration,
+    /// The record of changes.
+    pub audit: Duration,
 }
 
 /// The walk through the tables.
@@ -37,6 +39,7 @@ enum Table {
     Messages,
     Keys,
     Runs,
+    Audit,
 }
 
 impl Retention {
@@ -70,6 +73,7 @@ impl Retention {
             },
             Table::Keys => Sweep::Keys { after: String::new() },
             Table::Runs => Sweep::Runs { after: 0, before: now.before(RUN_LIFE) },
+            Table::Audit => Sweep::Audit { after: 0, before: now.before(self.keep.audit) },
         }
     }
 
@@ -81,7 +85,8 @@ impl Retention {
             (self.table, pause) = match self.table {
                 Table::Messages => (Table::Keys, BETWEEN_EMPTY),
                 Table::Keys => (Table::Runs, BETWEEN_EMPTY),
-                Table::Runs => (Table::Messages, REST),
+                Table::Runs => (Table::Audit, BETWEEN_EMPTY),
+                Table::Audit => (Table::Messages, REST),
             };
         }
         self.next_at = now.after(pause);
@@ -93,7 +98,8 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
-    const KEEP: Keep = Keep { done: Duration::from_secs(60), failed: Duration::from_secs(600) };
+    const KEEP: Keep =
+        Keep { done: Duration::from_secs(60), failed: Duration::from_secs(600), audit: Duration::from_secs(6000) };
 
     fn nothing() -> Swept {
         Swept { removed: 0, unused: 0, next: None }
@@ -104,7 +110,7 @@ mod tests {
         let mut retention = Retention::new(KEEP, NOW);
         let mut now = NOW;
         let mut turns = Vec::new();
-        for _ in 0..3 {
+        for _ in 0..4 {
             turns.push(retention.due(now).expect("a slice is due"));
             retention.swept(&nothing(), now);
             assert_eq!(retention.due(now), None, "not twice at once");
@@ -115,6 +121,8 @@ mod tests {
         assert_eq!(turns[0], messages);
         assert_eq!(turns[1], Sweep::Keys { after: String::new() });
         assert!(matches!(turns[2], Sweep::Runs { after: 0, .. }));
+        // Its turn comes a little later than the others'.
+        assert!(matches!(turns[3], Sweep::Audit { after: 0, before } if before >= NOW.before(KEEP.audit)));
         assert!(now >= NOW.after(REST));
         assert!(matches!(retention.due(now), Some(Sweep::Messages { after: 0, .. })));
     }

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use tidings_model::limits::{TICK_CHANGES_MAX, WRITER_QUEUE_MAX};
 use tidings_model::retry::{Backoff, delay};
-use tidings_model::{Clock, Event, State, Timestamp};
+use tidings_model::{AuditId, Clock, State, Timestamp};
 use tidings_store::{
-    Accepted, AppHalt, Batch, ChannelId, Committed, CredentialIntake, Fired, Firing, LaneRow, NewCredential,
-    NewMessage, Operated, Operation, RunProgress, Settle, StoreError, Sweep, Swept, TokenRow, Writer,
+    Accepted, Acts, AppHalt, AuditEntry, Batch, ChannelId, Committed, CredentialIntake, Fired, Firing, LaneRow,
+    NewCredential, NewMessage, Operated, Operation, Record, RunProgress, Settle, StoreError, Sweep, Swept, TokenRow,
+    Writer,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -52,16 +53,36 @@ type Pause = (ChannelId, Option<(Timestamp, String)>);
 /// Something for the next transaction.
 enum Work {
     Settle(Box<Finished>),
-    Operate(Vec<Operation>, Reply<Vec<Operated>>),
+    Operate(Deed, Reply<Done>),
+    Record(AuditEntry, Reply<()>),
     Accept(Vec<NewMessage>, Reply<Vec<Accepted>>),
     Credentials(Vec<NewCredential>, Reply<Vec<CredentialIntake>>),
     Token(TokenRow, Reply<()>),
-    Pause(ChannelId, Option<(Timestamp, String)>, Reply<()>),
-    Lift(AppHalt, Reply<()>),
+    Pause(Pause, AuditEntry, Reply<()>),
+    Lift(AppHalt, AuditEntry, Reply<()>),
     Redefine(Box<Config>, Reply<()>),
     Fire(Box<Firing>, Reply<Fired>),
     Run(RunProgress, Reply<()>),
     Sweep(Sweep, Reply<Swept>),
+}
+
+/// Operations on messages that are one act, or a step of one.
+#[derive(Debug, Default)]
+pub(crate) struct Deed {
+    pub(crate) operations: Vec<Operation>,
+    /// What the record of changes keeps of it; `None` for no act at all.
+    pub(crate) entry: Option<AuditEntry>,
+    /// The entry that the step before this one has.
+    pub(crate) onto: Option<AuditId>,
+}
+
+/// What became of a deed.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    /// For each operation, what became of the message.
+    pub(crate) operated: Vec<Operated>,
+    /// The entry in the record, if anything moved.
+    pub(crate) recorded: Option<AuditId>,
 }
 
 /// An attempt that ended.
@@ -95,13 +116,18 @@ impl WriterHandle {
         }
     }
 
-    pub(crate) async fn operate(&self, operations: Vec<Operation>) -> Result<Vec<Operated>, Refusal> {
-        self.ask(|reply| Work::Operate(operations, reply)).await
+    pub(crate) async fn operate(&self, deed: Deed) -> Result<Done, Refusal> {
+        self.ask(|reply| Work::Operate(deed, reply)).await
+    }
+
+    /// Writes an entry of the record alone: what it tells of changed nothing in the store.
+    pub(crate) async fn record(&self, entry: AuditEntry) -> Result<(), Refusal> {
+        self.ask(|reply| Work::Record(entry, reply)).await
     }
 
     /// Returns when everything that was handed over before is on disk.
     pub(crate) async fn barrier(&self) -> Result<(), Refusal> {
-        self.operate(Vec::new()).await.map(drop)
+        self.operate(Deed::default()).await.map(drop)
     }
 
     pub(crate) async fn accept(&self, messages: Vec<NewMessage>) -> Result<Vec<Accepted>, Refusal> {
@@ -116,12 +142,12 @@ impl WriterHandle {
         self.ask(|reply| Work::Token(row, reply)).await
     }
 
-    pub(crate) async fn pause(&self, channel: ChannelId, paused: Option<(Timestamp, String)>) -> Result<(), Refusal> {
-        self.ask(|reply| Work::Pause(channel, paused, reply)).await
+    pub(crate) async fn pause(&self, pause: Pause, entry: AuditEntry) -> Result<(), Refusal> {
+        self.ask(|reply| Work::Pause(pause, entry, reply)).await
     }
 
-    pub(crate) async fn lift_halt(&self, app: AppHalt) -> Result<(), Refusal> {
-        self.ask(|reply| Work::Lift(app, reply)).await
+    pub(crate) async fn lift_halt(&self, app: AppHalt, entry: AuditEntry) -> Result<(), Refusal> {
+        self.ask(|reply| Work::Lift(app, entry, reply)).await
     }
 
     /// Has everybody go on by another config.
@@ -201,6 +227,8 @@ struct Memory {
     /// What changed of channels and apps, and is not on disk yet. It is in force already.
     unsaved_lanes: Vec<LaneRow>,
     unsaved_apps: Vec<AppHalt>,
+    /// And who changed them.
+    unsaved_records: Vec<Record>,
     /// By how much the clock was set back, as long as the delays were not.
     set_back: Option<Duration>,
     /// Config is another: whoever waits for a credential is asked again.
@@ -404,7 +432,7 @@ impl WriterTask {
         if self.look_for_room_at.is_some() {
             gathered.spare(&Arc::new(self.store.full()));
         }
-        let Gathered { mut batch, mut recipients, replies, halts, pauses, .. } = gathered;
+        let Gathered { mut batch, mut recipients, replies, halts, pauses, in_force, .. } = gathered;
         let (settles, of) = std::mem::take(&mut memory.unsettled);
         batch.settles.splice(0..0, settles);
         recipients.splice(0..0, of);
@@ -413,6 +441,10 @@ impl WriterTask {
         batch.wake_all = memory.wake_all;
         batch.lanes.append(&mut memory.unsaved_lanes);
         batch.apps.append(&mut memory.unsaved_apps);
+        // Behind those that are only done if this transaction is.
+        let in_force_at = batch.records.len();
+        batch.records.append(&mut memory.unsaved_records);
+        batch.records.extend(in_force);
         self.pass_lanes(&mut batch, pauses, halts);
         // Behind those that somebody asked for and waits for.
         let own = self.old(now).filter(|_| !batch.spare);
@@ -444,6 +476,7 @@ impl WriterTask {
                 look(&self.lanes).take_places(&batch.settles);
                 memory.unsettled = (batch.settles, recipients);
                 (memory.unsaved_lanes, memory.unsaved_apps) = (batch.lanes, batch.apps);
+                memory.unsaved_records = batch.records.split_off(in_force_at);
                 let error = Arc::new(error);
                 tracing::error!("{}", Refusal::store(&error));
                 replies.refuse(&error);
@@ -560,13 +593,22 @@ struct Gathered {
     pauses: Vec<Pause>,
     halts: Vec<AppHalt>,
     configs: Vec<(Box<Config>, Reply<()>)>,
+    /// The record of pauses and halts: they are in force whatever becomes of this transaction.
+    in_force: Vec<Record>,
     replies: Replies,
+}
+
+/// Who waits for what became of a deed: how many operations it has, and the place of its record.
+struct Waiter {
+    count: usize,
+    record: Option<usize>,
+    reply: Reply<Done>,
 }
 
 /// Who waits for which part of the answer.
 #[derive(Default)]
 struct Replies {
-    operated: Vec<(usize, Reply<Vec<Operated>>)>,
+    operated: Vec<Waiter>,
     accepted: Vec<(usize, Reply<Vec<Accepted>>)>,
     credentials: Vec<(usize, Reply<Vec<CredentialIntake>>)>,
     fired: Vec<Reply<Fired>>,
@@ -582,11 +624,21 @@ impl Gathered {
                 self.recipients.push(finished.recipient);
                 1
             }
-            Work::Operate(operations, reply) => {
-                let count = operations.len();
-                self.replies.operated.push((count, reply));
+            Work::Operate(Deed { operations, entry, onto }, reply) => {
+                let (start, count) = (self.batch.operations.len(), operations.len());
+                let record = entry.map(|entry| {
+                    let acts = Some(Acts { operations: start..start + count, onto });
+                    self.batch.records.push(Record { entry, acts });
+                    self.batch.records.len() - 1
+                });
+                self.replies.operated.push(Waiter { count, record, reply });
                 self.batch.operations.extend(operations);
                 count
+            }
+            Work::Record(entry, reply) => {
+                self.batch.records.push(entry.into());
+                self.replies.done.push(reply);
+                1
             }
             Work::Accept(messages, reply) => {
                 let count = messages.len();
@@ -605,13 +657,15 @@ impl Gathered {
                 self.replies.done.push(reply);
                 1
             }
-            Work::Pause(channel, paused, reply) => {
-                self.pauses.push((channel, paused));
+            Work::Pause(pause, entry, reply) => {
+                self.pauses.push(pause);
+                self.in_force.push(entry.into());
                 self.replies.done.push(reply);
                 1
             }
-            Work::Lift(app, reply) => {
+            Work::Lift(app, entry, reply) => {
                 self.halts.push(app);
+                self.in_force.push(entry.into());
                 self.replies.done.push(reply);
                 1
             }
@@ -656,7 +710,13 @@ impl Gathered {
 impl Replies {
     /// A caller that no longer waits is none of our business: what it asked for is done.
     fn answer(self, committed: &Committed) {
-        parts(self.operated, &committed.operated);
+        let mut start = 0;
+        for Waiter { count, record, reply } in self.operated {
+            let operated = committed.operated[start..start + count].to_vec();
+            let recorded = record.and_then(|place| committed.recorded[place]);
+            drop(reply.send(Ok(Done { operated, recorded })));
+            start += count;
+        }
         parts(self.accepted, &committed.accepted);
         parts(self.credentials, &committed.credentials);
         for (reply, fired) in self.fired.into_iter().zip(&committed.fired) {
@@ -676,7 +736,7 @@ impl Replies {
                 drop(reply.send(Err(Arc::clone(error))));
             }
         }
-        each(self.operated.into_iter().map(|(_, reply)| reply), error);
+        each(self.operated.into_iter().map(|waiter| waiter.reply), error);
         each(self.accepted.into_iter().map(|(_, reply)| reply), error);
         each(self.credentials.into_iter().map(|(_, reply)| reply), error);
         each(self.fired, error);
@@ -692,9 +752,4 @@ fn parts<T: Clone>(replies: Vec<(usize, Reply<Vec<T>>)>, answers: &[T]) {
         drop(reply.send(Ok(answers[start..start + count].to_vec())));
         start += count;
     }
-}
-
-/// An operator's act, as the store takes it.
-pub(crate) fn operation(message: tidings_model::MessageId, event: Event, note: &str) -> Operation {
-    Operation { message, event, from: None, due_at: None, note: note.to_owned() }
 }

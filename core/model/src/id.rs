@@ -155,6 +155,10 @@ number!(
     /// One firing of a schedule.
     RunId, "run id", "run"
 );
+number!(
+    /// One entry in the record of changes.
+    AuditId, "audit id", "aud"
+);
 
 #[cfg(test)]
 mod tests {

@@ -32,8 +32,8 @@ pub mod limits;
 pub use access::{Scope, Scopes};
 pub use credential::{CredentialFacts, CredentialKind};
 pub use id::{
-    AppName, ChannelName, CredentialId, IdempotencyKey, InvalidName, MessageId, Recipient, RunId, ScheduleName,
-    SourceName, TemplateName,
+    AppName, AuditId, ChannelName, CredentialId, IdempotencyKey, InvalidName, MessageId, Recipient, RunId,
+    ScheduleName, SourceName, TemplateName,
 };
 pub use outcome::Outcome;
 pub use settle::{Attempt, CredentialFate, LaneEffect, OnUnknown, Policy, Settlement};

@@ -48,6 +48,9 @@ pub const THROTTLE_MAX: Duration = Duration::from_secs(3600);
 
 /// Rows of a list in one answer.
 pub const PAGE_ROWS_MAX: u32 = 250;
+/// Rows that one page of a list looks at. Where few of them are what was asked for, the page has fewer rows, and says
+/// where to go on.
+pub const LIST_WALK_MAX: i64 = 20_000;
 /// Messages that a bulk act moves in one transaction.
 pub const BULK_STEP_MAX: u32 = 500;
 /// Messages that a bulk act moves before it answers; what is left takes another call.
@@ -63,6 +66,8 @@ pub const IDEMPOTENCY_LIFE: Duration = Duration::from_secs(72 * 3600);
 pub const KEEP_DONE_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 /// How long messages stay that failed or are unknown, in a store that does not say.
 pub const KEEP_FAILED_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long the record of changes stays, in a store that does not say.
+pub const KEEP_AUDIT_DEFAULT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How long runs and the verdicts of schedules stay.
 pub const RUN_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How long a used or dropped credential is remembered, so that its value is refused when it comes again.

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use tidings_model::rate::{Arrival, Rate};
 use tidings_model::{
-    AppName, CredentialId, Event, IdempotencyKey, MessageId, Recipient, Refused, RunId, ScheduleName, Settlement,
-    SourceName, State, Timestamp,
+    AppName, AuditId, CredentialId, Event, IdempotencyKey, MessageId, Recipient, Refused, RunId, ScheduleName,
+    Settlement, SourceName, State, Timestamp,
 };
+
+use crate::audit::Record;
 
 /// A channel, as the store numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +27,8 @@ pub struct Batch {
     pub settles: Vec<Settle>,
     /// Acts of operators.
     pub operations: Vec<Operation>,
+    /// Who makes the changes of this batch, and why.
+    pub records: Vec<Record>,
     /// New messages.
     pub messages: Vec<NewMessage>,
     /// New credentials.
@@ -62,6 +66,8 @@ pub struct Committed {
     pub settled: Vec<bool>,
     /// For each operation, what became of the message.
     pub operated: Vec<Operated>,
+    /// For each record, its entry; `None` if none of its messages moved.
+    pub recorded: Vec<Option<AuditId>>,
     /// For each message, what was accepted under its key.
     pub accepted: Vec<Accepted>,
     /// For each credential, whether it is new.
@@ -434,6 +440,13 @@ pub enum Sweep {
     Keys {
         /// The last that was looked at.
         after: String,
+    },
+    /// Entries of the record of changes.
+    Audit {
+        /// The last that was looked at.
+        after: i64,
+        /// What was written at this instant or before leaves.
+        before: Timestamp,
     },
     /// Runs that ended, and verdicts.
     Runs {

@@ -7,12 +7,14 @@
 //! The store knows no plugins and no config: channels and templates are names to it, and what follows from an outcome
 //! was decided before ([`tidings_model::settle`]).
 
+mod audit;
 mod batch;
 mod error;
 mod hash;
 mod read;
 mod sqlite;
 
+pub use audit::{Acts, AuditEntry, AuditFilter, AuditRow, Record};
 pub use batch::{
     Accepted, AppHalt, Batch, Bound, ChannelId, ChannelState, ClaimRequest, Claimed, Committed, CredentialIntake,
     Fired, Firing, LaneRow, Needs, NewCredential, NewMessage, Operated, Operation, Orphan, Receipt, ReceiptMove,

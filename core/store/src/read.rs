@@ -1,5 +1,7 @@
 //! What is read: rows for people and for the API, a page at a time, newest first.
 
+use std::fmt;
+
 use tidings_model::{CredentialId, MessageId, RunId, State, Timestamp};
 
 /// Rows and where to go on.
@@ -41,6 +43,19 @@ pub struct DeadFilter {
     pub reason: Option<String>,
     /// Of this template.
     pub template: Option<String>,
+}
+
+impl fmt::Display for DeadFilter {
+    /// As it is typed: `state=failed channel=alerts`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "state={}", self.state)?;
+        for (name, value) in [("channel", &self.channel), ("reason", &self.reason), ("template", &self.template)] {
+            if let Some(value) = value {
+                write!(f, " {name}={value}")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A stretch of messages by their ids: what a bulk act that began at an instant is still for.

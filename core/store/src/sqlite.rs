@@ -4,6 +4,7 @@
 //! readers are read-only. Settings are read back, because SQLite ignores an unknown or impossible pragma in silence.
 
 mod accept;
+mod audit;
 mod backup;
 mod ballast;
 mod claim;
@@ -21,6 +22,7 @@ mod sweep;
 mod tally;
 mod tick;
 mod wake;
+mod walk;
 mod withdraw;
 
 use std::collections::HashMap;
@@ -48,7 +50,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0002_fewer_indexes.sql"),
     include_str!("../migrations/sqlite/0003_dead_letters.sql"),
     include_str!("../migrations/sqlite/0004_told_and_acted.sql"),
-    include_str!("../migrations/sqlite/0005_receipts.sql"),
+    include_str!("../migrations/sqlite/0005_receipts_and_acts.sql"),
 ];
 
 /// The release that fixed the corruption after a WAL reset (3.7.0 to 3.51.2 have it).
@@ -88,6 +90,7 @@ pub struct Writer {
     apps: HashMap<ChannelId, AppName>,
     last_message: i64,
     last_credential: i64,
+    last_audit: i64,
     /// No message becomes due or runs out of time before this; `None` if none ever does. Until then nobody looks.
     quiet_until: Option<Timestamp>,
     /// A transaction failed: whether it landed, and what state the connection is in, nobody can say.
@@ -138,6 +141,7 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
     let early = Early::load(&mut connection).await?;
     let last_message = sequence(&mut connection, "message").await?;
     let last_credential = sequence(&mut connection, "credential").await?;
+    let last_audit = sequence(&mut connection, "audit").await?;
     let instance = instance(&mut connection).await?;
     let log = Log::new();
     let let_go = log.let_go();
@@ -163,6 +167,7 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
         apps: HashMap::new(),
         last_message,
         last_credential,
+        last_audit,
         quiet_until: LOOK_NOW,
         in_doubt: false,
         instance,
@@ -189,6 +194,7 @@ impl Writer {
         self.early = Early::load(&mut self.connection).await?;
         self.last_message = sequence(&mut self.connection, "message").await?;
         self.last_credential = sequence(&mut self.connection, "credential").await?;
+        self.last_audit = sequence(&mut self.connection, "audit").await?;
         self.quiet_until = LOOK_NOW;
         self.in_doubt = false;
         Ok(())

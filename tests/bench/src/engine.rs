@@ -12,7 +12,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use tidings_api::server;
 use tidings_engine::config::{ApiLimits, World};
-use tidings_engine::{Config, Engine, EngineHandle, Registry, SystemClock};
+use tidings_engine::{By, Config, Engine, EngineHandle, Registry, SystemClock};
 use tidings_model::State;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -189,8 +189,12 @@ async fn obey(handle: &EngineHandle, order: Order) -> Result<Told, Failure> {
     Ok(Told { seconds: took.as_secs_f64(), count, cpu_seconds, usage, standing, ..Told::default() })
 }
 
+fn bench() -> Result<By, Failure> {
+    Ok(By::new("bench", None)?)
+}
+
 async fn pause(handle: &EngineHandle) -> Result<(), Failure> {
-    handle.pause(CHANNEL, Some("bench".to_owned())).await?;
+    handle.pause(CHANNEL, &bench()?).await?;
     Ok(())
 }
 
@@ -241,7 +245,7 @@ async fn accept(handle: EngineHandle, numbers: std::ops::Range<u32>) -> Result<(
 async fn send(handle: &EngineHandle, count: u32) -> Result<(u32, Duration), Failure> {
     let before = standing(handle).await?;
     let begun = Instant::now();
-    handle.pause(CHANNEL, None).await?;
+    handle.resume(CHANNEL, &bench()?).await?;
     // Asking the store costs some of what is measured: where all of the queue is to go it is asked only at the end.
     let all = before.queued == i64::from(count);
     let (sent, took) = loop {

@@ -95,7 +95,7 @@ pub(super) const CATALOGUE: &[Kind] = &[
         "messages in that state are on their way by themselves",
         "name a state of those that stopped",
     ),
-    kind(422, "time-invalid", "that is no time to send at", "write RFC 3339 in UTC, not too far ahead"),
+    kind(422, "time-invalid", "that is no time", "write it as the detail says: RFC 3339, not too far ahead"),
     kind(503, "busy", "too much at once", "send again after the time that the header `Retry-After` says"),
     kind(
         503,

@@ -1,6 +1,7 @@
 //! The table of calls, readable as a list of what the API does and who may, and the layers around all of them.
 
 mod answer;
+mod audit;
 mod backup;
 mod bulk;
 mod channels;
@@ -44,6 +45,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     const POST: Method = Method::POST;
     const LIST: &[&str] = &["state", "reason", "channel", "template", "to", "limit", "cursor"];
     const LEDGER: &[&str] = &["source", "recipient", "usable", "limit", "cursor"];
+    const RECORD: &[&str] = &["who", "act", "subject", "since", "limit", "cursor"];
     const SEND: &[&str] = &[
         "template-unknown",
         "channel-unknown",
@@ -141,7 +143,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("Fetch a token now, and set a halted app going again")
             .may_take::<wire::ActRequest>()
             .gives::<wire::Token>(200)
-            .refuses(&["app-unknown", "token"]),
+            .refuses(&["app-unknown", "token", "note-too-long"]),
         call(GET, "/v1/schedules", Key(Read), &[], schedules::list_schedules)
             .says("The schedules: when they run next, and how they ran last")
             .gives::<Vec<wire::Schedule>>(200),
@@ -152,6 +154,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("Read config again and go on by it, all of it or none, or say what differs")
             .gives::<wire::ReloadReply>(200)
             .refuses(&["config-invalid", "config-fixed", "needs-restart"]),
+        call(GET, "/v1/audit", Key(Read), RECORD, audit::list_audit)
+            .says("The record of changes, newest first: who did what, when, why")
+            .gives::<wire::Page<wire::AuditEntry>>(200)
+            .refuses(&["time-invalid"]),
         call(POST, "/v1/backup", Local, &[], backup::backup)
             .says("Copy the store into a new file on the engine's machine, while it runs")
             .takes::<wire::BackupRequest>()

@@ -6,9 +6,12 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+use tidings_model::Timestamp;
 use tidings_model::spelling::nearest;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+use crate::refusal::Refusal;
 
 /// A mistake in config.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -294,6 +297,22 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .filter(|millis| *millis <= 3650 * 86_400_000)
         .map(Duration::from_millis)
         .ok_or_else(wrong)
+}
+
+/// An instant of the past: RFC 3339, or how long ago, as in `2h`.
+///
+/// # Errors
+///
+/// `time-invalid`: neither of the two.
+pub fn past(name: &str, text: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
+    let ago = duration(text).map(|wait| now.before(wait)).ok();
+    ago.or_else(|| Timestamp::from_rfc3339(text)).ok_or_else(|| {
+        let detail = format!(
+            "`{name}` is `{}`; write it as in `2026-01-31T09:00:00+08:00`, or how long ago as in `2h`",
+            text.chars().take(64).flat_map(char::escape_debug).collect::<String>()
+        );
+        Refusal::invalid("time-invalid", detail)
+    })
 }
 
 /// "there is no …", with the nearest name if one is near and all of them if none is.

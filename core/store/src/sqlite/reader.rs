@@ -36,6 +36,15 @@ impl Reader {
         Reader { pool }
     }
 
+    pub(super) fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+
+    /// A look at the store as it is now: what is written meanwhile is not in it. It ends with its answer.
+    pub(super) async fn look(&self) -> Result<sqlx::Transaction<'static, Sqlite>, StoreError> {
+        self.pool.begin().await.map_err(StoreError::during("look at the store"))
+    }
+
     /// How a reader connects.
     pub(super) fn options(&self) -> std::sync::Arc<sqlx::sqlite::SqliteConnectOptions> {
         self.pool.connect_options()
@@ -363,6 +372,12 @@ pub(super) fn select_messages(filter: &MessageFilter) -> QueryBuilder<Sqlite> {
         query.push(" AND m.id < ").push_bind(before);
     }
     query
+}
+
+/// A page of rows, the last of which has that id, out of a walk that ended there; `None` if it came to the end.
+pub(super) fn page_of<T>(rows: Vec<T>, limit: u32, last: Option<i64>, end: Option<i64>) -> Page<T> {
+    let full = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    Page { rows, next: if full { last } else { end } }
 }
 
 fn page<T>(rows: Vec<T>, limit: u32, last: Option<i64>) -> Page<T> {

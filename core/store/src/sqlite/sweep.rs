@@ -24,6 +24,7 @@ impl Step<'_> {
             }
             Sweep::Credentials { after } => self.sweep_credentials(*after).await,
             Sweep::Keys { after } => self.sweep_keys(after).await,
+            Sweep::Audit { after, before } => self.sweep_audit(*after, *before).await,
             Sweep::Runs { after, before } => self.sweep_runs(*after, *before).await,
         }
     }
@@ -45,6 +46,7 @@ impl Step<'_> {
         self.delete(include_str!("../../sql/sqlite/delete_messages.sql"), &ids).await?;
         self.delete(include_str!("../../sql/sqlite/delete_bodies.sql"), &ids).await?;
         self.delete(include_str!("../../sql/sqlite/delete_attempts.sql"), &ids).await?;
+        self.delete(include_str!("../../sql/sqlite/delete_acted.sql"), &ids).await?;
         for (_, channel, state) in leave {
             let state = State::from_code(state).expect("the statement asks for six states");
             self.moves.leave(ChannelId(channel), state);
@@ -99,6 +101,18 @@ impl Step<'_> {
             _ => None,
         };
         Ok(Swept { removed: length(&leave) + firings, unused: 0, next })
+    }
+
+    async fn sweep_audit(&mut self, after: i64, before: Timestamp) -> Result<Swept, StoreError> {
+        let query = sqlx::query(include_str!("../../sql/sqlite/sweep_audit.sql"))
+            .bind(after)
+            .bind(SWEEP_ROWS_MAX)
+            .bind(before.0);
+        let (seen, last, leave): (u32, Option<i64>, Vec<i64>) = fetch_json(query, self.connection, ACTION).await?;
+        self.delete(include_str!("../../sql/sqlite/delete_audit.sql"), &leave).await?;
+        // Ids rise with time: where none of a slice is old, none behind it is.
+        let next = last.filter(|_| is_full(seen) && !leave.is_empty()).map(|after| Sweep::Audit { after, before });
+        Ok(Swept { removed: length(&leave), unused: 0, next })
     }
 
     async fn delete(&mut self, sql: &'static str, rows: &[impl Serialize]) -> Result<(), StoreError> {

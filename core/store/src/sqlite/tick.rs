@@ -47,6 +47,7 @@ impl Writer {
 
         committed.settled = step.settle(&batch.settles).await?;
         committed.operated = step.operate(&batch.operations).await?;
+        committed.recorded = step.record(batch, &committed.operated, self.last_audit).await?;
         let last_message = self.last_message;
         committed.accepted = step.accept(&batch.messages, last_message).await?;
         committed.credentials = step.take_credentials(&batch.credentials, self.last_credential).await?;
@@ -92,6 +93,7 @@ impl Writer {
         self.quiet_until = committed.next_due;
         self.last_message += length(batch.messages.len());
         self.last_credential += length(batch.credentials.len());
+        self.last_audit += length(batch.records.len());
         let rows = batch.settles.len() + batch.messages.len() + batch.credentials.len() + committed.claimed.len();
         // The transaction is on disk whatever comes of this; what is wrong with the disk, the next one will meet.
         if let Err(error) = self.log.committed(&mut self.connection, rows).await {

@@ -24,6 +24,7 @@ macro_rules! for_every_store {
 mod harness;
 
 mod accept;
+mod audit;
 mod backup;
 mod claim;
 mod credentials;

@@ -7,11 +7,12 @@ use axum::response::Response;
 use tidings_engine::EngineHandle;
 
 use super::answer::{Answer, json, parse};
+use crate::server::acting::Acting;
 use crate::server::convert;
 use crate::wire;
 
-pub(super) async fn backup(Shared(engine): Shared<EngineHandle>, body: Bytes) -> Answer<Response> {
+pub(super) async fn backup(Shared(engine): Shared<EngineHandle>, acting: Acting, body: Bytes) -> Answer<Response> {
     let request: wire::BackupRequest = parse(&body)?;
-    let made = engine.backup(std::path::Path::new(&request.path)).await?;
+    let made = engine.backup(std::path::Path::new(&request.path), &acting.by(None)?).await?;
     Ok(json(StatusCode::OK, &convert::backup(made)))
 }

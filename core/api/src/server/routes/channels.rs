@@ -7,6 +7,7 @@ use axum::response::Response;
 use tidings_engine::{ChannelView, EngineHandle};
 
 use super::answer::{Answer, json, reason};
+use crate::server::acting::Acting;
 use crate::server::convert;
 use crate::wire;
 
@@ -26,19 +27,21 @@ pub(super) async fn list_channels(Shared(engine): Shared<EngineHandle>) -> Answe
 pub(super) async fn pause_channel(
     Shared(engine): Shared<EngineHandle>,
     Path(name): Path<String>,
+    acting: Acting,
     body: Bytes,
 ) -> Answer<Response> {
-    let note = reason(&body)?.unwrap_or_else(|| "paused by an operator".to_owned());
-    shown(&engine, engine.pause(&name, Some(note)).await?).await
+    let by = acting.by(reason(&body)?)?;
+    shown(&engine, engine.pause(&name, &by).await?).await
 }
 
 pub(super) async fn resume_channel(
     Shared(engine): Shared<EngineHandle>,
     Path(name): Path<String>,
+    acting: Acting,
     body: Bytes,
 ) -> Answer<Response> {
-    reason(&body)?;
-    shown(&engine, engine.pause(&name, None).await?).await
+    let by = acting.by(reason(&body)?)?;
+    shown(&engine, engine.resume(&name, &by).await?).await
 }
 
 async fn shown(engine: &EngineHandle, view: ChannelView) -> Answer<Response> {

@@ -12,6 +12,7 @@ use tidings_store::{DeadFilter, MessageFilter};
 
 use super::answer::{Answer, json, parse, reason};
 use super::query::{Asked, cursor, flag, limit};
+use crate::server::acting::Acting;
 use crate::server::convert;
 use crate::server::problem::unreadable;
 use crate::wire;
@@ -81,42 +82,62 @@ pub(super) async fn show_message(Shared(engine): Shared<EngineHandle>, Path(id):
     }
 }
 
-pub(super) async fn cancel_message(engine: Shared<EngineHandle>, id: Path<String>, body: Bytes) -> Answer<Response> {
-    act(engine, id, body, Event::Cancel, "cancel").await
+pub(super) async fn cancel_message(
+    engine: Shared<EngineHandle>,
+    id: Path<String>,
+    acting: Acting,
+    body: Bytes,
+) -> Answer<Response> {
+    act(engine, id, acting, body, Event::Cancel).await
 }
 
-pub(super) async fn retry_message(engine: Shared<EngineHandle>, id: Path<String>, body: Bytes) -> Answer<Response> {
-    act(engine, id, body, Event::Retry, "retry").await
+pub(super) async fn retry_message(
+    engine: Shared<EngineHandle>,
+    id: Path<String>,
+    acting: Acting,
+    body: Bytes,
+) -> Answer<Response> {
+    act(engine, id, acting, body, Event::Retry).await
 }
 
-pub(super) async fn hold_message(engine: Shared<EngineHandle>, id: Path<String>, body: Bytes) -> Answer<Response> {
-    act(engine, id, body, Event::Hold, "hold").await
+pub(super) async fn hold_message(
+    engine: Shared<EngineHandle>,
+    id: Path<String>,
+    acting: Acting,
+    body: Bytes,
+) -> Answer<Response> {
+    act(engine, id, acting, body, Event::Hold).await
 }
 
-pub(super) async fn release_message(engine: Shared<EngineHandle>, id: Path<String>, body: Bytes) -> Answer<Response> {
-    act(engine, id, body, Event::Release, "release").await
+pub(super) async fn release_message(
+    engine: Shared<EngineHandle>,
+    id: Path<String>,
+    acting: Acting,
+    body: Bytes,
+) -> Answer<Response> {
+    act(engine, id, acting, body, Event::Release).await
 }
 
 async fn act(
     Shared(engine): Shared<EngineHandle>,
     Path(id): Path<String>,
+    acting: Acting,
     body: Bytes,
     event: Event,
-    name: &str,
 ) -> Answer<Response> {
-    let note = reason(&body)?.unwrap_or_else(|| format!("{name} by an operator"));
+    let by = acting.by(reason(&body)?)?;
     let id = message_id(&id)?;
-    let state = engine.operate(id, event, &note).await?;
+    let state = engine.operate(id, event, &by).await?;
     Ok(json(StatusCode::OK, &wire::ActReply { id: id.to_string(), state: state.to_string() }))
 }
 
 /// A plan, or up to a bounded number of messages that get their times; the rest takes another call.
-pub(super) async fn retry_many(Shared(engine): Shared<EngineHandle>, body: Bytes) -> Answer<Response> {
+pub(super) async fn retry_many(Shared(engine): Shared<EngineHandle>, acting: Acting, body: Bytes) -> Answer<Response> {
     let request: wire::RetryRequest = parse(&body)?;
     let wire::RetryFilter { state, channel, reason, template } = request.filter;
     let filter = DeadFilter { state: state_named(&state)?, channel, reason, template };
-    let note = request.note.filter(|note| !note.is_empty());
-    let asked = RetryMany { filter, rate: request.rate, note, cursor: request.cursor };
+    let by = acting.by(request.note)?;
+    let asked = RetryMany { filter, rate: request.rate, by, cursor: request.cursor };
     if request.plan {
         return Ok(json(StatusCode::OK, &convert::retry_plan(engine.plan_retry(&asked).await?)));
     }

@@ -24,6 +24,10 @@ pub(in crate::server) fn parameter(name: &str) -> Option<Value> {
         "usable" => json!({ "type": "boolean", "description": "only those that could be used" }),
         "schedule" => text("of this schedule"),
         "dry_run" => json!({ "type": "boolean", "description": "check everything, accept nothing" }),
+        "who" => text("by this one: a key's name, or `local`"),
+        "act" => text("of this act, as in `message.cancel`, or of all on a thing, as in `message`"),
+        "subject" => text("on this subject: a message, a channel, an app"),
+        "since" => text("not before: RFC 3339, or how long ago, as in `2h`"),
         "limit" => {
             json!({ "type": "integer", "description": "at most so many rows", "minimum": 1, "maximum": PAGE_ROWS_MAX })
         }

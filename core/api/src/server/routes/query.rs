@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use axum::extract::Query;
+use tidings_model::Timestamp;
 use tidings_model::limits::PAGE_ROWS_MAX;
 
 use super::answer::Answer;
@@ -28,6 +29,12 @@ pub(super) fn limit(query: &HashMap<String, String>) -> Answer<u32> {
         Ok(limit) if (1..=PAGE_ROWS_MAX).contains(&limit) => Ok(limit),
         _ => Err(unreadable(format!("`limit` must be 1 to {PAGE_ROWS_MAX}"))),
     }
+}
+
+/// An instant of the past: RFC 3339, or how long ago, as in `2h`.
+pub(super) fn past(query: &HashMap<String, String>, name: &str, now: Timestamp) -> Answer<Option<Timestamp>> {
+    let Some(text) = query.get(name) else { return Ok(None) };
+    Ok(Some(tidings_engine::config::past(name, text, now)?))
 }
 
 pub(super) fn cursor(query: &HashMap<String, String>) -> Answer<Option<i64>> {

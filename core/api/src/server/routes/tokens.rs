@@ -1,11 +1,13 @@
 //! Tokens: their state, and a fresh one.
 
+use axum::body::Bytes;
 use axum::extract::{Path, State as Shared};
 use axum::http::StatusCode;
 use axum::response::Response;
 use tidings_engine::EngineHandle;
 
-use super::answer::{Answer, json};
+use super::answer::{Answer, json, reason};
+use crate::server::acting::Acting;
 use crate::server::convert;
 use crate::wire;
 
@@ -14,6 +16,12 @@ pub(super) async fn list_tokens(Shared(engine): Shared<EngineHandle>) -> Respons
     json(StatusCode::OK, &tokens)
 }
 
-pub(super) async fn refresh_token(Shared(engine): Shared<EngineHandle>, Path(app): Path<String>) -> Answer<Response> {
-    Ok(json(StatusCode::OK, &convert::token(engine.refresh_token(&app).await?)))
+pub(super) async fn refresh_token(
+    Shared(engine): Shared<EngineHandle>,
+    Path(app): Path<String>,
+    acting: Acting,
+    body: Bytes,
+) -> Answer<Response> {
+    let by = acting.by(reason(&body)?)?;
+    Ok(json(StatusCode::OK, &convert::token(engine.refresh_token(&app, &by).await?)))
 }

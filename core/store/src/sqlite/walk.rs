@@ -1,0 +1,45 @@
+//! Where a look at a list begins and ends, so that no list reads more rows than a bound says.
+
+use sqlx::sqlite::SqliteConnection;
+use tidings_model::Timestamp;
+
+use crate::error::StoreError;
+
+/// A table whose rows say when they came.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Dated {
+    Audit,
+}
+
+impl Dated {
+    pub(super) fn last(self) -> &'static str {
+        match self {
+            Dated::Audit => "SELECT max(id) FROM audit",
+        }
+    }
+
+    pub(super) fn from(self) -> &'static str {
+        match self {
+            Dated::Audit => "SELECT id, at FROM audit WHERE id >= ?1 ORDER BY id LIMIT 1",
+        }
+    }
+}
+
+/// The last row that came before this instant; 0 if none did. Ids rise with time, so it is found by halving: some twenty
+/// rows of ten million are read. Where the clock was set back it is one of several that could be meant.
+pub(super) async fn last_before(look: &mut SqliteConnection, table: Dated, at: Timestamp) -> Result<i64, StoreError> {
+    let during = || StoreError::during("find where a time begins");
+    let last: Option<i64> = sqlx::query_scalar(table.last()).fetch_one(&mut *look).await.map_err(during())?;
+    // All up to `low` came before, and none from `high` on.
+    let (mut low, mut high) = (0, last.unwrap_or(0) + 1);
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        let row: Option<(i64, i64)> =
+            sqlx::query_as(table.from()).bind(middle).fetch_optional(&mut *look).await.map_err(during())?;
+        match row {
+            Some((id, came_at)) if came_at < at.0 => low = id,
+            _ => high = middle,
+        }
+    }
+    Ok(low)
+}
