@@ -35,10 +35,25 @@ pub struct CredentialFacts {
     pub taken_at: Timestamp,
 }
 
-/// Whether a credential that ends at `expires_at` may still be bound: not within `margin` of its end, because the
-/// message may have to be tried again with it.
+/// Until when a credential that ends at `expires_at` may be bound, that instant excluded: not within `margin` of its
+/// end, because the message may have to be tried again with it. `None` for ever.
+pub fn usable_until(expires_at: Option<Timestamp>, margin: Duration) -> Option<Timestamp> {
+    expires_at.map(|end| end.before(margin))
+}
+
+/// Whether a credential that ends at `expires_at` may be bound now.
 pub fn is_usable(expires_at: Option<Timestamp>, margin: Duration, now: Timestamp) -> bool {
-    expires_at.is_none_or(|end| now < end.before(margin))
+    usable_until(expires_at, margin).is_none_or(|until| now < until)
+}
+
+/// The same as a store asks for it: what ends after this instant, or never, may be bound now.
+pub fn usable_if_ends_after(margin: Duration, now: Timestamp) -> Timestamp {
+    now.after(margin)
+}
+
+/// Whether a permit for that scope (`None` for any) serves a template of this one.
+pub fn fits(permit: Option<&str>, scope: &str) -> bool {
+    permit.is_none_or(|of| of == scope)
 }
 
 /// A message that needs a permit, in the order of the queue.
@@ -82,8 +97,8 @@ pub fn bind<M, C: Copy>(needs: &[Need<'_, M>], permits: &[Permit<'_, C>]) -> Vec
         .iter()
         .map(|need| {
             let stock = of_recipient.get_mut(need.recipient)?;
-            let fits = |index: usize| permits[index].scope.is_none_or(|scope| scope == need.scope);
-            let (index, taken) = stock.iter_mut().find(|(index, taken)| !taken && fits(*index))?;
+            let serves = |index: usize| fits(permits[index].scope, need.scope);
+            let (index, taken) = stock.iter_mut().find(|(index, taken)| !taken && serves(*index))?;
             *taken = true;
             Some(permits[*index].credential)
         })
@@ -133,6 +148,16 @@ mod tests {
         assert!(is_usable(Some(Timestamp(86_400_001)), day, Timestamp(0)));
         assert!(!is_usable(Some(Timestamp(86_400_000)), day, Timestamp(0)));
         assert!(is_usable(None, day, Timestamp(i64::MAX)));
+    }
+
+    #[test]
+    fn a_store_that_asks_by_the_end_finds_the_same_permits() {
+        let margin = Duration::from_millis(50);
+        for end in 0..200 {
+            let now = Timestamp(100);
+            let found = Timestamp(end) > usable_if_ends_after(margin, now);
+            assert_eq!(found, is_usable(Some(Timestamp(end)), margin, now), "{end}");
+        }
     }
 
     proptest! {

@@ -18,6 +18,8 @@ pub mod settle;
 
 pub mod credential;
 
+pub mod forecast;
+
 pub mod rate;
 
 #[cfg(feature = "cron")]

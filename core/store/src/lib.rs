@@ -11,6 +11,7 @@ mod audit;
 mod batch;
 mod error;
 mod hash;
+mod reach;
 mod read;
 mod sqlite;
 
@@ -22,6 +23,7 @@ pub use batch::{
 };
 pub use error::StoreError;
 pub use hash::{Fingerprint, fingerprint};
+pub use reach::{BoundRow, HeldRow, OfRecipient, SuppressedRow};
 pub use read::{
     AttemptRow, Counts, CredentialFilter, CredentialRow, DeadCount, DeadFilter, FiringRow, MessageFilter, MessageRow,
     Page, ReasonRow, RunRow, ScheduleRow, Span,

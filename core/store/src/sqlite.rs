@@ -11,6 +11,7 @@ mod claim;
 mod due;
 mod log;
 mod operate;
+mod reach;
 mod reader;
 mod receipt;
 mod row;

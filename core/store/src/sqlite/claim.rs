@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use tidings_model::credential::{Need, Permit, bind};
+use tidings_model::credential::{Need, Permit, bind, usable_if_ends_after};
 use tidings_model::{CredentialId, MessageId, State, Timestamp};
 
 use super::rows::{ROWS_MAX, RowsStatement, fetch_json};
@@ -237,8 +237,9 @@ impl Step<'_> {
         };
         let recipients: Vec<&str> = per_recipient.into_keys().collect();
         // By name, so that a source that is named twice does not offer a credential twice.
+        let ends_after = |margin| usable_if_ends_after(margin, self.now).0;
         let sources: HashMap<&str, i64> =
-            needs.sources.iter().map(|rule| (rule.source.as_str(), self.now.after(rule.margin).0)).collect();
+            needs.sources.iter().map(|rule| (rule.source.as_str(), ends_after(rule.margin))).collect();
         let (recipients, sources) = (json(&recipients), json(&sources));
         let query = |sql: &'static str| {
             sqlx::query(sql).bind(needs.app.as_str().to_owned()).bind(recipients.clone()).bind(sources.clone())

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{QueryBuilder, Row as _, Sqlite};
+use tidings_model::credential::usable_if_ends_after;
 use tidings_model::limits::PAGE_ROWS_MAX;
 use tidings_model::{AppName, CredentialId, MessageId, RunId, State, Timestamp};
 
@@ -18,7 +19,7 @@ use crate::read::{
 /// Reads, and changes nothing. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    pool: SqlitePool,
+    pub(super) pool: SqlitePool,
 }
 
 const MESSAGE: &str =
@@ -224,7 +225,7 @@ impl Reader {
         after: Option<&str>,
     ) -> Result<Vec<String>, StoreError> {
         let rules: Vec<(&str, i64)> =
-            sources.iter().map(|(source, margin)| (source.as_str(), now.after(*margin).0)).collect();
+            sources.iter().map(|(source, margin)| (source.as_str(), usable_if_ends_after(*margin, now).0)).collect();
         sqlx::query_scalar(
             "SELECT DISTINCT c.recipient FROM credential AS c JOIN json_each(?2) AS s ON c.source = s.value ->> 0
              WHERE c.app = ?1 AND c.bound_to IS NULL AND c.uses_left > 0 AND (c.scope IS NULL OR c.scope = ?3)

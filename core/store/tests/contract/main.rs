@@ -33,6 +33,7 @@ mod edges;
 mod fence;
 mod file;
 mod operate;
+mod reach;
 mod read;
 mod receipts;
 mod recover;

@@ -1,0 +1,112 @@
+//! Reading the ledger for people who want to know whom they can reach: bounded statements, and the index alone where
+//! everybody is looked at.
+
+use tidings_model::{AppName, CredentialId, MessageId, SourceName, State, Timestamp};
+
+use super::reader::Reader;
+use super::rows::fetch_json;
+use super::tick::json;
+use crate::batch::TemplateId;
+use crate::error::StoreError;
+use crate::reach::{BoundRow, HeldRow, OfRecipient, SuppressedRow};
+
+/// Permits of one recipient that are listed.
+const PERMITS_MAX: usize = 1000;
+/// Bound permits that are looked through for those of one recipient.
+const BOUND_MAX: i64 = 8192;
+/// Waiting messages of one recipient that are counted.
+const WAITING_MAX: i64 = 1000;
+/// Permits in one step of a walk through the ledger. Of a recipient who has more the first so many are seen.
+const WALK_ROWS_MAX: usize = 4000;
+
+/// A row of `reach_free.sql` and `forecast_page.sql`.
+type FreeRow = (String, String, String, Option<String>, u32, Option<i64>);
+
+fn held((recipient, app, source, scope, uses, end): FreeRow) -> HeldRow {
+    HeldRow { recipient, app, source, scope, uses, expires_at: end.map(Timestamp) }
+}
+
+impl Reader {
+    /// What decides whether this recipient can be reached through channels of these apps.
+    pub async fn of_recipient(
+        &self,
+        recipient: &str,
+        apps: &[AppName],
+        now: Timestamp,
+    ) -> Result<OfRecipient, StoreError> {
+        const ACTION: &str = "look what a recipient holds";
+        let mut connection = self.pool.acquire().await.map_err(StoreError::during(ACTION))?;
+        let query = |sql: &'static str| sqlx::query(sql).bind(recipient.to_owned());
+
+        let most = super::tick::length(PERMITS_MAX + 1);
+        let free = query(include_str!("../../sql/sqlite/reach_free.sql")).bind(most);
+        let mut free: Vec<FreeRow> = fetch_json(free, &mut connection, ACTION).await?;
+        let more = free.len() > PERMITS_MAX;
+        free.truncate(PERMITS_MAX);
+
+        let bound = query(include_str!("../../sql/sqlite/reach_bound.sql")).bind(BOUND_MAX);
+        let bound: Vec<(i64, String, i64, i64, i64)> = fetch_json(bound, &mut connection, ACTION).await?;
+        let bound = bound.into_iter().map(|(credential, source, message, template, state)| {
+            let state = State::from_code(state).ok_or_else(|| StoreError::Corrupt(format!("{state} is no state")))?;
+            let (credential, message) = (CredentialId(credential), MessageId(message));
+            Ok(BoundRow { credential, source, message, template: TemplateId(template), state })
+        });
+        let bound = bound.collect::<Result<_, StoreError>>()?;
+
+        let waiting = query(include_str!("../../sql/sqlite/reach_waiting.sql")).bind(WAITING_MAX);
+        let waiting: Vec<i64> = fetch_json(waiting, &mut connection, ACTION).await?;
+        let mut by_template = std::collections::BTreeMap::<i64, u64>::new();
+        for template in waiting {
+            *by_template.entry(template).or_default() += 1;
+        }
+
+        let apps: Vec<&str> = apps.iter().map(AppName::as_str).collect();
+        let suppressed = sqlx::query(include_str!("../../sql/sqlite/reach_suppressed.sql"));
+        let suppressed = suppressed.bind(json(&apps)).bind(recipient.to_owned()).bind(now.0);
+        let suppressed: Vec<(String, String, Option<i64>)> = fetch_json(suppressed, &mut connection, ACTION).await?;
+
+        Ok(OfRecipient {
+            free: free.into_iter().map(held).collect(),
+            more,
+            bound,
+            waiting: by_template.into_iter().map(|(template, count)| (TemplateId(template), count)).collect(),
+            suppressed: suppressed
+                .into_iter()
+                .map(|(app, reason, until)| SuppressedRow { app, reason, until: until.map(Timestamp) })
+                .collect(),
+        })
+    }
+
+    /// A step of a walk through the free permits of everybody who may be told something, in the order of their
+    /// recipients and apps: those of whole recipients after that one, and the recipient to go on after. `None` at the end.
+    pub async fn walk_free(&self, after: &str, now: Timestamp) -> Result<(Vec<HeldRow>, Option<String>), StoreError> {
+        const ACTION: &str = "walk through the ledger";
+        let mut connection = self.pool.acquire().await.map_err(StoreError::during(ACTION))?;
+        let query = sqlx::query(include_str!("../../sql/sqlite/forecast_page.sql"));
+        let query = query.bind(after.to_owned()).bind(now.0).bind(super::tick::length(WALK_ROWS_MAX));
+        let rows: Vec<FreeRow> = fetch_json(query, &mut connection, ACTION).await?;
+        let mut rows: Vec<HeldRow> = rows.into_iter().map(held).collect();
+        if rows.len() < WALK_ROWS_MAX {
+            return Ok((rows, None));
+        }
+        let last = rows.last().expect("a full page has a last row").recipient.clone();
+        let whole = rows.partition_point(|row| row.recipient != last);
+        if whole == 0 {
+            // One recipient fills the page: more of their permits would say nothing more.
+            return Ok((rows, Some(last)));
+        }
+        rows.truncate(whole);
+        let next = rows[whole - 1].recipient.clone();
+        Ok((rows, Some(next)))
+    }
+
+    /// Whether the ledger has, or had, that very permit.
+    pub async fn is_known(&self, app: &AppName, source: &SourceName, identity: &str) -> Result<bool, StoreError> {
+        const ACTION: &str = "look for a permit";
+        let mut connection = self.pool.acquire().await.map_err(StoreError::during(ACTION))?;
+        let query = sqlx::query(include_str!("../../sql/sqlite/find_identities.sql"));
+        let query = query.bind(app.as_str().to_owned()).bind(source.as_str().to_owned()).bind(json(&[identity]));
+        let known: Vec<String> = fetch_json(query, &mut connection, ACTION).await?;
+        Ok(!known.is_empty())
+    }
+}
