@@ -42,6 +42,8 @@ pub(crate) enum Command {
     /// The ledger of permits to send.
     #[command(subcommand)]
     Credentials(CredentialsCommand),
+    /// How one recipient can be reached now: by template, how many sends, until when, and why not.
+    Reachability(ReachabilityArgs),
     /// Messages: look and act.
     #[command(subcommand)]
     Messages(MessagesCommand),
@@ -137,6 +139,29 @@ pub(crate) enum CredentialsCommand {
     Add(CredentialsAddArgs),
     /// What the ledger holds, newest first. Values are never shown.
     List(CredentialsListArgs),
+    /// How many people can be reached today and in a week, and what runs out when, if nothing arrives.
+    Forecast(ForecastArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ForecastArgs {
+    /// With this template, and day by day. All of them if not given.
+    pub(crate) template: Option<String>,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReachabilityArgs {
+    /// Who: an openid, an address.
+    pub(crate) recipient: String,
+    /// With this template. All of them if not given.
+    #[arg(long)]
+    pub(crate) template: Option<String>,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -9,7 +9,7 @@ use tidings_api::wire::CredentialsReply;
 
 use crate::args::{CredentialsAddArgs, CredentialsCommand, CredentialsListArgs};
 use crate::connect::Reach;
-use crate::{Failure, Outcome, output};
+use crate::{Failure, Outcome, output, reach};
 
 /// Credentials in one request.
 const ROWS_PER_REQUEST: usize = 500;
@@ -19,6 +19,7 @@ pub(crate) async fn credentials(reach: &Reach, command: CredentialsCommand) -> O
     match command {
         CredentialsCommand::Add(args) => add(&client, &args).await,
         CredentialsCommand::List(args) => list(&client, args).await,
+        CredentialsCommand::Forecast(args) => reach::forecast(&client, args).await,
     }
 }
 

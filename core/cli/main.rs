@@ -15,6 +15,7 @@ mod logging;
 mod messages;
 mod output;
 mod plugin;
+mod reach;
 mod reload;
 mod run;
 mod sandbox;
@@ -91,6 +92,7 @@ async fn carry_out(args: Args) -> Outcome {
         Command::Check(check) => check::check(&args.config, &check),
         Command::Send(send) => send::send(&reach, send).await,
         Command::Credentials(command) => credentials::credentials(&reach, command).await,
+        Command::Reachability(args) => reach::reachability(&reach, args).await,
         Command::Messages(command) => messages::messages(&reach, command).await,
         Command::Channels(command) => channels::channels(&reach, command).await,
         Command::Tokens(command) => tokens::tokens(&reach, command).await,

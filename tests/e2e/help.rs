@@ -19,9 +19,9 @@ fn help_names_every_command() {
     let expected = [
         (
             "",
-            "demo run check send credentials messages channels tokens schedules runs plugin reload backup tui sandbox help",
+            "demo run check send credentials reachability messages channels tokens schedules runs plugin reload backup tui sandbox help",
         ),
-        ("credentials", "add list help"),
+        ("credentials", "add list forecast help"),
         ("messages", "list show reasons retry cancel help"),
         ("channels", "list pause resume help"),
         ("tokens", "list refresh help"),
@@ -45,6 +45,8 @@ fn every_command_has_help_of_its_own() {
         ("send", &["--to", "--data", "--file", "--at", "--key", "--dry-run", "--json"]),
         ("credentials add", &["SOURCE", "--file", "--app"]),
         ("credentials list", &["--source", "--usable"]),
+        ("credentials forecast", &["[TEMPLATE]", "--json"]),
+        ("reachability", &["<RECIPIENT>", "--template"]),
         ("messages list", &["--state", "--reason", "--channel", "--template", "--to", "--cursor", "waiting"]),
         ("messages show", &["ID", "--json"]),
         ("messages reasons", &["--state", "--channel", "--json", "unknown"]),

@@ -24,6 +24,7 @@ mod lifecycle;
 mod plugin;
 mod plugin_files;
 mod plugins;
+mod reach;
 mod recipes;
 mod reload;
 mod retention;

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::wire::{
     ActReply, ActRequest, AuditEntry, BackupReply, BackupRequest, BulkLine, Channel, Credential, CredentialsReply,
-    Message, Overview, Page, Plugin, Problem, Reasons, ReloadReply, RetryPlan, RetryReply, RetryRequest, Run, Schedule,
-    SendReply, SendRequest, Token, USER_HEADER,
+    Forecasts, Message, Overview, Page, Plugin, Problem, Reachability, Reasons, ReloadReply, RetryPlan, RetryReply,
+    RetryRequest, Run, Schedule, SendReply, SendRequest, Token, USER_HEADER,
 };
 
 /// How long one call may take.
@@ -165,6 +165,18 @@ impl Client {
     /// A page of credentials. The query is that of `GET /v1/credentials`: `source`, `recipient`, `usable`, `limit`, `cursor`.
     pub async fn credentials(&self, query: &[(&str, String)]) -> Result<Page<Credential>, ClientError> {
         self.get(&with_query("/v1/credentials", query)).await
+    }
+
+    /// How one recipient can be reached now, with each template or with one.
+    pub async fn reachability(&self, recipient: &str, template: Option<&str>) -> Result<Reachability, ClientError> {
+        let query: Vec<(&str, String)> = template.map(|name| ("template", name.to_owned())).into_iter().collect();
+        self.get(&with_query(&format!("/v1/reachability/{}", encode(recipient)), &query)).await
+    }
+
+    /// How many people can be reached, with each template or with one.
+    pub async fn forecast(&self, template: Option<&str>) -> Result<Forecasts, ClientError> {
+        let query: Vec<(&str, String)> = template.map(|name| ("template", name.to_owned())).into_iter().collect();
+        self.get(&with_query("/v1/credentials/forecast", &query)).await
     }
 
     /// The channels.

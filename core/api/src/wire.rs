@@ -4,11 +4,13 @@
 //! newer engine.
 
 mod audit;
+mod reach;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use audit::{AuditEntry, USER_HEADER};
+pub use reach::{Forecast, ForecastDay, Forecasts, Obstacle, Permit, Reachability, TemplateReach};
 
 /// A message to send.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

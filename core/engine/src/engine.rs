@@ -20,6 +20,7 @@ use crate::jobs::Jobs;
 use crate::lanes::Lanes;
 use crate::mint::{MintDesk, Minter};
 use crate::pipeline::Pipeline;
+use crate::reach::Forecaster;
 use crate::retention::Retention;
 use crate::scheduler::Scheduler;
 use crate::writer::{Inbox, SharedLanes, WriterHandle, WriterTask, look};
@@ -125,6 +126,7 @@ impl Engine {
             started_at,
             reloading: tokio::sync::Mutex::default(),
             backing_up,
+            forecaster: Forecaster::default(),
         };
         let handle = EngineHandle { shared: Arc::new(shared) };
         Ok(Engine { handle, stop, stop_writer, in_flight, lanes, writer: writer_join, scheduler })

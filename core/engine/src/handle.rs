@@ -11,6 +11,7 @@ use crate::admit::Submission;
 use crate::config::{ChannelConfig, ScheduleConfig};
 use crate::definitions::{Definitions, Present, present};
 use crate::lanes::{Change, LaneState};
+use crate::reach::Forecaster;
 use crate::refusal::{Class, Refusal};
 use crate::registry::PluginView;
 use crate::token::{Keeper, Trouble};
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) reloading: tokio::sync::Mutex<()>,
     /// Held while a backup is made.
     pub(crate) backing_up: Arc<tokio::sync::Mutex<()>>,
+    /// What the ledger is good for, as it was found last.
+    pub(crate) forecaster: Forecaster,
 }
 
 impl std::fmt::Debug for EngineHandle {

@@ -15,6 +15,7 @@ mod overview;
 mod parameter;
 mod plugins;
 mod query;
+mod reach;
 mod schedules;
 mod tokens;
 
@@ -120,6 +121,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes_as::<wire::CredentialFields>(FORM, Form::One)
             .gives::<wire::CredentialsReply>(200)
             .refuses(&["source-unknown", "app-unknown", "app-ambiguous", "credential-refused", "plugin-absent"]),
+        call(GET, "/v1/credentials/forecast", Key(Read), &["template"], reach::forecast)
+            .says("How many people can be reached today, in a week, and what runs out when, if nothing arrives")
+            .gives::<wire::Forecasts>(200)
+            .refuses(&["template-unknown"]),
+        call(GET, "/v1/reachability/{recipient}", Key(Read), &["template"], reach::reachability)
+            .says("How one recipient can be reached: by template, how many sends, until when, and why not")
+            .gives::<wire::Reachability>(200)
+            .refuses(&["template-unknown", "recipient-invalid"]),
         call(GET, "/v1/channels", Key(Read), &[], channels::list_channels)
             .says("The channels with their counts")
             .gives::<Vec<wire::Channel>>(200),

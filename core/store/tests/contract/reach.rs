@@ -1,5 +1,7 @@
 //! Who can be reached: what is read of the ledger is what a claim would find.
 
+use std::time::Duration;
+
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 use tidings_model::credential::is_usable;
@@ -25,7 +27,7 @@ const SOURCES: [&str; 3] = [FORM_ID, PREPAY, GRANT];
 
 /// What the harness's claims ask for.
 fn wanted(scope: &str) -> Wanted {
-    Wanted { sources: SOURCES.map(|source| (source.to_owned(), DAY * 0)).to_vec(), scope: scope.to_owned() }
+    Wanted { sources: SOURCES.map(|source| (source.to_owned(), Duration::ZERO)).to_vec(), scope: scope.to_owned() }
 }
 
 fn holding(rows: &[HeldRow]) -> Vec<Held<'_>> {
@@ -183,7 +185,7 @@ async fn as_many_sends_as_are_told_can_be_claimed_and_not_one_more(mut store: St
         for who in ["ann", "ben", "cho", "dee", "eve"] {
             let of = store.reader.of_recipient(who, &[shop()], store.now).await.unwrap();
             let mine: Vec<HeldRow> = of.free.into_iter().filter(|row| row.app == "shop").collect();
-            assert!(mine.iter().any(|row| !is_usable(row.expires_at, DAY * 0, store.now)) || who == "eve");
+            assert!(mine.iter().any(|row| !is_usable(row.expires_at, Duration::ZERO, store.now)) || who == "eve");
             let reach = wanted(scope).reach(&holding(&mine), store.now);
             told.count(&wanted(scope), &holding(&mine));
             let sends = reach.map_or(0, |reach| reach.sends);
