@@ -32,3 +32,4 @@ mod schedules;
 mod secrets;
 mod tokens;
 mod transports;
+mod watch;

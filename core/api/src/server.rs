@@ -8,9 +8,11 @@ mod caller;
 mod catalogue;
 mod connection;
 mod convert;
+mod exposition;
 mod intake;
 mod openapi;
 mod problem;
+mod process;
 mod routes;
 mod serve;
 

@@ -4,12 +4,14 @@
 //! newer engine.
 
 mod audit;
+mod health;
 mod reach;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use audit::{AuditEntry, USER_HEADER};
+pub use health::{Check, Health};
 pub use reach::{Forecast, ForecastDay, Forecasts, Obstacle, Permit, Reachability, TemplateReach};
 
 /// A message to send.

@@ -85,6 +85,8 @@ pub struct ApiConfig {
     pub socket: PathBuf,
     /// What callers may cost.
     pub limits: ApiLimits,
+    /// Whether `/metrics` is answered without a key.
+    pub metrics_open: bool,
 }
 
 /// A secret of ours: never shown.
@@ -507,7 +509,9 @@ impl Reading<'_> {
     fn api(&self, root: &Section<'_>, store_url: &str) -> ApiConfig {
         let socket = PathBuf::from(format!("{}.sock", store_url.trim_start_matches("sqlite://")));
         let limits = ApiLimits::default();
-        let Some(section) = root.section("api") else { return ApiConfig { listen: None, key: None, socket, limits } };
+        let Some(section) = root.section("api") else {
+            return ApiConfig { listen: None, key: None, socket, limits, metrics_open: false };
+        };
         let limits = limits::read(&section);
         let listen = section.parsed("listen", |value| {
             let text = read::text(value)?;
@@ -518,8 +522,9 @@ impl Reading<'_> {
         if listen.is_some() && key.is_none() && section.find("key").is_none() {
             section.missing("key", "`key = { env = \"…\" }` or `{ file = \"…\" }`, because `listen` opens a TCP port");
         }
+        let metrics_open = section.choice("metrics", &["key", "open"]) == Some("open");
         section.finish();
-        ApiConfig { listen, key, socket: named.unwrap_or(socket), limits }
+        ApiConfig { listen, key, socket: named.unwrap_or(socket), limits, metrics_open }
     }
 
     fn engine(&self, root: &Section<'_>) -> Duration {

@@ -18,6 +18,7 @@ use crate::handle::{EngineHandle, Shared};
 use crate::http::Http;
 use crate::jobs::Jobs;
 use crate::lanes::Lanes;
+use crate::measure::Measures;
 use crate::mint::{MintDesk, Minter};
 use crate::pipeline::Pipeline;
 use crate::reach::Forecaster;
@@ -75,6 +76,7 @@ impl Engine {
         let (states, halts, tokens) = (store.channel_states().await?, store.halts().await?, store.tokens().await?);
 
         let (writer, inbox) = WriterHandle::new();
+        let measures = Arc::<Measures>::default();
         let keepers = definitions::keepers(&config, None, tokens, &http, &writer, &clock);
         let definitions = Arc::new(Definitions::new(config, ids, keepers));
         let lanes: SharedLanes = Arc::new(Mutex::new(Lanes::new(&definitions, &states, halts)));
@@ -104,13 +106,24 @@ impl Engine {
             reader: reader.clone(),
             unfinished: reader.unfinished_runs().await?,
             jobs,
+            measures: Arc::clone(&measures),
             clock: Arc::clone(&clock),
             stop: stopped,
         };
         let (minter, mint_desk) =
             Minter::new(present.clone(), reader.clone(), writer.clone(), Arc::clone(&clock), stop.subscribe());
-        let task =
-            writer_task(store, inbox, &lanes, redefine, pipeline, mint_desk, &clock, in_flight_sender, writer_stopped);
+        let task = writer_task(
+            store,
+            inbox,
+            &lanes,
+            redefine,
+            pipeline,
+            mint_desk,
+            &measures,
+            &clock,
+            in_flight_sender,
+            writer_stopped,
+        );
         // It ends by itself when the engine stops; what it was about is asked for again at the next start.
         drop(tokio::spawn(minter.run()));
         let writer_join = tokio::spawn(task.run());
@@ -127,6 +140,7 @@ impl Engine {
             reloading: tokio::sync::Mutex::default(),
             backing_up,
             forecaster: Forecaster::default(),
+            measures,
         };
         let handle = EngineHandle { shared: Arc::new(shared) };
         Ok(Engine { handle, stop, stop_writer, in_flight, lanes, writer: writer_join, scheduler })
@@ -186,11 +200,12 @@ fn writer_task(
     redefine: watch::Sender<Arc<Definitions>>,
     pipeline: Arc<Pipeline>,
     mint_desk: MintDesk,
+    measures: &Arc<Measures>,
     clock: &Arc<dyn Clock>,
     in_flight: watch::Sender<u32>,
     stop: watch::Receiver<bool>,
 ) -> WriterTask {
-    let (lanes, clock) = (Arc::clone(lanes), Arc::clone(clock));
+    let (lanes, measures, clock) = (Arc::clone(lanes), Arc::clone(measures), Arc::clone(clock));
     let retention = Retention::new(redefine.borrow().config.keep, clock.now());
     let look_for_room_at = Some(clock.now());
     let keep_all_until = None;
@@ -202,6 +217,7 @@ fn writer_task(
         pipeline,
         mint_desk,
         clock,
+        measures,
         retention,
         keep_all_until,
         look_for_room_at,

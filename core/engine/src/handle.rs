@@ -11,6 +11,7 @@ use crate::admit::Submission;
 use crate::config::{ChannelConfig, ScheduleConfig};
 use crate::definitions::{Definitions, Present, present};
 use crate::lanes::{Change, LaneState};
+use crate::measure::Measures;
 use crate::reach::Forecaster;
 use crate::refusal::{Class, Refusal};
 use crate::registry::PluginView;
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) backing_up: Arc<tokio::sync::Mutex<()>>,
     /// What the ledger is good for, as it was found last.
     pub(crate) forecaster: Forecaster,
+    pub(crate) measures: Arc<Measures>,
 }
 
 impl std::fmt::Debug for EngineHandle {
@@ -319,6 +321,31 @@ impl EngineHandle {
             }
         });
         Ok(views.collect())
+    }
+
+    /// What the engine has counted since its start.
+    pub fn measures(&self) -> &Arc<Measures> {
+        &self.shared.measures
+    }
+
+    /// Whether metrics are for anybody, without a key.
+    pub fn metrics_are_open(&self) -> bool {
+        self.definitions().config.api.metrics_open
+    }
+
+    /// How many pieces of work wait for the writer, and how many could.
+    pub fn writer_queue(&self) -> (usize, usize) {
+        self.shared.writer.queue()
+    }
+
+    /// The channels' numbers in the store.
+    pub fn channel_ids(&self) -> Vec<(ChannelId, ChannelName)> {
+        self.definitions().channels.iter().map(|(id, (name, _))| (*id, name.clone())).collect()
+    }
+
+    /// Where the store is.
+    pub fn store_file(&self) -> std::path::PathBuf {
+        self.definitions().config.store_url.trim_start_matches("sqlite://").into()
     }
 
     /// Reads what is in the store.

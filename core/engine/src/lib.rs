@@ -6,6 +6,7 @@
 
 pub mod audience;
 pub mod config;
+pub mod measure;
 pub mod refusal;
 pub mod registry;
 pub mod render;

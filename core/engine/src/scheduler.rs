@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::config::{Missed, Overlap, ScheduleConfig};
 use crate::definitions::Present;
 use crate::jobs::Jobs;
+use crate::measure::Measures;
 
 /// A nominal time is missed when nobody was there for so long after it.
 const LATE_AFTER: Duration = Duration::from_secs(60);
@@ -131,6 +132,7 @@ pub(crate) struct Scheduler {
     /// Runs that a crash interrupted.
     pub(crate) unfinished: Vec<RunRow>,
     pub(crate) jobs: Arc<Jobs>,
+    pub(crate) measures: Arc<Measures>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stop: watch::Receiver<bool>,
 }
@@ -252,6 +254,7 @@ impl Scheduler {
                     schedule.cursor = plan.cursor;
                     wait = Duration::ZERO;
                     if let (Fired::Run(run), Some(nominal)) = (fired, plan.run) {
+                        self.measures.fired(now.since(nominal));
                         tracing::info!(schedule = %name, %run, nominal = %nominal, "schedule fired");
                         self.start(name, schedule, run, nominal, ended, running);
                     }

@@ -21,6 +21,7 @@ use crate::clock::{Pace, Step, random};
 use crate::config::Config;
 use crate::definitions::{self, Definitions};
 use crate::lanes::{Applied, Change, Lanes};
+use crate::measure::Measures;
 use crate::mint::MintDesk;
 use crate::pipeline::Pipeline;
 use crate::refusal::Refusal;
@@ -168,6 +169,11 @@ impl WriterHandle {
         self.ask(|reply| Work::Sweep(sweep, reply)).await
     }
 
+    /// How many pieces of work wait for the writer, and how many could.
+    pub(crate) fn queue(&self) -> (usize, usize) {
+        (self.sender.max_capacity() - self.sender.capacity(), self.sender.max_capacity())
+    }
+
     async fn ask<T>(&self, work: impl FnOnce(Reply<T>) -> Work) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
         match self.sender.send_timeout(work(reply), QUEUE_WAIT).await {
@@ -207,6 +213,7 @@ pub(crate) struct WriterTask {
     /// Who waits for a permit that may be minted is told there.
     pub(crate) mint_desk: MintDesk,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) measures: Arc<Measures>,
     pub(crate) retention: Retention,
     /// The clock jumped ahead: nothing is removed by age before this, so that a clock that is put right again has cost
     /// nothing.
@@ -451,8 +458,10 @@ impl WriterTask {
         let own_at = own.is_some().then_some(batch.sweeps.len());
         batch.sweeps.extend(own);
         let begun = Instant::now();
+        self.measures.commit_begins();
         match self.store.commit(&batch).await {
             Ok(committed) => {
+                self.measures.committed(&batch, &committed, begun.elapsed());
                 let (outcomes, messages, claimed) =
                     (batch.settles.len(), batch.messages.len(), committed.claimed.len());
                 tracing::trace!(outcomes, messages, claimed, took_us = begun.elapsed().as_micros(), "committed");
@@ -465,6 +474,7 @@ impl WriterTask {
                 self.dispatch(committed);
             }
             Err(error) => {
+                self.measures.commit_failed();
                 // What is spared for outcomes was given up just now: with it they are tried again at once.
                 let is_first = error.is_full() && self.look_for_room_at.is_none();
                 memory.failures += 1;

@@ -8,6 +8,7 @@ mod audit;
 mod backup;
 mod ballast;
 mod claim;
+mod depth;
 mod due;
 mod log;
 mod operate;

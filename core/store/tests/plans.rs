@@ -37,7 +37,7 @@ const ROWS: &str = "
 /// What a statement may walk from one end to the other: its own argument, the groups it made, and the messages in the
 /// middle of an attempt or waiting where all of them are asked for, once at the start.
 fn may_be_scanned(table: &str, how: &str) -> bool {
-    matches!(table, "j" | "new" | "r" | "s" | "g" | "b" | "json_each" | "CONSTANT")
+    matches!(table, "j" | "new" | "r" | "s" | "g" | "b" | "p" | "json_each" | "CONSTANT")
         || table.starts_with('(')
         || how.contains("message_sending")
         || how.contains("message_waiting")
@@ -48,7 +48,7 @@ fn may_be_scanned(table: &str, how: &str) -> bool {
 }
 
 /// These sort what they found, which is no more than a bound says.
-const SORTS_A_BOUNDED_LIST: [&str; 2] = ["claim_permits_of_many.sql", "due.sql"];
+const SORTS_A_BOUNDED_LIST: [&str; 3] = ["claim_permits_of_many.sql", "due.sql", "queue_heads.sql"];
 
 async fn plan(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
     sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))

@@ -10,6 +10,7 @@ mod credentials;
 mod endpoint;
 mod health;
 mod messages;
+mod metrics;
 mod openapi;
 mod overview;
 mod parameter;
@@ -18,6 +19,9 @@ mod query;
 mod reach;
 mod schedules;
 mod tokens;
+mod traffic;
+
+use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{Method, StatusCode, Uri, header};
@@ -175,20 +179,33 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         call(GET, "/openapi.json", Open, &[], openapi::openapi)
             .says("This description")
             .gives::<serde_json::Map<String, serde_json::Value>>(200),
-        call(GET, "/healthz", Open, &[], health::healthz).says("Whether the engine lives").gives_text(200, TEXT),
-        call(GET, "/readyz", Open, &[], health::readyz)
+        call(GET, "/metrics", Key(Read), &[], metrics::metrics)
+            .says("Metrics for Prometheus; with `[api] metrics = \"open\"` without a key")
+            .gives_text(200, "text/plain; version=0.0.4; charset=utf-8"),
+        call(GET, "/healthz", Open, &["verbose"], health::healthz)
+            .says("Whether the engine lives")
+            .gives_text(200, TEXT)
+            .gives::<wire::Health>(200),
+        call(GET, "/readyz", Open, &["verbose"], health::readyz)
             .says("Whether the engine takes work; why not, in a line of text with 503")
             .gives_text(200, TEXT)
-            .gives_text(503, TEXT),
+            .gives::<wire::Health>(200)
+            .gives_text(503, TEXT)
+            .gives::<wire::Health>(503),
     ]
 }
 
 /// The calls, for requests that carry their [`Caller`].
 pub(super) fn routes(engine: EngineHandle) -> Router {
     let mut router = Router::new();
-    for Endpoint { path, access, parameters, handler, .. } in endpoints() {
+    for Endpoint { method, path, access, parameters, handler, .. } in endpoints() {
+        let access = if path == "/metrics" && engine.metrics_are_open() { Access::Open } else { access };
         let check = move |request: Request, next: Next| pass(access, parameters, request, next);
-        router = router.route(path, handler.route_layer(middleware::from_fn(check)));
+        let (measures, method) = (Arc::clone(engine.measures()), traffic::name(&method));
+        let count =
+            move |request: Request, next: Next| traffic::count(Arc::clone(&measures), method, path, request, next);
+        let handler = handler.route_layer(middleware::from_fn(check)).route_layer(middleware::from_fn(count));
+        router = router.route(path, handler);
     }
     router
         .fallback(missing)

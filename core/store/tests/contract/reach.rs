@@ -10,7 +10,7 @@ use tidings_model::{AppName, CredentialFate, SourceName, State};
 use tidings_store::{Batch, HeldRow, NewCredential, NewMessage};
 
 use crate::harness::{
-    BOUND, CANARY, DAY, FORM_ID, GRANT, HOUR, NOON, PREPAY, Store, grant, outcome, permit, prepay, shop,
+    BOUND, CANARY, DAY, FORM_ID, FREE, GRANT, HOUR, NOON, PREPAY, Store, grant, outcome, permit, prepay, shop,
 };
 
 for_every_store! {
@@ -20,6 +20,7 @@ for_every_store! {
     a_walk_goes_on_after_a_recipient_with_more_than_a_step,
     who_is_suppressed_is_not_met_and_is_shown_as_such,
     a_permit_is_known_by_its_identity_whatever_became_of_it,
+    the_head_of_a_queue_is_its_longest_due_message_whatever_its_priority,
     as_many_sends_as_are_told_can_be_claimed_and_not_one_more,
 }
 
@@ -153,6 +154,21 @@ async fn a_permit_is_known_by_its_identity_whatever_became_of_it(mut store: Stor
     store.settle(vec![outcome(&claimed, State::Sent, CredentialFate::Spend)]).await;
     assert!(store.reader.is_known(&shop(), &source, "a").await.unwrap());
     assert!(!store.reader.is_known(&shop(), &SourceName::new(PREPAY).unwrap(), "a").await.unwrap());
+}
+
+async fn the_head_of_a_queue_is_its_longest_due_message_whatever_its_priority(mut store: Store) {
+    let channels = [store.channel(BOUND), store.channel(FREE)];
+    assert_eq!(store.reader.queue_heads(&channels).await.unwrap(), []);
+    for (hours, priority) in [(0, 5), (1, -3), (2, 9), (3, 0)] {
+        store.now = NOON.after(HOUR * ((hours + 2) % 4));
+        let message = NewMessage { priority, ..store.message(FREE, "ann") };
+        store.accept(vec![message]).await;
+    }
+    let heads = store.reader.queue_heads(&channels).await.unwrap();
+    // The one of priority 9 came first; those before it in the queue came later.
+    assert_eq!(heads, [(store.channel(FREE), NOON)]);
+    store.claim(FREE, 9).await;
+    assert_eq!(store.reader.queue_heads(&channels).await.unwrap(), []);
 }
 
 /// A ledger with every kind of permit, usable and not; then the claims themselves, until nothing more is claimed.

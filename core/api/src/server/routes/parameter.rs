@@ -23,6 +23,7 @@ pub(in crate::server) fn parameter(name: &str) -> Option<Value> {
         "recipient" => text("of this recipient"),
         "usable" => json!({ "type": "boolean", "description": "only those that could be used" }),
         "schedule" => text("of this schedule"),
+        "verbose" => json!({ "type": "boolean", "description": "with what was looked at, as JSON" }),
         "dry_run" => json!({ "type": "boolean", "description": "check everything, accept nothing" }),
         "who" => text("by this one: a key's name, or `local`"),
         "act" => text("of this act, as in `message.cancel`, or of all on a thing, as in `message`"),
