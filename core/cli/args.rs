@@ -62,6 +62,8 @@ pub(crate) enum Command {
     /// The record of changes: who did what, when, why.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// What happens: what there is of it, or as it happens.
+    Events(EventsArgs),
     /// Plugins: start one, look at those that config names, prove a file.
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -329,6 +331,28 @@ pub(crate) struct ChannelActArgs {
     #[arg(long)]
     pub(crate) reason: Option<String>,
     /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct EventsArgs {
+    /// Go on as it happens, also when the engine is started anew. Without it: the last that is there, then the end.
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Only these kinds, as in message.failed or channel.*; more than once, or with commas.
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
+    pub(crate) types: Vec<String>,
+    /// Only what happens to this channel and its messages; more than once, or with commas.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) channel: Vec<String>,
+    /// Say who is told, and what the provider said: personal.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Go on behind this place: what an earlier call ended with.
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) after: Option<String>,
+    /// For scripts: an object for each event, as webhooks get it.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -11,6 +11,7 @@ mod check;
 mod connect;
 mod credentials;
 mod demo;
+mod events;
 mod logging;
 mod messages;
 mod output;
@@ -99,6 +100,7 @@ async fn carry_out(args: Args) -> Outcome {
         Command::Schedules(command) => schedules::schedules(&reach, command).await,
         Command::Runs(command) => schedules::runs(&reach, command).await,
         Command::Audit(command) => audit::audit(&reach, command).await,
+        Command::Events(args) => events::events(&reach, args).await,
         Command::Plugin(command) => plugin::plugin(&reach, command).await,
         Command::Reload(args) => reload::reload(&reach, args).await,
         Command::Backup(args) => backup::backup(&reach, args).await,

@@ -383,6 +383,13 @@ impl World {
         Reaped(command.spawn().unwrap())
     }
 
+    /// The same, for one whose standard output is read while it goes on.
+    pub(crate) fn spawn_into(&self, args: &[&str], out: &Path) -> Reaped {
+        let mut command = self.command();
+        command.args(args).stdin(Stdio::null()).stdout(File::create(out).unwrap()).stderr(Stdio::null());
+        Reaped(command.spawn().unwrap())
+    }
+
     // ---- HTTP ----
 
     /// A call over the local socket, as curl would make it.

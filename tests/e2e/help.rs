@@ -19,7 +19,7 @@ fn help_names_every_command() {
     let expected = [
         (
             "",
-            "demo run check send credentials reachability messages channels tokens schedules runs plugin reload backup tui sandbox help",
+            "demo run check send credentials reachability messages channels tokens schedules runs events plugin reload backup tui sandbox help",
         ),
         ("credentials", "add list forecast help"),
         ("messages", "list show reasons retry cancel help"),
@@ -57,6 +57,7 @@ fn every_command_has_help_of_its_own() {
         ("tokens refresh", &["APP"]),
         ("schedules list", &["--json"]),
         ("runs list", &["--schedule"]),
+        ("events", &["--follow", "--type", "--channel", "--full", "--after", "--json"]),
         ("plugin new", &["--role", "http-transport", "credential-source", "--sdk"]),
         ("plugin list", &["--json"]),
         ("plugin check", &["FILE", "--only", "--values", "--seed", "--in-process", "--json", "file.note"]),

@@ -17,6 +17,7 @@ mod commands;
 mod connections;
 mod dead;
 mod demo;
+mod events;
 mod faults;
 mod files;
 mod help;

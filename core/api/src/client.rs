@@ -1,11 +1,15 @@
 //! The client: over the local socket of an engine, or over TCP with an API key.
 
+mod events;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+pub use events::{EventStream, Told};
 
 use crate::wire::{
     ActReply, ActRequest, AuditEntry, BackupReply, BackupRequest, BulkLine, Channel, Credential, CredentialsReply,
@@ -245,27 +249,32 @@ impl Client {
         format!("{}{path}", self.base)
     }
 
-    async fn text(&self, mut request: reqwest::RequestBuilder) -> Result<String, ClientError> {
+    async fn text(&self, request: reqwest::RequestBuilder) -> Result<String, ClientError> {
+        self.answer(request).await?.text().await.map_err(|source| self.unreachable(source))
+    }
+
+    /// The answer to a request, if it is a yes.
+    async fn answer(&self, mut request: reqwest::RequestBuilder) -> Result<reqwest::Response, ClientError> {
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
         }
         if let Some(user) = &self.user {
             request = request.header(USER_HEADER, user);
         }
-        let unreachable = |source: reqwest::Error| ClientError::Unreachable {
-            address: self.shown.clone(),
-            source: source.without_url(),
-        };
-        let response = request.send().await.map_err(unreachable)?;
+        let response = request.send().await.map_err(|source| self.unreachable(source))?;
         let status = response.status();
-        let text = response.text().await.map_err(unreachable)?;
         if status.is_success() {
-            return Ok(text);
+            return Ok(response);
         }
+        let text = response.text().await.map_err(|source| self.unreachable(source))?;
         match serde_json::from_str::<Problem>(&text) {
             Ok(problem) => Err(ClientError::Refused(problem)),
             Err(_) => Err(self.foreign(&format!("HTTP {status}"))),
         }
+    }
+
+    fn unreachable(&self, source: reqwest::Error) -> ClientError {
+        ClientError::Unreachable { address: self.shown.clone(), source: source.without_url() }
     }
 
     fn parse<T: DeserializeOwned>(&self, text: &str) -> Result<T, ClientError> {

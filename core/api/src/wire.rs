@@ -677,3 +677,33 @@ pub struct SettingChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
+
+/// Something that happened, as `GET /v1/events` and webhooks tell it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct Event {
+    /// What kind of thing, as in `message.sent`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// When.
+    pub timestamp: String,
+    /// To what: ids, names, state, reason.
+    pub data: Map<String, Value>,
+}
+
+/// The event `gap` of a stream: what a reader was not told, and cannot be told any more. Ask the lists again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct Gap {
+    /// How many events, wanted or not; missing where nobody can say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed: Option<u64>,
+    /// When the last happened that the reader was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// When the first happened that it is told now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// `too_slow`, `too_late` (it came back after what it missed had left), or `restarted` (the engine).
+    pub reason: String,
+}

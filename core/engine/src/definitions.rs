@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::admit::Admission;
 use crate::config::{ChannelConfig, Config, TemplateConfig};
+use crate::events::Names;
 use crate::http::Http;
 use crate::token::Keeper;
 use crate::writer::WriterHandle;
@@ -27,6 +28,8 @@ pub(crate) struct Definitions {
     pub(crate) keepers: HashMap<AppName, Arc<Keeper>>,
     pub(crate) channels: HashMap<ChannelId, (ChannelName, Arc<ChannelConfig>)>,
     templates: HashMap<TemplateId, TemplateName>,
+    /// What the numbers are called, for whoever is told.
+    pub(crate) names: Names,
     /// Channels with a source that mints.
     pub(crate) minting: BTreeSet<ChannelId>,
 }
@@ -50,19 +53,18 @@ impl Definitions {
             .map(|(name, channel)| (ids.channels[name], (name.clone(), Arc::clone(channel))))
             .collect();
         let minting = channels.iter().filter(|(_, (_, channel))| channel.mints()).map(|(id, _)| *id).collect();
+        let names = Names {
+            channels: ids.channels.iter().map(|(name, id)| (*id, Arc::from(name.as_str()))).collect(),
+            templates: ids.templates.iter().map(|(name, id)| (*id, Arc::from(name.as_str()))).collect(),
+        };
         let templates = ids.templates.iter().map(|(name, id)| (*id, name.clone())).collect();
         let admission = Admission { config: Arc::clone(&config), channels: ids.channels, templates: ids.templates };
-        Definitions { config, admission, keepers, channels, templates, minting }
+        Definitions { config, admission, keepers, channels, templates, names, minting }
     }
 
     /// A channel by its number.
     pub(crate) fn channel(&self, id: ChannelId) -> Option<&Arc<ChannelConfig>> {
         self.channels.get(&id).map(|(_, channel)| channel)
-    }
-
-    /// A channel's name, for people; empty for one that config no longer has.
-    pub(crate) fn channel_name(&self, id: ChannelId) -> &str {
-        self.channels.get(&id).map_or("", |(name, _)| name.as_str())
     }
 
     /// What the provider calls the templates of that channel.

@@ -14,17 +14,18 @@ use tokio::task::JoinHandle;
 use crate::clock::random;
 use crate::config::Config;
 use crate::definitions::{self, Definitions};
+use crate::events::{Names, Ring, Watch, Whose, changes};
 use crate::handle::{EngineHandle, Shared};
 use crate::http::Http;
 use crate::jobs::Jobs;
 use crate::lanes::Lanes;
 use crate::measure::Measures;
-use crate::mint::{MintDesk, Minter};
+use crate::mint::Minter;
 use crate::pipeline::Pipeline;
 use crate::reach::Forecaster;
 use crate::retention::Retention;
 use crate::scheduler::Scheduler;
-use crate::writer::{Inbox, SharedLanes, WriterHandle, WriterTask, look};
+use crate::writer::{SharedLanes, WriterHandle, WriterTask, look};
 
 /// Why an engine does not start.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +89,8 @@ impl Engine {
             clock: Arc::clone(&clock),
             instance: store.instance().to_owned(),
         });
-        settle_orphans(&mut store, &pipeline, &*clock).await?;
+        let ring = Arc::new(Ring::new(clock.now()));
+        settle_orphans(&mut store, &pipeline, &*clock, &definitions.names, &ring).await?;
         store.commit(&Batch { now: clock.now(), wake_all: true, ..Batch::default() }).await?;
 
         tell_forgotten(&definitions.config, &reader).await?;
@@ -112,20 +114,32 @@ impl Engine {
         };
         let (minter, mint_desk) =
             Minter::new(present.clone(), reader.clone(), writer.clone(), Arc::clone(&clock), stop.subscribe());
-        let task = writer_task(
+        let watch = Watch {
+            present: present.clone(),
+            lanes: Arc::clone(&lanes),
+            writer: writer.clone(),
+            clock: Arc::clone(&clock),
+            stop: stop.subscribe(),
+        };
+        let task = WriterTask {
             store,
             inbox,
-            &lanes,
+            lanes: Arc::clone(&lanes),
             redefine,
             pipeline,
+            ring: Arc::clone(&ring),
             mint_desk,
-            &measures,
-            &clock,
-            in_flight_sender,
-            writer_stopped,
-        );
+            clock: Arc::clone(&clock),
+            measures: Arc::clone(&measures),
+            retention: Retention::new(definitions.config.keep, clock.now()),
+            keep_all_until: None,
+            look_for_room_at: Some(clock.now()),
+            in_flight: in_flight_sender,
+            stop: writer_stopped,
+        };
         // It ends by itself when the engine stops; what it was about is asked for again at the next start.
         drop(tokio::spawn(minter.run()));
+        drop(tokio::spawn(watch.run()));
         let writer_join = tokio::spawn(task.run());
         let scheduler = tokio::spawn(scheduler.run());
         let started_at = clock.now();
@@ -133,6 +147,7 @@ impl Engine {
         let shared = Shared {
             present,
             lanes: Arc::clone(&lanes),
+            ring,
             reader,
             writer,
             clock,
@@ -187,47 +202,21 @@ impl Engine {
             Ok(closed) => closed?,
             Err(error) => tracing::error!("the writer ended badly: {error}"),
         }
+        // Whoever reads along is told everything first.
+        self.handle.shared.ring.close();
         let sum = |state| counts.messages.iter().filter(|(_, of, _)| *of == state).map(|(_, _, count)| count).sum();
         Ok(Left { sending, queued: sum(State::Queued), waiting: sum(State::Waiting), scheduled: sum(State::Scheduled) })
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "called in one place, each argument once")]
-fn writer_task(
-    store: Writer,
-    inbox: Inbox,
-    lanes: &SharedLanes,
-    redefine: watch::Sender<Arc<Definitions>>,
-    pipeline: Arc<Pipeline>,
-    mint_desk: MintDesk,
-    measures: &Arc<Measures>,
-    clock: &Arc<dyn Clock>,
-    in_flight: watch::Sender<u32>,
-    stop: watch::Receiver<bool>,
-) -> WriterTask {
-    let (lanes, measures, clock) = (Arc::clone(lanes), Arc::clone(measures), Arc::clone(clock));
-    let retention = Retention::new(redefine.borrow().config.keep, clock.now());
-    let look_for_room_at = Some(clock.now());
-    let keep_all_until = None;
-    WriterTask {
-        store,
-        inbox,
-        lanes,
-        redefine,
-        pipeline,
-        mint_desk,
-        clock,
-        measures,
-        retention,
-        keep_all_until,
-        look_for_room_at,
-        in_flight,
-        stop,
-    }
-}
-
 /// Settles what a crash left in the middle of an attempt, before anything else is claimed.
-async fn settle_orphans(store: &mut Writer, pipeline: &Pipeline, clock: &dyn Clock) -> Result<(), StoreError> {
+async fn settle_orphans(
+    store: &mut Writer,
+    pipeline: &Pipeline,
+    clock: &dyn Clock,
+    names: &Names,
+    ring: &Ring,
+) -> Result<(), StoreError> {
     let orphans = store.orphans().await?;
     if orphans.is_empty() {
         return Ok(());
@@ -237,14 +226,19 @@ async fn settle_orphans(store: &mut Writer, pipeline: &Pipeline, clock: &dyn Clo
         let settles =
             slice.iter().map(|orphan| pipeline.rescue(orphan).unwrap_or_else(|| forsake(orphan, clock))).collect();
         let batch = Batch { now: clock.now(), settles, ..Batch::default() };
-        match store.commit(&batch).await {
+        let committed = match store.commit(&batch).await {
             Err(error) if error.is_full() => {
                 // What was set aside is for them.
                 store.release_ballast();
-                store.commit(&batch).await?;
+                store.commit(&batch).await?
             }
-            done => drop(done?),
-        }
+            done => done?,
+        };
+        let whose: Vec<Whose> = slice
+            .iter()
+            .map(|orphan| Whose { template: orphan.template, recipient: orphan.recipient.clone() })
+            .collect();
+        ring.append(changes(&batch, &whose, &[], &committed, names));
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tidings_model::limits::EVENT_READERS_MAX;
 use tidings_model::{AppName, ChannelName, Clock, MessageId, ScheduleName, State, Timestamp};
 use tidings_sdk::Intake;
 use tidings_store::{Accepted, AppHalt, ChannelId, Counts, CredentialIntake, NewMessage, Reader, RunRow, TokenRow};
@@ -10,13 +11,17 @@ use crate::acts::By;
 use crate::admit::Submission;
 use crate::config::{ChannelConfig, ScheduleConfig};
 use crate::definitions::{Definitions, Present, present};
-use crate::lanes::{Change, LaneState};
+use crate::events::{Begin, EventFilter, EventReader, Happened, Ring};
+use crate::lanes::LaneState;
 use crate::measure::Measures;
 use crate::reach::Forecaster;
 use crate::refusal::{Class, Refusal};
 use crate::registry::PluginView;
 use crate::token::{Keeper, Trouble};
 use crate::writer::{SharedLanes, WriterHandle, look};
+
+/// Changes shown to whoever looks once: a screenful, not a history.
+const RECENT_MAX: usize = 64;
 
 /// A running engine, for whoever asks of it. Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +32,7 @@ pub struct EngineHandle {
 pub(crate) struct Shared {
     pub(crate) present: Present,
     pub(crate) lanes: SharedLanes,
+    pub(crate) ring: Arc<Ring>,
     pub(crate) reader: Reader,
     pub(crate) writer: WriterHandle,
     pub(crate) clock: Arc<dyn Clock>,
@@ -229,12 +235,17 @@ impl EngineHandle {
         views
     }
 
-    /// The messages that changed last, newest first, with their channels' names.
-    pub fn recent(&self) -> Vec<(Change, String)> {
-        let lanes = look(&self.shared.lanes);
-        let definitions = self.definitions();
-        let name = |id: ChannelId| definitions.channel_name(id).to_owned();
-        lanes.recent.iter().rev().map(|change| (change.clone(), name(change.channel))).collect()
+    /// The messages that changed last, newest first.
+    pub fn recent(&self) -> Vec<Happened> {
+        self.shared.ring.recent(RECENT_MAX)
+    }
+
+    /// Reads along with what happens.
+    pub fn events(&self, filter: EventFilter, begin: Begin) -> Result<EventReader, Refusal> {
+        EventReader::new(&self.shared.ring, filter, begin).ok_or_else(|| {
+            let detail = format!("{EVENT_READERS_MAX} read along already; come again later, or poll the lists");
+            Refusal::new(Class::Unavailable, "too-many-readers", detail)
+        })
     }
 
     /// Outcomes since the start that came too late and changed nothing.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tidings_model::{AppName, Clock, RunId, TemplateName, Timestamp};
+use tidings_model::{AppName, Clock, RunId, ScheduleName, TemplateName, Timestamp};
 use tidings_store::{Accepted, Reader, RunProgress, Sweep, fingerprint};
 use tokio::sync::{mpsc, watch};
 
@@ -48,12 +48,19 @@ impl From<Refusal> for Cut {
 
 impl Jobs {
     /// Carries a job out and writes what came of it.
-    pub(crate) async fn carry_out(&self, run: RunId, nominal: Timestamp, job: &Job, stop: watch::Receiver<bool>) {
+    pub(crate) async fn carry_out(
+        &self,
+        run: RunId,
+        schedule: &ScheduleName,
+        nominal: Timestamp,
+        job: &Job,
+        stop: watch::Receiver<bool>,
+    ) {
         let result = match job {
             Job::RefreshToken(app) => self.refresh_token(app).await,
             Job::PurgeCredentials => self.purge_credentials().await,
             Job::Send { template, audience, data } => {
-                let broadcast = Broadcast { jobs: self, run, template, data, stop, count: Count::default() };
+                let broadcast = Broadcast { jobs: self, run, schedule, template, data, stop, count: Count::default() };
                 broadcast.send(audience, nominal).await
             }
         };
@@ -66,13 +73,14 @@ impl Jobs {
             Ok(result) => tracing::info!(%run, "run done: {result}"),
             Err(reason) => tracing::error!(%run, "run failed: {reason}"),
         }
-        self.note(RunProgress { run, done, total: None, ended: Some(ended) }).await;
+        let schedule = schedule.as_str().to_owned();
+        self.note(RunProgress { run, schedule, done, total: None, ended: Some(ended) }).await;
     }
 
     /// Tells a run as failed that nobody can go on with.
-    pub(crate) async fn abandon(&self, run: RunId) {
+    pub(crate) async fn abandon(&self, run: RunId, schedule: &str) {
         let ended = Some(Err("the engine stopped in the middle of it".to_owned()));
-        self.note(RunProgress { run, done: 0, total: None, ended }).await;
+        self.note(RunProgress { run, schedule: schedule.to_owned(), done: 0, total: None, ended }).await;
     }
 
     async fn note(&self, progress: RunProgress) {
@@ -109,6 +117,7 @@ impl Jobs {
 struct Broadcast<'a> {
     jobs: &'a Jobs,
     run: RunId,
+    schedule: &'a ScheduleName,
     template: &'a TemplateName,
     data: &'a Map<String, Value>,
     stop: watch::Receiver<bool>,
@@ -267,7 +276,8 @@ impl Broadcast<'_> {
                         }
                     }
                     let done = self.count.accepted + self.count.before;
-                    self.jobs.note(RunProgress { run: self.run, done, total: None, ended: None }).await;
+                    let schedule = self.schedule.as_str().to_owned();
+                    self.jobs.note(RunProgress { run: self.run, schedule, done, total: None, ended: None }).await;
                     return Ok(());
                 }
                 Err(refusal) if matches!(refusal.class, Class::Unavailable | Class::Full) => self.pause().await?,

@@ -3,19 +3,16 @@
 //! Held by the writer and looked at by everybody else. What may not be sent is not claimed: there is no
 //! claim-and-give-back, and a closed channel costs nothing.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_model::limits::TICK_CLAIMS_MAX;
-use tidings_model::{AppName, ChannelName, LaneEffect, MessageId, State, Timestamp};
+use tidings_model::{AppName, ChannelName, LaneEffect, Timestamp};
 use tidings_store::{AppHalt, ChannelId, ChannelState, ClaimRequest, LaneRow, Needs, Settle, SourceRule, TemplateId};
 
 use crate::config::{ChannelConfig, Config};
 use crate::definitions::Definitions;
-
-/// Changes kept for whoever looks: a screenful, not a history.
-const RECENT_MAX: usize = 64;
 
 /// One channel at work.
 #[derive(Debug)]
@@ -59,29 +56,11 @@ pub enum LaneState {
     },
 }
 
-/// A message that changed its state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// When.
-    pub at: Timestamp,
-    /// The message.
-    pub message: MessageId,
-    /// Its channel.
-    pub channel: ChannelId,
-    /// Who is told.
-    pub recipient: String,
-    /// Its new state.
-    pub state: State,
-    /// Why, in a word.
-    pub reason: Option<&'static str>,
-}
-
 /// All channels at work.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
     pub(crate) lanes: BTreeMap<ChannelId, Lane>,
     pub(crate) halts: HashMap<AppName, AppHalt>,
-    pub(crate) recent: VecDeque<Change>,
     /// Outcomes that met the fence since the start.
     pub(crate) late_outcomes: u64,
     /// The disk is full: since then only what is on its way is written, and nothing is claimed.
@@ -230,16 +209,6 @@ impl Lanes {
             if let Some(lane) = self.lanes.get_mut(&settle.channel) {
                 lane.in_flight += 1;
             }
-        }
-    }
-
-    /// Remembers the last of these changes for whoever looks.
-    pub(crate) fn remember(&mut self, changes: impl Iterator<Item = Change>) {
-        for change in changes {
-            if self.recent.len() == RECENT_MAX {
-                self.recent.pop_front();
-            }
-            self.recent.push_back(change);
         }
     }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use serde_json::{Map, Value};
-use tidings_model::limits::DETAIL_BYTES_MAX;
 use tidings_model::secret;
 use tidings_model::settle::{may_try, rescue, rescue_later, settle};
 use tidings_model::{Attempt, Clock, CredentialFacts, Outcome, Timestamp};
@@ -17,6 +16,7 @@ use tidings_store::{Claimed, Orphan, Settle};
 use crate::clock::random;
 use crate::config::ChannelConfig;
 use crate::definitions::{Definitions, Present, present};
+use crate::events::{Whose, cut};
 use crate::http::{Exchange, Http};
 use crate::stages::{Begun, Parcel, StageError};
 use crate::token::{Token, Trouble};
@@ -76,7 +76,8 @@ impl Pipeline {
             settlement,
             rescued: false,
         };
-        self.writer.settle(Finished { recipient: claimed.recipient, settle }).await;
+        let whose = Whose { template: claimed.template, recipient: claimed.recipient };
+        self.writer.settle(Finished { whose, settle }).await;
     }
 
     /// Settles what a crash left in the middle of an attempt.
@@ -249,12 +250,4 @@ fn facts(channel: &ChannelConfig, bound: Option<(&str, Option<Timestamp>, Timest
 
 fn dedupe_until(channel: &ChannelConfig, first_try_at: Timestamp) -> Option<Timestamp> {
     channel.transport.rules().dedupe_window.map(|window| first_try_at.after(window))
-}
-
-/// Cuts at the bound, on a character.
-fn cut(mut text: String) -> String {
-    if text.len() > DETAIL_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(DETAIL_BYTES_MAX));
-    }
-    text
 }

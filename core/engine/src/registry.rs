@@ -163,10 +163,7 @@ impl Registry {
                 let (file, trouble) = match entry {
                     Entry::Linked(_) => (None, None),
                     Entry::File(plugin) => {
-                        let trouble = match plugin.state() {
-                            PluginState::Working => None,
-                            PluginState::Parked { reason } => Some(reason),
-                        };
+                        let trouble = parked(plugin);
                         let (path, sha256) = (plugin.inspected().path.clone(), plugin.inspected().sha256.clone());
                         (Some(PluginFileView { path, sha256, counters: plugin.counters() }), trouble)
                     }
@@ -209,6 +206,15 @@ impl Registry {
             Entry::File(plugin) => Some(plugin.inspected().sha256.clone()),
             Entry::Linked(_) | Entry::Absent(_) => None,
         }
+    }
+
+    /// The plugins that may not go on any more, and why.
+    pub(crate) fn parked(&self) -> BTreeMap<String, String> {
+        let reason = |entry: &Entry| match entry {
+            Entry::File(plugin) => parked(plugin),
+            Entry::Linked(_) | Entry::Absent(_) => None,
+        };
+        self.plugins.iter().filter_map(|(name, entry)| Some((name.clone(), reason(entry)?))).collect()
     }
 
     /// Why a plugin is not there, if it is named and could not be loaded.
@@ -260,6 +266,14 @@ impl Registry {
             );
         }
         names
+    }
+}
+
+/// Why the plugin may not go on, if it may not.
+fn parked(plugin: &Loaded) -> Option<String> {
+    match plugin.state() {
+        PluginState::Working => None,
+        PluginState::Parked { reason } => Some(reason),
     }
 }
 

@@ -225,7 +225,7 @@ impl Scheduler {
                     tracing::info!(run = %run.id, schedule = %name, "run goes on after an interruption");
                     self.start(name, schedule, run.id, run.nominal_at, ended, running);
                 }
-                _ => self.jobs.abandon(run.id).await,
+                _ => self.jobs.abandon(run.id, &run.schedule).await,
             }
         }
     }
@@ -279,12 +279,12 @@ impl Scheduler {
         let (name, ended) = (name.clone(), ended.clone());
         running.spawn(async move {
             let carrying = tokio::spawn({
-                let jobs = Arc::clone(&jobs);
-                async move { jobs.carry_out(run, nominal, &job, stop).await }
+                let (jobs, name) = (Arc::clone(&jobs), name.clone());
+                async move { jobs.carry_out(run, &name, nominal, &job, stop).await }
             });
             if let Err(error) = carrying.await {
                 tracing::error!(%run, "a job ended badly: {error}");
-                jobs.abandon(run).await;
+                jobs.abandon(run, name.as_str()).await;
             }
             // Nobody listens any more when the scheduler has stopped, and then nobody needs to.
             drop(ended.send(name).await);

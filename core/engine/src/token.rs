@@ -18,7 +18,7 @@ use crate::clock::random;
 use crate::config::AppConfig;
 use crate::http::{Exchange, Http};
 use crate::stages::TokenStage;
-use crate::writer::WriterHandle;
+use crate::writer::{Fetch, WriterHandle};
 
 /// How long a fetch may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -205,7 +205,7 @@ impl Keeper {
                     expires_at: Some(now.after(life)),
                     ..counted
                 };
-                if let Err(refusal) = self.writer.save_token(row.clone()).await {
+                if let Err(refusal) = self.writer.save_token(row.clone(), Fetch::Ended).await {
                     // A token that is not on disk is as good for this run; only a restart would fetch again.
                     tracing::warn!(app = %self.name, "keep token: {refusal}");
                 }
@@ -259,7 +259,7 @@ impl Keeper {
             return Err(trouble);
         }
         let counted = TokenRow { day, fetches: used + 1, ..row };
-        if let Err(refusal) = self.writer.save_token(counted.clone()).await {
+        if let Err(refusal) = self.writer.save_token(counted.clone(), Fetch::Begun).await {
             let wait = FETCH_BACKOFF.base;
             let detail = format!("count a token fetch: {refusal}");
             return Err(Trouble::Wait { until: now.after(wait), wait, detail });

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tidings_model::limits::{TICK_CHANGES_MAX, WRITER_QUEUE_MAX};
 use tidings_model::retry::{Backoff, delay};
-use tidings_model::{AuditId, Clock, State, Timestamp};
+use tidings_model::{AppName, AuditId, Clock, State, Timestamp};
 use tidings_store::{
     Accepted, Acts, AppHalt, AuditEntry, Batch, ChannelId, Committed, CredentialIntake, Fired, Firing, LaneRow,
     NewCredential, NewMessage, Operated, Operation, Record, RunProgress, Settle, StoreError, Sweep, Swept, TokenRow,
@@ -20,7 +20,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::clock::{Pace, Step, random};
 use crate::config::Config;
 use crate::definitions::{self, Definitions};
-use crate::lanes::{Applied, Change, Lanes};
+use crate::events::{Besides, EventKind, Ring, What, Whose, changes};
+use crate::lanes::{Applied, Lanes};
 use crate::measure::Measures;
 use crate::mint::MintDesk;
 use crate::pipeline::Pipeline;
@@ -58,13 +59,14 @@ enum Work {
     Record(AuditEntry, Reply<()>),
     Accept(Vec<NewMessage>, Reply<Vec<Accepted>>),
     Credentials(Vec<NewCredential>, Reply<Vec<CredentialIntake>>),
-    Token(TokenRow, Reply<()>),
+    Token(TokenRow, Fetch, Reply<()>),
     Pause(Pause, AuditEntry, Reply<()>),
     Lift(AppHalt, AuditEntry, Reply<()>),
     Redefine(Box<Config>, Reply<()>),
     Fire(Box<Firing>, Reply<Fired>),
     Run(RunProgress, Reply<()>),
     Sweep(Sweep, Reply<Swept>),
+    Tell(Vec<Besides>),
 }
 
 /// Operations on messages that are one act, or a step of one.
@@ -88,8 +90,17 @@ pub(crate) struct Done {
 
 /// An attempt that ended.
 pub(crate) struct Finished {
-    pub(crate) recipient: String,
+    pub(crate) whose: Whose,
     pub(crate) settle: Settle,
+}
+
+/// How far the fetch of a token is that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fetch {
+    /// It is counted, and the token is still the one before.
+    Begun,
+    /// The token is new.
+    Ended,
 }
 
 /// Hands work to the writer. Cheap to clone.
@@ -139,8 +150,15 @@ impl WriterHandle {
         self.ask(|reply| Work::Credentials(credentials, reply)).await
     }
 
-    pub(crate) async fn save_token(&self, row: TokenRow) -> Result<(), Refusal> {
-        self.ask(|reply| Work::Token(row, reply)).await
+    pub(crate) async fn save_token(&self, row: TokenRow, fetch: Fetch) -> Result<(), Refusal> {
+        self.ask(|reply| Work::Token(row, fetch, reply)).await
+    }
+
+    /// Has told with the next transaction what happened without one.
+    pub(crate) async fn tell(&self, besides: Vec<Besides>) {
+        if self.sender.send(Work::Tell(besides)).await.is_err() {
+            tracing::debug!("something happened after the writer had stopped, and nobody is told");
+        }
     }
 
     pub(crate) async fn pause(&self, pause: Pause, entry: AuditEntry) -> Result<(), Refusal> {
@@ -210,6 +228,8 @@ pub(crate) struct WriterTask {
     /// Where other definitions are told to everybody.
     pub(crate) redefine: watch::Sender<Arc<Definitions>>,
     pub(crate) pipeline: Arc<Pipeline>,
+    /// Whoever reads along finds there what happened.
+    pub(crate) ring: Arc<Ring>,
     /// Who waits for a permit that may be minted is told there.
     pub(crate) mint_desk: MintDesk,
     pub(crate) clock: Arc<dyn Clock>,
@@ -230,12 +250,14 @@ pub(crate) struct WriterTask {
 #[derive(Default)]
 struct Memory {
     /// Outcomes that the store has not taken yet, and whom their messages are for.
-    unsettled: (Vec<Settle>, Vec<String>),
+    unsettled: (Vec<Settle>, Vec<Whose>),
     /// What changed of channels and apps, and is not on disk yet. It is in force already.
     unsaved_lanes: Vec<LaneRow>,
     unsaved_apps: Vec<AppHalt>,
     /// And who changed them.
     unsaved_records: Vec<Record>,
+    /// What is to be told of it.
+    untold: Vec<Besides>,
     /// By how much the clock was set back, as long as the delays were not.
     set_back: Option<Duration>,
     /// Config is another: whoever waits for a credential is asked again.
@@ -439,10 +461,11 @@ impl WriterTask {
         if self.look_for_room_at.is_some() {
             gathered.spare(&Arc::new(self.store.full()));
         }
-        let Gathered { mut batch, mut recipients, replies, halts, pauses, in_force, .. } = gathered;
+        let Gathered { mut batch, mut whose, mut besides, replies, halts, pauses, in_force, .. } = gathered;
         let (settles, of) = std::mem::take(&mut memory.unsettled);
         batch.settles.splice(0..0, settles);
-        recipients.splice(0..0, of);
+        whose.splice(0..0, of);
+        besides.splice(0..0, memory.untold.drain(..));
         batch.now = now;
         batch.set_back = memory.set_back;
         batch.wake_all = memory.wake_all;
@@ -452,7 +475,7 @@ impl WriterTask {
         let in_force_at = batch.records.len();
         batch.records.append(&mut memory.unsaved_records);
         batch.records.extend(in_force);
-        self.pass_lanes(&mut batch, pauses, halts);
+        besides.extend(self.pass_lanes(&mut batch, pauses, halts));
         // Behind those that somebody asked for and waits for.
         let own = self.old(now).filter(|_| !batch.spare);
         let own_at = own.is_some().then_some(batch.sweeps.len());
@@ -469,7 +492,9 @@ impl WriterTask {
                 if let Some(swept) = own_at.and_then(|at| committed.swept.get(at)) {
                     self.retention.swept(swept, now);
                 }
-                self.remember(&batch, recipients, &committed);
+                self.count_late(&committed);
+                let names = &Arc::clone(&self.redefine.borrow()).names;
+                self.ring.append(changes(&batch, &whose, &besides, &committed, names));
                 replies.answer(&committed);
                 self.dispatch(committed);
             }
@@ -484,7 +509,8 @@ impl WriterTask {
                     self.make_room(&error, now);
                 }
                 look(&self.lanes).take_places(&batch.settles);
-                memory.unsettled = (batch.settles, recipients);
+                memory.unsettled = (batch.settles, whose);
+                memory.untold = besides;
                 (memory.unsaved_lanes, memory.unsaved_apps) = (batch.lanes, batch.apps);
                 memory.unsaved_records = batch.records.split_off(in_force_at);
                 let error = Arc::new(error);
@@ -495,13 +521,29 @@ impl WriterTask {
     }
 
     /// Passes the batch by the channels: what operators and outcomes change of them, the places that become free, and
-    /// which of them claim.
-    fn pass_lanes(&self, batch: &mut Batch, pauses: Vec<Pause>, halts: Vec<AppHalt>) {
+    /// which of them claim. Answers with what is to be told of it.
+    fn pass_lanes(&self, batch: &mut Batch, pauses: Vec<Pause>, halts: Vec<AppHalt>) -> Vec<Besides> {
         let now = batch.now;
-        let config = Arc::clone(&self.redefine.borrow().config);
+        let definitions = Arc::clone(&self.redefine.borrow());
+        let mut besides = Vec::new();
+        let of_channel = |channel, until, reason: &str| What::Channel {
+            channel: definitions.names.channel(channel),
+            until,
+            reason: reason.to_owned(),
+        };
+        let of_app = |app: &AppName, reason: &str| What::App {
+            app: Arc::from(app.as_str()),
+            expires_at: None,
+            reason: reason.to_owned(),
+        };
         let mut lanes = look(&self.lanes);
         for (channel, paused) in pauses {
             if let Some(lane) = lanes.lanes.get_mut(&channel) {
+                match &paused {
+                    Some((_, note)) => besides.push((EventKind::ChannelPaused, of_channel(channel, None, note))),
+                    None if lane.state.paused.is_none() && lane.state.closed.is_none() => {}
+                    None => besides.push((EventKind::ChannelResumed, of_channel(channel, None, ""))),
+                }
                 lane.state.paused = paused;
                 // Whoever resumes a channel wants it to go now.
                 if lane.state.paused.is_none() {
@@ -511,62 +553,41 @@ impl WriterTask {
             }
         }
         for halt in halts {
-            lanes.halts.remove(&halt.app);
+            if lanes.halts.remove(&halt.app).is_some() {
+                besides.push((EventKind::AppResumed, of_app(&halt.app, "")));
+            }
             batch.apps.push(halt);
         }
         for settle in &batch.settles {
             let Some(effect) = &settle.settlement.lane else { continue };
-            match lanes.apply(settle.channel, effect, &config, now) {
+            match lanes.apply(settle.channel, effect, &definitions.config, now) {
                 Applied::Nothing => {}
-                Applied::Lane(row) => batch.lanes.push(row),
-                Applied::App(halt) => batch.apps.push(halt),
+                Applied::Lane(row) => {
+                    let (until, reason) = row.state.closed.clone().unwrap_or_default();
+                    besides.push((EventKind::ChannelClosed, of_channel(row.channel, Some(until), &reason)));
+                    batch.lanes.push(row);
+                }
+                Applied::App(halt) => {
+                    let reason = halt.halted.as_ref().map_or("", |(_, reason)| reason);
+                    besides.push((EventKind::AppHalted, of_app(&halt.app, reason)));
+                    batch.apps.push(halt);
+                }
             }
         }
         // What ended here makes room for what is claimed here: one sync for both.
         lanes.free_places(&batch.settles);
         // The store knows best how many are due once the earlier steps are done: every open channel asks.
         batch.claims = lanes.claims(now, |channel| self.queued(channel).max(1));
+        besides
     }
 
-    /// Remembers what ended, came and waits, for whoever looks.
-    fn remember(&self, batch: &Batch, recipients: Vec<String>, committed: &Committed) {
-        let at = batch.now;
-        let mut lanes = look(&self.lanes);
+    /// Counts the outcomes that met the fence.
+    fn count_late(&self, committed: &Committed) {
         let late = committed.settled.iter().filter(|applied| !**applied).count();
         if late > 0 {
-            lanes.late_outcomes += late as u64;
+            look(&self.lanes).late_outcomes += late as u64;
             tracing::warn!("{late} outcomes came too late and changed nothing");
         }
-        let settled = batch.settles.iter().zip(recipients).zip(&committed.settled).filter(|(_, applied)| **applied);
-        lanes.remember(settled.map(|((settle, recipient), _)| Change {
-            at,
-            message: settle.message,
-            channel: settle.channel,
-            recipient,
-            state: settle.settlement.to,
-            reason: settle.settlement.reason,
-        }));
-        let accepted = batch.messages.iter().zip(&committed.accepted);
-        let new = accepted.filter_map(|(new, accepted)| match accepted {
-            Accepted::New(message) => Some((*message, new)),
-            Accepted::Repeat(_) | Accepted::KeyTaken(_) => None,
-        });
-        lanes.remember(new.map(|(message, new)| Change {
-            at,
-            message,
-            channel: new.channel,
-            recipient: new.recipient.as_str().to_owned(),
-            state: if new.send_at.is_some_and(|due| due > at) { State::Scheduled } else { State::Queued },
-            reason: None,
-        }));
-        lanes.remember(committed.waiting.iter().map(|waiting| Change {
-            at,
-            message: waiting.message,
-            channel: waiting.channel,
-            recipient: waiting.recipient.clone(),
-            state: State::Waiting,
-            reason: Some("no_credential"),
-        }));
     }
 
     fn dispatch(&self, committed: Committed) {
@@ -597,9 +618,10 @@ impl WriterTask {
 #[derive(Default)]
 struct Gathered {
     size: usize,
-    /// Its outcomes are those of `recipients`, in the same order.
+    /// Its outcomes are those of `whose`, in the same order.
     batch: Batch,
-    recipients: Vec<String>,
+    whose: Vec<Whose>,
+    besides: Vec<Besides>,
     pauses: Vec<Pause>,
     halts: Vec<AppHalt>,
     configs: Vec<(Box<Config>, Reply<()>)>,
@@ -631,7 +653,7 @@ impl Gathered {
         self.size += match work {
             Work::Settle(finished) => {
                 self.batch.settles.push(finished.settle);
-                self.recipients.push(finished.recipient);
+                self.whose.push(finished.whose);
                 1
             }
             Work::Operate(Deed { operations, entry, onto }, reply) => {
@@ -662,7 +684,12 @@ impl Gathered {
                 self.batch.credentials.extend(credentials);
                 count
             }
-            Work::Token(row, reply) => {
+            Work::Token(row, fetch, reply) => {
+                if fetch == Fetch::Ended {
+                    let app = Arc::from(row.app.as_str());
+                    let what = What::App { app, expires_at: row.expires_at, reason: String::new() };
+                    self.besides.push((EventKind::TokenRefreshed, what));
+                }
                 self.batch.tokens.push(row);
                 self.replies.done.push(reply);
                 1
@@ -696,6 +723,10 @@ impl Gathered {
             Work::Sweep(sweep, reply) => {
                 self.batch.sweeps.push(sweep);
                 self.replies.swept.push(reply);
+                1
+            }
+            Work::Tell(mut besides) => {
+                self.besides.append(&mut besides);
                 1
             }
         }

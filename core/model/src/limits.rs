@@ -29,6 +29,12 @@ pub const TICK_CLAIMS_MAX: u32 = 512;
 pub const BALLAST_BYTES: u64 = 16 * 1024 * 1024;
 /// Pages of the store's log (4 KiB each, so 64 MiB) above which readers that hold on to it are interrupted.
 pub const LOG_PAGES_MAX: i64 = 16 * 1024;
+/// Events held in memory for whoever reads along; the oldest leave first. What one transaction changed leaves as a whole.
+pub const EVENTS_HELD_MAX: usize = 16 * 1024;
+/// Between two signs of life of a stream of events at most.
+pub const EVENT_HEARTBEAT: Duration = Duration::from_secs(15);
+/// Readers of events at once.
+pub const EVENT_READERS_MAX: usize = 1024;
 /// Rows looked at in one transaction for what leaves by age: few, so that no tick is long.
 pub const SWEEP_ROWS_MAX: u32 = 500;
 

@@ -68,14 +68,15 @@ pub struct Committed {
     pub operated: Vec<Operated>,
     /// For each record, its entry; `None` if none of its messages moved.
     pub recorded: Vec<Option<AuditId>>,
+    /// Every message that something other than an outcome moved: an operator, its time, a receipt, of this batch or one
+    /// that had waited for an outcome of it.
+    pub moved: Vec<Moved>,
     /// For each message, what was accepted under its key.
     pub accepted: Vec<Accepted>,
     /// For each credential, whether it is new.
     pub credentials: Vec<CredentialIntake>,
     /// For each receipt, what became of it.
     pub received: Vec<Received>,
-    /// What receipts moved: those of this batch, and those that had waited for an outcome of it.
-    pub moved: Vec<ReceiptMove>,
     /// For each firing, the run that began, if this was the first to fire it.
     pub fired: Vec<Fired>,
     /// What was claimed: by channel as they were asked for, and in the order of each queue.
@@ -90,6 +91,27 @@ pub struct Committed {
     pub more: bool,
     /// When the next message becomes due or runs out of time.
     pub next_due: Option<Timestamp>,
+}
+
+/// A message that something other than an outcome moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The message.
+    pub message: MessageId,
+    /// Its channel.
+    pub channel: ChannelId,
+    /// What is said.
+    pub template: TemplateId,
+    /// Who is told.
+    pub recipient: String,
+    /// What moved it.
+    pub event: Event,
+    /// Where it stands now.
+    pub to: State,
+    /// Why, in a word.
+    pub reason: Option<&'static str>,
+    /// Who and why, for people; empty where there is nothing to say.
+    pub detail: String,
 }
 
 /// A message that waits for a credential.
@@ -269,21 +291,6 @@ pub enum Received {
     Unknown,
 }
 
-/// A message that a receipt moved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReceiptMove {
-    /// The message.
-    pub message: MessageId,
-    /// Its channel.
-    pub channel: ChannelId,
-    /// Who was told.
-    pub recipient: String,
-    /// Where it stands now.
-    pub to: State,
-    /// Why, in a word; `None` if it was delivered.
-    pub reason: Option<&'static str>,
-}
-
 /// The token of an app, and how often one was fetched on that day.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenRow {
@@ -410,6 +417,8 @@ pub enum Fired {
 pub struct RunProgress {
     /// The run.
     pub run: RunId,
+    /// Its schedule, for whoever is told.
+    pub schedule: String,
     /// Parts done.
     pub done: u64,
     /// Parts in all, where that is known.
@@ -571,6 +580,10 @@ pub struct Orphan {
     pub generation: i64,
     /// Its channel.
     pub channel: ChannelId,
+    /// What is said.
+    pub template: TemplateId,
+    /// Who is told.
+    pub recipient: String,
     /// Attempts that counted before this one.
     pub attempts: u32,
     /// Crashes it was in the middle of before this one.

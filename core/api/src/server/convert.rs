@@ -1,7 +1,8 @@
 //! The engine's values as the wire shows them.
 
+use tidings_engine::events::{Happened, What};
 use tidings_engine::{
-    Backup, Change, ChannelView, LaneState, PluginFileView, PluginView, Reloaded, Retried, RetryPlan, ScheduleView,
+    Backup, ChannelView, LaneState, PluginFileView, PluginView, Reloaded, Retried, RetryPlan, ScheduleView,
     SettingChange, Submission, Submitted, TokenView,
 };
 use tidings_model::rate::Rate;
@@ -232,15 +233,16 @@ pub(super) fn plugin(view: PluginView) -> wire::Plugin {
     }
 }
 
-pub(super) fn change(change: Change, channel: String) -> wire::Change {
-    wire::Change {
-        at: change.at.to_rfc3339(),
+pub(super) fn change(happened: Happened) -> Option<wire::Change> {
+    let What::Message(change) = happened.what else { return None };
+    Some(wire::Change {
+        at: happened.at.to_rfc3339(),
         id: change.message.to_string(),
-        channel,
+        channel: change.channel.to_string(),
         to: change.recipient,
         state: change.state.to_string(),
         reason: change.reason.map(str::to_owned),
-    }
+    })
 }
 
 /// The counts of one channel, or of all of them.

@@ -8,6 +8,7 @@ mod channels;
 mod config;
 mod credentials;
 mod endpoint;
+mod events;
 mod health;
 mod messages;
 mod metrics;
@@ -33,7 +34,7 @@ use tidings_model::Scope;
 use tidings_model::limits::REQUEST_BYTES_MAX;
 
 pub(super) use endpoint::{Access, Content, Endpoint, Form};
-use endpoint::{FORM, NDJSON, TEXT, call};
+use endpoint::{EVENT_STREAM, FORM, NDJSON, TEXT, call};
 pub(super) use parameter::parameter;
 
 use super::caller::Caller;
@@ -133,6 +134,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("How one recipient can be reached: by template, how many sends, until when, and why not")
             .gives::<wire::Reachability>(200)
             .refuses(&["template-unknown", "recipient-invalid"]),
+        call(GET, "/v1/events", Key(Read), &["types", "channel", "full", "follow"], events::events)
+            .says(
+                "What happens, as server-sent events: from now on, or behind the `Last-Event-ID` of an earlier stream",
+            )
+            .gives_as::<wire::Event>(200, EVENT_STREAM, Form::Many)
+            .refuses(&["too-many-readers"]),
         call(GET, "/v1/channels", Key(Read), &[], channels::list_channels)
             .says("The channels with their counts")
             .gives::<Vec<wire::Channel>>(200),

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use sqlx::Row as _;
 use tidings_model::limits::TICK_PROMOTIONS_MAX;
-use tidings_model::{State, Timestamp};
+use tidings_model::{Event, MessageId, State, Timestamp};
 
 use super::LOOK_NOW;
 use super::rows::fetch_json;
 use super::tick::{Step, json, length};
-use crate::batch::{Batch, ChannelId, NewMessage};
+use crate::batch::{Batch, ChannelId, Moved, NewMessage, TemplateId};
 use crate::error::StoreError;
 
 impl Step<'_> {
@@ -36,7 +36,7 @@ impl Step<'_> {
         Ok(count == length(TICK_PROMOTIONS_MAX))
     }
 
-    pub(super) async fn expire(&mut self) -> Result<bool, StoreError> {
+    pub(super) async fn expire(&mut self, moved: &mut Vec<Moved>) -> Result<bool, StoreError> {
         let during = || StoreError::during("expire messages");
         // The states before are needed for the counts, and a statement returns only what it wrote.
         let late = sqlx::query(include_str!("../../sql/sqlite/late.sql"))
@@ -51,8 +51,19 @@ impl Step<'_> {
         let mut ids = Vec::with_capacity(late.len());
         for row in &late {
             let from = State::from_code(row.get(2)).expect("the statement asks for four states");
-            self.moves.go(ChannelId(row.get(1)), from, State::Expired);
-            ids.push(row.get::<i64, _>(0));
+            let (message, channel): (i64, _) = (row.get(0), ChannelId(row.get(1)));
+            self.moves.go(channel, from, State::Expired);
+            ids.push(message);
+            moved.push(Moved {
+                message: MessageId(message),
+                channel,
+                template: TemplateId(row.get(3)),
+                recipient: row.get(4),
+                event: Event::Expire,
+                to: State::Expired,
+                reason: Some("expired"),
+                detail: String::new(),
+            });
         }
         sqlx::query(include_str!("../../sql/sqlite/expire.sql"))
             .bind(json(&ids))

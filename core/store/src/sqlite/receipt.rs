@@ -16,7 +16,7 @@ use tidings_model::{AppName, Event, MessageId, State, Timestamp};
 
 use super::rows::{ROWS_MAX, RowsStatement, fetch_json};
 use super::tick::{Step, json};
-use crate::batch::{ChannelId, Receipt, ReceiptMove, Received, Settle};
+use crate::batch::{ChannelId, Moved, Receipt, Received, Settle, TemplateId};
 use crate::error::StoreError;
 
 static KEEP_RECEIPTS: LazyLock<RowsStatement> =
@@ -125,6 +125,7 @@ struct Found {
     channel: ChannelId,
     state: State,
     recipient: String,
+    template: TemplateId,
 }
 
 impl Step<'_> {
@@ -135,7 +136,7 @@ impl Step<'_> {
         settled: &[&Settle],
         early: &Early,
         apps: &HashMap<ChannelId, AppName>,
-    ) -> Result<(Vec<Received>, Vec<ReceiptMove>, EarlyChanges), StoreError> {
+    ) -> Result<(Vec<Received>, Vec<Moved>, EarlyChanges), StoreError> {
         let met = early.of(settled, apps);
         let mut changes = EarlyChanges::default();
         let (mut answers, mut moves) = (Vec::with_capacity(receipts.len()), Vec::new());
@@ -181,13 +182,14 @@ impl Step<'_> {
         names.sort_unstable();
         names.dedup();
         let query = sqlx::query(include_str!("../../sql/sqlite/find_received.sql")).bind(json(&names));
-        let rows: Vec<(String, i64, i64, i64, String)> =
+        let rows: Vec<(String, i64, i64, i64, String, i64)> =
             fetch_json(query, self.connection, "look for the messages of receipts").await?;
         let mut found: HashMap<String, Vec<Found>> = HashMap::new();
-        for (provider_id, id, channel, state, recipient) in rows {
+        for (provider_id, id, channel, state, recipient, template) in rows {
             let state =
                 State::from_code(state).ok_or_else(|| StoreError::Corrupt(format!("state {state} of message {id}")))?;
-            let one = Found { message: MessageId(id), channel: ChannelId(channel), state, recipient };
+            let (message, channel, template) = (MessageId(id), ChannelId(channel), TemplateId(template));
+            let one = Found { message, channel, state, recipient, template };
             found.entry(provider_id).or_default().push(one);
         }
         Ok(found)
@@ -200,7 +202,7 @@ impl Step<'_> {
         found: &mut HashMap<String, Vec<Found>>,
         apps: &HashMap<ChannelId, AppName>,
         rows: &mut Vec<MoveRow>,
-        moves: &mut Vec<ReceiptMove>,
+        moves: &mut Vec<Moved>,
     ) -> Received {
         let event = if receipt.delivered { Event::Deliver } else { Event::Bounce };
         let mut received = Received::Unknown;
@@ -219,8 +221,16 @@ impl Step<'_> {
             rows.push((one.message.0, one.state.code(), to.code(), reason, detail));
             self.moves.go(one.channel, one.state, to);
             one.state = to;
-            let recipient = one.recipient.clone();
-            moves.push(ReceiptMove { message: one.message, channel: one.channel, recipient, to, reason });
+            moves.push(Moved {
+                message: one.message,
+                channel: one.channel,
+                template: one.template,
+                recipient: one.recipient.clone(),
+                event,
+                to,
+                reason,
+                detail: reason.map(|_| receipt.detail.clone()).unwrap_or_default(),
+            });
             received = Received::Moved;
         }
         received

@@ -7,7 +7,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use tidings_model::rate::Arrival;
 use tidings_model::{AppName, MessageId, Timestamp};
 
-use crate::batch::{AppHalt, ChannelId, ChannelState, Orphan, TokenRow};
+use crate::batch::{AppHalt, ChannelId, ChannelState, Orphan, TemplateId, TokenRow};
 use crate::error::StoreError;
 
 /// A nullable instant.
@@ -39,6 +39,8 @@ pub(super) async fn orphans(connection: &mut SqliteConnection) -> Result<Vec<Orp
             message: MessageId(row.get(0)),
             generation: row.get(1),
             channel: ChannelId(row.get(2)),
+            template: TemplateId(row.get(3)),
+            recipient: row.get(13),
             attempts: count(row, 4),
             rescues: count(row, 5),
             ambiguous: row.get(6),

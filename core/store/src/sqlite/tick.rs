@@ -46,7 +46,7 @@ impl Writer {
         let mut step = Step { connection: &mut transaction, moves: Moves::default(), now, fence, waiting };
 
         committed.settled = step.settle(&batch.settles).await?;
-        committed.operated = step.operate(&batch.operations).await?;
+        committed.operated = step.operate(&batch.operations, &mut committed.moved).await?;
         committed.recorded = step.record(batch, &committed.operated, self.last_audit).await?;
         let last_message = self.last_message;
         committed.accepted = step.accept(&batch.messages, last_message).await?;
@@ -55,7 +55,8 @@ impl Writer {
         let applied = batch.settles.iter().zip(&committed.settled).filter(|(_, applied)| **applied);
         let applied: Vec<&Settle> = applied.map(|(settle, _)| settle).collect();
         let (received, moved, early) = step.receive(&batch.receipts, &applied, &self.early, &self.apps).await?;
-        (committed.received, committed.moved) = (received, moved);
+        committed.received = received;
+        committed.moved.extend(moved);
         step.save_tokens(&batch.tokens).await?;
         step.save_lanes(&batch.lanes).await?;
         step.save_apps(&batch.apps).await?;
@@ -76,7 +77,7 @@ impl Writer {
         let is_quiet = batch.spare || quiet_until.is_none_or(|at| at > now);
         if !is_quiet {
             committed.more |= step.promote().await?;
-            committed.more |= step.expire().await?;
+            committed.more |= step.expire(&mut committed.moved).await?;
         }
         for sweep in &batch.sweeps {
             committed.swept.push(step.sweep(sweep).await?);

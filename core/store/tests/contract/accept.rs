@@ -156,6 +156,8 @@ async fn a_message_that_comes_too_late_expires_where_it_is_accepted(mut store: S
     let batch = Batch { messages: vec![message], claims: vec![store.room(FREE, 5)], ..Batch::default() };
     let committed = store.commit(batch).await;
     assert!(committed.claimed.is_empty());
+    let told = &committed.moved[0];
+    assert_eq!((told.event, told.to, told.recipient.as_str()), (tidings_model::Event::Expire, State::Expired, "ann"));
     let row = store.message_row(new_id(committed.accepted[0])).await;
     assert_eq!((row.state, row.reason.as_deref(), row.finished_at), (State::Expired, Some("expired"), Some(NOON)));
 }

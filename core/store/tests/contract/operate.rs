@@ -19,6 +19,7 @@ for_every_store! {
     a_message_whose_time_is_over_before_its_later_try_has_time_again,
     an_act_from_another_state_than_the_one_asked_for_changes_nothing,
     a_note_stands_with_the_message,
+    what_an_act_moved_is_told_with_whose_message_it_is,
     a_message_held_and_released_keeps_its_credential_and_its_doubt,
 }
 
@@ -235,4 +236,15 @@ async fn a_message_held_and_released_keeps_its_credential_and_its_doubt(mut stor
     let again = store.claim_one(BOUND).await;
     assert!(again.ambiguous);
     assert_eq!(again.credential.unwrap().credential, claimed.credential.unwrap().credential);
+}
+
+async fn what_an_act_moved_is_told_with_whose_message_it_is(mut store: Store) {
+    let (kept, moved) = (store.ended(State::Sent).await, store.accept_one(FREE, "ben").await);
+    let operations = vec![act(Event::Cancel, kept), act(Event::Cancel, moved), act(Event::Cancel, MessageId(99))];
+    let told = store.commit(Batch { operations, ..Batch::default() }).await.moved;
+    assert_eq!(told.len(), 1, "{told:?}");
+    let one = &told[0];
+    assert_eq!((one.message, one.recipient.as_str(), one.detail.as_str()), (moved, "ben", "by hand"));
+    assert_eq!((one.channel, one.template), (store.channel(FREE), store.paid));
+    assert_eq!((one.event, one.to), (Event::Cancel, State::Cancelled));
 }

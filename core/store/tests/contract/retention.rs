@@ -140,7 +140,8 @@ fn firing(nominal: Timestamp) -> Firing {
 async fn old_runs_and_verdicts_leave_and_nothing_fires_again(mut store: Store) {
     let fired = store.commit(Batch { firings: vec![firing(NOON)], ..Batch::default() }).await.fired;
     let Fired::Run(run) = fired[0] else { panic!("it ran") };
-    let ended = RunProgress { run, done: 1, total: None, ended: Some(Ok("done".to_owned())) };
+    let ended =
+        RunProgress { run, schedule: "digest".to_owned(), done: 1, total: None, ended: Some(Ok("done".to_owned())) };
     store.commit(Batch { runs: vec![ended], ..Batch::default() }).await;
     store.pass(DAY * 100);
     let before = store.now.before(DAY);

@@ -103,6 +103,7 @@ async fn a_run_makes_progress_and_ends_once(mut store: Store) {
     let run = run_of(fire(&mut store, vec![firing(NOON)]).await[0]);
     let progress = |done, ended: Option<&str>| RunProgress {
         run,
+        schedule: NAME.to_owned(),
         done,
         total: Some(u64::MAX),
         ended: ended.map(|result| Ok(result.to_owned())),
@@ -126,7 +127,8 @@ async fn a_run_makes_progress_and_ends_once(mut store: Store) {
 async fn a_run_can_fail(mut store: Store) {
     let run = run_of(fire(&mut store, vec![firing(NOON)]).await[0]);
     let ended = Some(Err("no such file".to_owned()));
-    store.commit(Batch { runs: vec![RunProgress { run, done: 0, total: None, ended }], ..Batch::default() }).await;
+    let progress = RunProgress { run, schedule: NAME.to_owned(), done: 0, total: None, ended };
+    store.commit(Batch { runs: vec![progress], ..Batch::default() }).await;
     let row = store.reader.runs(None, None, 9).await.unwrap().rows.remove(0);
     assert_eq!((row.state, row.result.as_deref(), row.total), ("failed", Some("no such file"), None));
     assert!(store.reader.unfinished_runs().await.unwrap().is_empty());

@@ -64,6 +64,7 @@ pub(in crate::server) enum Form {
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const NDJSON: &str = "application/x-ndjson";
+pub(super) const EVENT_STREAM: &str = "text/event-stream";
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 

@@ -24,7 +24,7 @@ pub(super) async fn overview(Shared(engine): Shared<EngineHandle>) -> Answer<Res
         channels: channels(&engine, &counts),
         schedules,
         tokens: engine.tokens().into_iter().map(convert::token).collect(),
-        recent: engine.recent().into_iter().map(|(change, channel)| convert::change(change, channel)).collect(),
+        recent: engine.recent().into_iter().filter_map(convert::change).collect(),
     };
     Ok(json(StatusCode::OK, &overview))
 }

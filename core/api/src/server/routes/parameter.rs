@@ -24,6 +24,11 @@ pub(in crate::server) fn parameter(name: &str) -> Option<Value> {
         "usable" => json!({ "type": "boolean", "description": "only those that could be used" }),
         "schedule" => text("of this schedule"),
         "verbose" => json!({ "type": "boolean", "description": "with what was looked at, as JSON" }),
+        "types" => text("only these types, with commas between them, as in `message.failed,channel.*`"),
+        "full" => json!({ "type": "boolean", "description": "with the recipient and the provider's words: personal" }),
+        "follow" => {
+            json!({ "type": "boolean", "description": "false: tell what is there, from the oldest, and end" })
+        }
         "dry_run" => json!({ "type": "boolean", "description": "check everything, accept nothing" }),
         "who" => text("by this one: a key's name, or `local`"),
         "act" => text("of this act, as in `message.cancel`, or of all on a thing, as in `message`"),

@@ -1,0 +1,183 @@
+//! What happens, told to whoever reads along: in order, with nothing personal, and with a number for what was missed.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tidings_api::client::{EventStream, Told};
+
+use crate::harness::{World, orders, users};
+
+/// A stream that has begun: what happens from now on is told there.
+#[track_caller]
+fn stream(world: &World, query: &[(&str, &str)], place: Option<&str>) -> EventStream {
+    let query: Vec<(&str, String)> = query.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    world.wait_on(world.client().events(&query, place)).unwrap()
+}
+
+/// What the stream tells next, as it stands on the wire; `None` at its end.
+#[track_caller]
+fn next(world: &World, stream: &mut EventStream) -> Option<Value> {
+    let told = world.wait_on(async { tokio::time::timeout(Duration::from_secs(25), stream.next()).await });
+    match told.expect("something is told").unwrap()? {
+        Told::Happened(event) => Some(serde_json::to_value(event).unwrap()),
+        Told::Gap(gap) => Some(json!({"type": "gap", "data": gap})),
+    }
+}
+
+/// Reads until an event of that type is told, and gives everything up to it.
+#[track_caller]
+fn until(world: &World, stream: &mut EventStream, kind: &str) -> Vec<Value> {
+    let mut told = Vec::new();
+    loop {
+        told.push(next(world, stream).unwrap_or_else(|| panic!("no {kind}: {told:#?}")));
+        if told.last().unwrap()["type"] == kind {
+            return told;
+        }
+    }
+}
+
+fn kinds(told: &[Value]) -> Vec<&str> {
+    told.iter().map(|event| event["type"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_stream_tells_what_becomes_of_a_message_and_who_is_told_only_when_asked() {
+    let world = World::running();
+    let (mut thin, mut full) = (stream(&world, &[], None), stream(&world, &[("full", "true")], None));
+    world.permit("o-alice");
+    let id = world.send("order-paid", "o-alice", "1");
+    let told = until(&world, &mut thin, "message.sent");
+    assert_eq!(kinds(&told), ["message.accepted", "token.refreshed", "message.sent"]);
+    assert_eq!(told[2]["data"], json!({"id": id, "channel": "orders", "template": "order-paid", "state": "sent"}));
+    assert!(told.iter().all(|event| !event.to_string().contains("o-alice")), "{told:#?}");
+    let told = until(&world, &mut full, "message.sent");
+    assert_eq!(told[0]["data"]["recipient"], "o-alice");
+}
+
+#[test]
+fn acts_of_operators_and_the_end_of_a_messages_time_are_told() {
+    let world = World::running();
+    let mut stream = stream(&world, &[("types", "message.*,channel.*")], None);
+    world.ok(&["channels", "pause", "orders", "--reason", "a look"]);
+    let paused = until(&world, &mut stream, "channel.paused").remove(0);
+    assert_eq!(paused["data"], json!({"channel": "orders", "reason": "a look"}));
+    let id = world.send("order-paid", "o-alice", "1");
+    for (act, kind, state) in [
+        ("hold", "message.held", "held"),
+        ("release", "message.released", "queued"),
+        ("cancel", "message.cancelled", "cancelled"),
+        ("retry", "message.retried", "queued"),
+    ] {
+        assert_eq!(world.post(&format!("/v1/messages/{id}/{act}"), &json!({})).status, 200);
+        let told = until(&world, &mut stream, kind).pop().unwrap();
+        assert_eq!((&told["data"]["id"], &told["data"]["state"]), (&json!(id), &json!(state)), "{told}");
+    }
+    world.ok(&["send", "order-paid", "--to", "o-ben", "--data", "title=x", "--data", "order.id=2", "--expires", "+1s"]);
+    let told = until(&world, &mut stream, "message.expired").pop().unwrap();
+    assert_eq!(told["data"]["reason"], "expired");
+    world.ok(&["channels", "resume", "orders"]);
+    until(&world, &mut stream, "channel.resumed");
+    until(&world, &mut stream, "message.waiting");
+}
+
+#[test]
+fn who_comes_back_is_told_what_happened_meanwhile_and_after_a_restart_that_nobody_can_say() {
+    let world = World::running();
+    let query = [("types", "message.accepted")];
+    let mut first = stream(&world, &query, None);
+    world.send("order-paid", "o-alice", "1");
+    until(&world, &mut first, "message.accepted");
+    let place = first.place().unwrap().to_owned();
+    drop(first);
+    let missed = world.send("order-paid", "o-ben", "2");
+    let mut second = stream(&world, &query, Some(&place));
+    assert_eq!(next(&world, &mut second).unwrap()["data"]["id"], missed);
+    let place = second.place().unwrap().to_owned();
+    world.terminate();
+    assert_eq!(next(&world, &mut second), None, "a stop ends a stream as streams end");
+    world.run();
+    let mut third = stream(&world, &query, Some(&place));
+    let gap = next(&world, &mut third).unwrap();
+    assert_eq!((&gap["type"], &gap["data"]["reason"]), (&json!("gap"), &json!("restarted")));
+    assert!(gap["data"].get("missed").is_none(), "{gap}");
+    let id = world.send("order-paid", "o-cho", "3");
+    assert_eq!(next(&world, &mut third).unwrap()["data"]["id"], id);
+}
+
+#[test]
+fn a_reader_that_does_not_read_slows_nobody_and_is_told_how_much_it_missed() {
+    let world = World::running();
+    let mut slow = UnixStream::connect(world.socket()).unwrap();
+    slow.set_read_timeout(Some(Duration::from_secs(25))).unwrap();
+    slow.write_all(b"GET /v1/events HTTP/1.1\r\nhost: tidings\r\n\r\n").unwrap();
+    let mut head = [0_u8; 1];
+    slow.read_exact(&mut head).unwrap();
+    // Each is accepted and waits for a permit: two events, and more than the ring and every buffer on the way hold.
+    let users = users(14_000);
+    world.send_many("order-paid", &orders(&users));
+    world.wait("all of them wait", || (world.counts().waiting == 14_000).then_some(()));
+    let last = world.send("order-shipped", "o-last", "last");
+    let mut told = String::new();
+    let mut bytes = [0_u8; 64 * 1024];
+    while !told.contains(&format!("\"{last}\"")) {
+        let count = slow.read(&mut bytes).unwrap();
+        assert!(count > 0, "the stream ended");
+        told.push_str(&String::from_utf8_lossy(&bytes[..count]));
+    }
+    let (before, after) = told.split_once("event: gap\n").expect("something was missed");
+    let gap = after.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
+    let gap: Value = serde_json::from_str(gap).unwrap();
+    assert_eq!(gap["reason"], "too_slow");
+    let shown = |text: &str| text.matches("\nevent: message.").count();
+    let missed = usize::try_from(gap["missed"].as_u64().unwrap()).unwrap();
+    assert!(missed > 0 && gap["since"].is_string() && gap["until"].is_string(), "{gap}");
+    assert!(shown(before) > 0 && shown(before) + missed + shown(after) <= 28_002, "{missed} of {}", shown(&told));
+    assert!(shown(before) + missed + shown(after) >= 28_001, "{missed} and {}", shown(&told));
+}
+
+#[test]
+fn a_stream_that_is_asked_for_wrongly_is_refused() {
+    let world = World::running();
+    for (query, says) in [
+        ("types=message.snet", "did you mean `message.sent`"),
+        ("types=mail", "there is no event type"),
+        ("full=yes", "expected true or false"),
+        ("type=message.sent", "unknown parameter"),
+    ] {
+        let answer = world.get(&format!("/v1/events?{query}"));
+        assert_eq!(answer.status, 400, "{query}: {answer:?}");
+        assert!(answer.body.contains(says), "{query}: {answer:?}");
+    }
+    let answer = world.http("GET", "/v1/events", &[("last-event-id", "yesterday")], "");
+    assert_eq!((answer.status, answer.problem().as_str()), (400, "unreadable"));
+}
+
+#[test]
+fn the_command_prints_what_there_is_and_follows_over_a_restart() {
+    let world = World::running();
+    world.permit("o-alice");
+    let id = world.send("order-paid", "o-alice", "1");
+    world.until(&id, "sent");
+    let lines = world.ok(&["events"]);
+    assert!(lines.contains("message.sent") && lines.contains(&format!("id={id}")), "{lines}");
+    assert!(!lines.contains("o-alice"), "{lines}");
+    let last = world.ok_json(&["events", "--json", "--type", "message.*", "--channel", "orders", "--full"]);
+    assert_eq!((&last["type"], &last["data"]["recipient"]), (&json!("message.sent"), &json!("o-alice")));
+    let wrong = world.tidings(&["events", "--type", "message.snet"]);
+    assert!(wrong.code == 1 && wrong.err.contains("did you mean `message.sent`"), "{wrong:?}");
+
+    let out = world.path("follow.out");
+    let _follows = world.spawn_into(&["events", "--follow", "--json"], &out);
+    let followed = |what: &str| std::fs::read_to_string(&out).unwrap_or_default().contains(what);
+    world.wait("it follows", || {
+        world.ok(&["channels", "pause", "news"]);
+        followed("channel.paused").then_some(())
+    });
+    world.terminate();
+    world.run();
+    world.wait("it is told of the restart", || followed("\"restarted\"").then_some(()));
+    let id = world.send("order-paid", "o-ben", "2");
+    world.wait("it goes on", || followed(&id).then_some(()));
+}
