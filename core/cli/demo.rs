@@ -158,7 +158,7 @@ async fn traffic(client: Client, control: Control, count: u32, pace: Pace) -> Re
             orders.push(order);
         }
         client.add_credentials("wechat.form_id", None, &permits).await?;
-        for line in client.send_bulk(&requests).await? {
+        for line in client.send_bulk(&requests, false).await? {
             if let Some(problem) = line.problem {
                 return Err(Failure::Failed(format!("the demo's own message was refused: {}", problem.detail)));
             }

@@ -170,13 +170,13 @@ impl Running {
         let engine = Engine::start(config, Arc::new(SystemClock)).await?;
         let (stop, stopped) = watch::channel(false);
         let mut servers = Vec::new();
-        let router = server::router(engine.handle());
+        let router = server::router(engine.handle(), api.limits);
         let (socket, limits, told) = (api.socket.clone(), api.limits, stopped.clone());
         servers.push(tokio::spawn(async move { server::serve_socket(&socket, router, limits, told).await }));
         let mut address = None;
         if let Some((listener, key)) = tcp {
             address = listener.local_addr().ok();
-            let router = server::keyed_router(engine.handle(), key.reveal());
+            let router = server::keyed_router(engine.handle(), key.reveal(), limits);
             servers.push(tokio::spawn(server::serve_tcp(listener, router, limits, stopped)));
         }
         let running = Running { engine, socket: api.socket, tcp: address, stop, servers };

@@ -114,10 +114,7 @@ async fn send_file(client: &Client, args: &SendArgs, file: &Path, common: Map<St
     // Made in any case: a file that cannot be read to its end is found here, before half of it is sent.
     let content = file_key(args, file)?;
     let key = args.key.clone().unwrap_or(content);
-    let call = async |requests: &[SendRequest]| match args.dry_run {
-        true => dry_run(client, requests).await,
-        false => client.send_bulk(requests).await,
-    };
+    let call = async |requests: &[SendRequest]| client.send_bulk(requests, args.dry_run).await;
     let mut bar = Bar::new(total);
     let mut tally = Tally { total, ..Tally::default() };
     let mut batch: Vec<Pending> = Vec::with_capacity(ROWS_PER_REQUEST);
@@ -282,19 +279,6 @@ impl BackOff {
     }
 }
 
-async fn dry_run(client: &Client, requests: &[SendRequest]) -> Result<Vec<BulkLine>, ClientError> {
-    let mut replies = Vec::with_capacity(requests.len());
-    for request in requests {
-        let (accepted, problem) = match client.send(request, true).await {
-            Ok(reply) => (Some(reply), None),
-            Err(ClientError::Refused(problem)) => (None, Some(problem)),
-            Err(error) => return Err(error),
-        };
-        replies.push(BulkLine { line: 0, accepted, problem });
-    }
-    Ok(replies)
-}
-
 fn refuse(tally: &mut Tally, args: &SendArgs, bar: &Bar, line: u64, problem: &str) -> Outcome {
     tally.refused += 1;
     if args.json {
@@ -431,7 +415,7 @@ mod tests {
     async fn a_call_that_did_not_get_through_is_made_again() {
         drop(rustls::crypto::ring::default_provider().install_default());
         let nobody = Client::new(Address::Socket("/nonexistent/tidings.sock".into()), None).unwrap();
-        let unreachable = nobody.send_bulk(&[]).await.unwrap_err();
+        let unreachable = nobody.send_bulk(&[], false).await.unwrap_err();
         assert!(matches!(unreachable, ClientError::Unreachable { .. }), "{unreachable:?}");
         let script = vec![Err(unreachable), Err(ClientError::Refused(problem(503))), Ok(vec![taken(true)])];
         let (outcome, tally, calls) = send_rows(1, script, PATIENCE).await;
@@ -461,7 +445,7 @@ mod tests {
     async fn what_will_not_pass_by_itself_is_not_waited_for() {
         drop(rustls::crypto::ring::default_provider().install_default());
         let client = Client::new(Address::Url("no address".to_owned()), None).unwrap();
-        for error in [ClientError::Refused(problem(401)), client.send_bulk(&[]).await.unwrap_err()] {
+        for error in [ClientError::Refused(problem(401)), client.send_bulk(&[], false).await.unwrap_err()] {
             let (outcome, _, calls) = send_rows(1, vec![Err(error)], PATIENCE).await;
             assert!(outcome.is_err() && calls.len() == 1, "{outcome:?}");
         }

@@ -149,14 +149,6 @@ fn a_parameter_that_nobody_reads_is_an_error_on_every_path() {
 }
 
 #[test]
-fn a_dry_run_of_many_is_either_dry_or_refused() {
-    let world = World::running();
-    let line = message("notice", "o-alice", "1").to_string();
-    world.http("POST", "/v1/messages/bulk?dry_run=true", &[], &line);
-    assert_eq!(world.get("/v1/messages").json()["items"], json!([]), "a dry run sent something");
-}
-
-#[test]
 fn a_wrong_method_a_wrong_escape_and_a_body_too_large_are_problems_too() {
     let world = World::running();
     let mut plain = Vec::new();
@@ -168,7 +160,7 @@ fn a_wrong_method_a_wrong_escape_and_a_body_too_large_are_problems_too() {
     };
     look("a wrong method", world.http("DELETE", "/v1/messages", &[], ""), 405);
     look("a wrong escape in the path", world.get("/v1/messages/%ff"), 400);
-    look("a body of nine megabytes", world.http("POST", "/v1/messages/bulk", &[], &"x".repeat(9 << 20)), 413);
+    look("a body of nine megabytes", world.http("POST", "/v1/messages", &[], &"x".repeat(9 << 20)), 413);
     assert!(plain.is_empty(), "{plain:#?}");
 }
 
@@ -206,7 +198,7 @@ fn a_repeat_by_header_is_told_by_header() {
     assert_eq!((again.status, again.header("idempotency-replayed")), (202, Some("true")));
     assert_eq!(again.json()["id"], id.as_str());
     let other = post(&message("notice", "o-alice", "2").to_string());
-    assert_eq!((other.status, other.problem().as_str()), (409, "key-taken"));
+    assert_eq!((other.status, other.problem().as_str()), (422, "key-taken"));
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod events;
 mod faults;
 mod files;
 mod help;
+mod intake;
 mod lifecycle;
 mod plugin;
 mod plugin_files;

@@ -114,11 +114,12 @@ impl Client {
         self.post(if dry_run { "/v1/messages?dry_run=true" } else { "/v1/messages" }, request).await
     }
 
-    /// Sends many messages; the answer has a line for each.
-    pub async fn send_bulk(&self, requests: &[SendRequest]) -> Result<Vec<BulkLine>, ClientError> {
+    /// Sends many messages; the answer has a line for each. With `dry_run` everything is checked and nothing accepted.
+    pub async fn send_bulk(&self, requests: &[SendRequest], dry_run: bool) -> Result<Vec<BulkLine>, ClientError> {
         let lines: Vec<String> =
             requests.iter().map(|request| serde_json::to_string(request).expect("a request is JSON")).collect();
-        let request = self.http.post(self.url("/v1/messages/bulk")).header("content-type", "application/x-ndjson");
+        let path = if dry_run { "/v1/messages/bulk?dry_run=true" } else { "/v1/messages/bulk" };
+        let request = self.http.post(self.url(path)).header("content-type", "application/x-ndjson");
         let text = self.text(request.body(lines.join("\n"))).await?;
         text.lines().map(|line| self.parse(line)).collect()
     }

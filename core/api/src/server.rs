@@ -4,11 +4,13 @@
 //! and what touches the machine's files is not offered.
 
 mod acting;
+mod body;
 mod caller;
 mod catalogue;
 mod connection;
 mod convert;
 mod exposition;
+mod idempotency;
 mod intake;
 mod openapi;
 mod problem;
@@ -36,14 +38,14 @@ pub use openapi::document;
 pub use problem::Refused;
 
 /// The routes for callers that need no key: the local socket's.
-pub fn router(engine: EngineHandle) -> Router {
-    routes::routes(engine).layer(Extension(Caller::local()))
+pub fn router(engine: EngineHandle, limits: ApiLimits) -> Router {
+    routes::routes(engine, limits).layer(Extension(Caller::local()))
 }
 
 /// The routes for callers that must show the key.
-pub fn keyed_router(engine: EngineHandle, key: &str) -> Router {
+pub fn keyed_router(engine: EngineHandle, key: &str, limits: ApiLimits) -> Router {
     let key: Arc<str> = key.into();
-    routes::routes(engine).layer(middleware::from_fn_with_state(key, know_caller))
+    routes::routes(engine, limits).layer(middleware::from_fn_with_state(key, know_caller))
 }
 
 /// Serves on the local socket until told to stop. A socket left by a crash is replaced; the store's lock has shown by

@@ -385,6 +385,23 @@ pub struct CredentialResult {
     pub refused: Option<String>,
 }
 
+/// One line of the answer to a bulk of credentials, in the order of the lines that came.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct CredentialLine {
+    /// The line, from 1.
+    pub line: u64,
+    /// Its id in the ledger: `crd_7`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Whether it had been posted before, and is not taken again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeated: bool,
+    /// Or why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
 /// A credential of the ledger, without its value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]

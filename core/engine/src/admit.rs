@@ -58,7 +58,7 @@ impl Admission {
         let key = submission
             .key
             .as_deref()
-            .map(|key| IdempotencyKey::new(key.trim_matches('"')))
+            .map(IdempotencyKey::new)
             .transpose()
             .map_err(|error| Refusal::invalid("key-invalid", error.to_string()))?;
         let body_hash = fingerprint(canonical(&submission).as_bytes());

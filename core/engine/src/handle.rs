@@ -173,7 +173,7 @@ impl EngineHandle {
                 Ok(Submitted { message: Some(message), state, replayed: true })
             }
             Accepted::KeyTaken(message) => Err(Refusal::new(
-                Class::Conflict,
+                Class::Invalid,
                 "key-taken",
                 format!("the idempotency key belongs to {message}, which another request made; use a new key"),
             )),
@@ -204,10 +204,7 @@ impl EngineHandle {
         }
         let mut taken = self.shared.writer.credentials(news).await?.into_iter();
         for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
-            match taken.next() {
-                Some(CredentialIntake::Repeated) | None => *answer = Err("it was posted before".to_owned()),
-                Some(new) => *answer = Ok(new),
-            }
+            *answer = Ok(taken.next().expect("the store answers for each credential"));
         }
         Ok(answers)
     }

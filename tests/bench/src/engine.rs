@@ -117,8 +117,9 @@ pub(crate) async fn engine(args: EngineArgs) -> Result<(), Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let api = listener.local_addr()?;
     let (stop, stopped) = watch::channel(false);
-    let router = server::keyed_router(handle.clone(), KEY);
-    let serving = tokio::spawn(server::serve_tcp(listener, router, ApiLimits::default(), stopped));
+    let limits = ApiLimits::default();
+    let router = server::keyed_router(handle.clone(), KEY, limits);
+    let serving = tokio::spawn(server::serve_tcp(listener, router, limits, stopped));
     let standing = standing(&handle).await?;
     say(&Told { seconds, usage: Usage::now()?, standing, api: Some(api), ..Told::default() })?;
 

@@ -205,7 +205,7 @@ impl Caller {
                 },
                 many => {
                     let requests: Vec<SendRequest> = many.iter().map(|wanted| wanted.request.clone()).collect();
-                    match self.client.send_bulk(&requests).await {
+                    match self.client.send_bulk(&requests, false).await {
                         Ok(lines) => lines.into_iter().map(line).collect(),
                         Err(error) => many.iter().map(|_| Err(code_of(&error))).collect(),
                     }

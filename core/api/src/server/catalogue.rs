@@ -35,6 +35,12 @@ pub(super) const CATALOGUE: &[Kind] = &[
         "mend the request as the detail says: an unknown member or parameter is a mistake, never ignored",
     ),
     kind(
+        400,
+        "key-unread",
+        "this call reads no idempotency key",
+        "leave the header `Idempotency-Key` out: the call does the same however often it comes, or says that it does not",
+    ),
+    kind(
         401,
         "unauthorised",
         "who are you",
@@ -49,6 +55,7 @@ pub(super) const CATALOGUE: &[Kind] = &[
     kind(404, "source-unknown", "there is no such credential source", "name one of those that the detail lists"),
     kind(404, "template-unknown", "there is no such template", "name one of those that the detail lists"),
     kind(405, "method", "not with this method", "use a method that the header `Allow` names"),
+    kind(408, "late", "the body did not come in time", "send it without pauses, or in parts"),
     kind(409, "backup-exists", "the file is there", "name a file that is not there: none is written over"),
     kind(409, "backup-running", "another backup is being made", "wait for its end"),
     kind(
@@ -58,7 +65,6 @@ pub(super) const CATALOGUE: &[Kind] = &[
         "remove the unfinished file that the detail names, or name another",
     ),
     kind(409, "config-fixed", "this engine has no config file to read again", "start it with `tidings run -c FILE`"),
-    kind(409, "key-taken", "the idempotency key belongs to another request", "use a new key for a new request"),
     kind(409, "needs-restart", "that is read at a start alone", "put it back, or stop the engine and start it again"),
     kind(409, "state", "the message's state does not allow it", "look where the message stands, and act on that"),
     kind(413, "too-large", "the body is too large", "send it in parts"),
@@ -86,6 +92,7 @@ pub(super) const CATALOGUE: &[Kind] = &[
         "send it with a later `expires_at`, or not at all",
     ),
     kind(422, "key-invalid", "no idempotency key can be that", "use 1 to 255 visible ASCII characters"),
+    kind(422, "key-taken", "the idempotency key belongs to another request", "use a new key for a new request"),
     kind(422, "note-too-long", "the note is too long", "say it shorter"),
     kind(422, "rate-invalid", "that is no rate", "write it as in `50/s`"),
     kind(422, "recipient-invalid", "no recipient can be that", "mend it as the detail says"),
@@ -96,6 +103,7 @@ pub(super) const CATALOGUE: &[Kind] = &[
         "name a state of those that stopped",
     ),
     kind(422, "time-invalid", "that is no time", "write it as the detail says: RFC 3339, not too far ahead"),
+    kind(429, "rate", "too many calls", "send again after the time that the header `Retry-After` says"),
     kind(503, "busy", "too much at once", "send again after the time that the header `Retry-After` says"),
     kind(
         503,

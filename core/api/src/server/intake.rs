@@ -26,6 +26,13 @@ pub(super) fn form(body: &[u8]) -> Result<Intake, Refused> {
     Ok(Intake::new(fields))
 }
 
+/// A JSON object in a line of its own.
+pub(super) fn object(line: &[u8]) -> Result<Intake, Refused> {
+    let object = serde_json::from_slice(line)
+        .map_err(|error| unreadable(format!("the line is not the JSON object of a credential: {error}")))?;
+    members(object)
+}
+
 /// A JSON object, or an array of them.
 pub(super) fn json(body: &[u8]) -> Result<Vec<Intake>, Refused> {
     let value: Value = serde_json::from_slice(body)

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
-use tidings_model::limits::REQUEST_BYTES_MAX;
 
 use super::catalogue::{Kind, find};
 use super::routes::{Access, Content, Endpoint, Form, endpoints, parameter};
@@ -18,7 +17,7 @@ const PROBLEM: &str = "application/problem+json";
 /// What every call may meet.
 const ANY: &[&str] = &["unreadable"];
 /// What one with a body may meet.
-const BODY: &[&str] = &["too-large"];
+const BODY: &[&str] = &["too-large", "late", "busy"];
 /// What one that reads the store may meet.
 const READS: &[&str] = &["store"];
 /// What one that changes it may meet.
@@ -98,7 +97,11 @@ fn operation(endpoint: &Endpoint, problem: &Value, generator: &mut SchemaGenerat
             endpoint.takes.iter().map(|content| (content.media.to_owned(), body(content, generator))).collect();
         let body = json!({
             "required": !endpoint.body_is_optional,
-            "description": format!("at most {REQUEST_BYTES_MAX} bytes"),
+            "description": if endpoint.is_streamed() {
+                "lines without end, each of bounded length".to_owned()
+            } else {
+                format!("at most {} bytes", endpoint.body_bytes_max)
+            },
             "content": content,
         });
         members.insert("requestBody".into(), body);
@@ -206,6 +209,9 @@ fn problems(endpoint: &Endpoint) -> Vec<&'static Kind> {
     }
     if !endpoint.takes.is_empty() {
         codes.extend(BODY);
+    }
+    if !endpoint.is_idempotent {
+        codes.push("key-unread");
     }
     match endpoint.access {
         Access::Open => {}

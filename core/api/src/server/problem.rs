@@ -4,7 +4,6 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tidings_engine::{Class, Refusal};
 use tidings_model::Scope;
-use tidings_model::limits::REQUEST_BYTES_MAX;
 
 use super::catalogue::{Kind, find};
 use crate::wire::Problem;
@@ -62,6 +61,36 @@ pub(super) fn unreadable(detail: impl Into<String>) -> Refused {
     listed("unreadable", detail)
 }
 
+/// The body is, or becomes, longer than the call takes.
+pub(super) fn too_large(bytes_max: usize) -> Refused {
+    listed("too-large", format!("it is over {bytes_max} bytes; send it in parts"))
+}
+
+/// The body did not come in time.
+pub(super) fn body_late() -> Refused {
+    listed("late", "the body stopped coming; `[api.limits] body` says how long each 16 KiB of it may take")
+}
+
+/// Other bodies have all the memory there is for them.
+pub(super) fn bodies_busy() -> Refused {
+    listed("busy", "the bodies of other calls take all the memory there is for them (`[api.limits] bodies_mib`)")
+}
+
+/// Others bring lines.
+pub(super) fn bulk_busy(calls_max: usize) -> Refused {
+    listed("busy", format!("{calls_max} bulk calls are under way, and more are not taken at once"))
+}
+
+/// The header, or what it says with the body, is no key.
+pub(super) fn key_invalid(detail: impl Into<String>) -> Refused {
+    listed("key-invalid", detail)
+}
+
+/// A key that nobody would read: to ignore it would be to promise something.
+pub(super) fn key_unread() -> Refused {
+    listed("key-unread", "this call does not read the header `Idempotency-Key`")
+}
+
 /// There is no such path.
 pub(super) fn no_route(path: &str) -> Refused {
     listed("no-route", format!("there is no `{}`", path.escape_debug()))
@@ -70,9 +99,6 @@ pub(super) fn no_route(path: &str) -> Refused {
 /// What the framework refused by itself (a body that is too large, a method that is not there), in our form.
 pub(super) fn from_framework(status: StatusCode) -> Refused {
     match status {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            listed("too-large", format!("the body is over {REQUEST_BYTES_MAX} bytes; send it in parts"))
-        }
         StatusCode::METHOD_NOT_ALLOWED => {
             listed("method", "this path takes another method; the header `Allow` says which")
         }

@@ -24,12 +24,14 @@ mod traffic;
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Router};
 use tidings_engine::EngineHandle;
+use tidings_engine::config::ApiLimits;
 use tidings_model::Scope;
 use tidings_model::limits::REQUEST_BYTES_MAX;
 
@@ -37,9 +39,14 @@ pub(super) use endpoint::{Access, Content, Endpoint, Form};
 use endpoint::{EVENT_STREAM, FORM, NDJSON, TEXT, call};
 pub(super) use parameter::parameter;
 
+use super::body::{Memory, whole};
 use super::caller::Caller;
-use super::problem::{Refused, forbidden, from_framework, local_only, no_route, unauthorised, unreadable};
+use super::idempotency;
+use super::problem::{Refused, forbidden, from_framework, key_unread, local_only, no_route, unauthorised, unreadable};
 use crate::wire;
+
+/// Bytes of a message to send: its data in its widest spelling fits.
+const SEND_BYTES_MAX: usize = 512 * 1024;
 
 /// Everything the API does. A call says in its line what callers read of it in the description: what it does, what it
 /// takes and gives, and the problems that are its own (each stands in the catalogue). Parameters are described by their
@@ -77,13 +84,16 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("Send one message: when it is answered with 202, it is on disk")
             .idempotent()
             .takes::<wire::SendRequest>()
+            .at_most(SEND_BYTES_MAX)
             .gives::<wire::SendReply>(202)
             .gives::<wire::SendReply>(200)
             .refuses(SEND),
-        call(POST, "/v1/messages/bulk", Key(Send), &[], bulk::send_bulk)
+        call(POST, "/v1/messages/bulk", Key(Send), &["dry_run"], bulk::send_bulk)
             .says("Send many messages: a line out for each line in, and a bad line never stops the rest")
+            .idempotent()
             .takes_as::<wire::SendRequest>(NDJSON, Form::Many)
-            .gives_as::<wire::BulkLine>(200, NDJSON, Form::Many),
+            .gives_as::<wire::BulkLine>(200, NDJSON, Form::Many)
+            .refuses(&["key-invalid"]),
         call(GET, "/v1/messages/reasons", Key(Read), &["state", "channel"], messages::list_reasons)
             .says("Messages that stopped short of being sent, counted by why")
             .gives::<wire::Reasons>(200)
@@ -124,8 +134,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("Take credentials into the ledger: a form post as a mini-program sends it, or JSON, one or many")
             .takes::<wire::CredentialsRequest>()
             .takes_as::<wire::CredentialFields>(FORM, Form::One)
+            .at_most(REQUEST_BYTES_MAX)
             .gives::<wire::CredentialsReply>(200)
             .refuses(&["source-unknown", "app-unknown", "app-ambiguous", "credential-refused", "plugin-absent"]),
+        call(POST, "/v1/credentials/{source}/bulk", Key(Collect), &["app"], bulk::add_credentials_bulk)
+            .says("Take many credentials into the ledger: a line out for each line in; the same lines may come again")
+            .takes_as::<wire::CredentialFields>(NDJSON, Form::Many)
+            .gives_as::<wire::CredentialLine>(200, NDJSON, Form::Many)
+            .refuses(&["source-unknown", "app-unknown", "app-ambiguous"]),
         call(GET, "/v1/credentials/forecast", Key(Read), &["template"], reach::forecast)
             .says("How many people can be reached today, in a week, and what runs out when, if nothing arrives")
             .gives::<wire::Forecasts>(200)
@@ -203,32 +219,48 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// The calls, for requests that carry their [`Caller`].
-pub(super) fn routes(engine: EngineHandle) -> Router {
+pub(super) fn routes(engine: EngineHandle, limits: ApiLimits) -> Router {
     let mut router = Router::new();
-    for Endpoint { method, path, access, parameters, handler, .. } in endpoints() {
-        let access = if path == "/metrics" && engine.metrics_are_open() { Access::Open } else { access };
-        let check = move |request: Request, next: Next| pass(access, parameters, request, next);
-        let (measures, method) = (Arc::clone(engine.measures()), traffic::name(&method));
+    let memory = Memory::of(limits.bodies_mib as usize * 1024 * 1024);
+    for endpoint in endpoints() {
+        let path = endpoint.path;
+        let is_open = path == "/metrics" && engine.metrics_are_open();
+        let taking = Taking {
+            access: if is_open { Access::Open } else { endpoint.access },
+            parameters: endpoint.parameters,
+            is_idempotent: endpoint.is_idempotent,
+            body_bytes_max: (!endpoint.is_streamed()).then_some(endpoint.body_bytes_max),
+        };
+        let memory = Arc::clone(&memory);
+        let check = move |request: Request, next: Next| pass(taking, Arc::clone(&memory), request, next);
+        let (measures, method) = (Arc::clone(engine.measures()), traffic::name(&endpoint.method));
         let count =
             move |request: Request, next: Next| traffic::count(Arc::clone(&measures), method, path, request, next);
-        let handler = handler.route_layer(middleware::from_fn(check)).route_layer(middleware::from_fn(count));
+        let handler = endpoint.handler.route_layer(middleware::from_fn(check)).route_layer(middleware::from_fn(count));
         router = router.route(path, handler);
     }
     router
         .fallback(missing)
         .method_not_allowed_fallback(other_method)
-        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+        // Each call's own bound is kept before its handler runs.
+        .layer(DefaultBodyLimit::disable())
         .layer(middleware::map_response(in_our_form))
         .with_state(engine)
 }
 
-/// Lets a request through that its line in the table allows.
-async fn pass(
+/// What a call takes, of its line in the table.
+#[derive(Debug, Clone, Copy)]
+struct Taking {
     access: Access,
     parameters: &'static [&'static str],
-    request: Request,
-    next: Next,
-) -> Result<Response, Refused> {
+    is_idempotent: bool,
+    /// `None` if the body is read while it comes.
+    body_bytes_max: Option<usize>,
+}
+
+/// Lets a request through that its line in the table allows, with its whole body.
+async fn pass(taking: Taking, memory: Arc<Memory>, request: Request, next: Next) -> Result<Response, Refused> {
+    let Taking { access, parameters, is_idempotent, body_bytes_max } = taking;
     let caller = request.extensions().get::<Caller>();
     match access {
         Access::Open => {}
@@ -250,7 +282,13 @@ async fn pass(
             return Err(unknown_parameter(name, parameters));
         }
     }
-    Ok(next.run(request).await)
+    if !is_idempotent && request.headers().contains_key(idempotency::HEADER) {
+        return Err(key_unread());
+    }
+    let Some(bytes_max) = body_bytes_max else { return Ok(next.run(request).await) };
+    let (parts, body) = request.into_parts();
+    let (bytes, _held) = whole(body, bytes_max, &memory).await?;
+    Ok(next.run(Request::from_parts(parts, Body::from(bytes))).await)
 }
 
 fn unknown_parameter(name: &str, known: &[&str]) -> Refused {

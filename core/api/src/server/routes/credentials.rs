@@ -10,7 +10,7 @@ use tidings_store::{CredentialFilter, CredentialIntake};
 
 use super::answer::{Answer, json};
 use super::query::{Asked, cursor, flag, limit};
-use crate::server::problem::unreadable;
+use crate::server::problem::{Refused, unreadable};
 use crate::server::{convert, intake};
 use crate::wire;
 
@@ -63,13 +63,13 @@ pub(super) async fn add_credentials(
     // One that is refused is a refused request; of many, each has its own line.
     let status = if accepted == 0 && items.len() == 1 { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     if status != StatusCode::OK {
-        let reason = items.into_iter().next().and_then(|item| item.refused).unwrap_or_default();
-        return Err(Refusal {
-            code: "credential-refused",
-            class: Class::Invalid,
-            detail: format!("the credential was refused: {reason}"),
-        }
-        .into());
+        return Err(refused_for(&items.into_iter().next().and_then(|item| item.refused).unwrap_or_default()));
     }
     Ok(json(status, &wire::CredentialsReply { accepted, refused, items }))
+}
+
+/// One credential was not taken.
+pub(super) fn refused_for(reason: &str) -> Refused {
+    let detail = format!("the credential was refused: {reason}");
+    Refusal { code: "credential-refused", class: Class::Invalid, detail }.into()
 }

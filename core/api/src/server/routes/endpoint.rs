@@ -33,6 +33,8 @@ pub(in crate::server) struct Endpoint {
     pub(in crate::server) summary: &'static str,
     /// Whether the header `Idempotency-Key` is read.
     pub(in crate::server) is_idempotent: bool,
+    /// Bytes that its body may have, if it is read as a whole.
+    pub(in crate::server) body_bytes_max: usize,
     /// Whether it may come without a body.
     pub(in crate::server) body_is_optional: bool,
     /// What its body may be.
@@ -68,6 +70,9 @@ pub(super) const EVENT_STREAM: &str = "text/event-stream";
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
+/// Bytes of a body, for a call that does not say: an act and its note.
+const BODY_BYTES_DEFAULT: usize = 64 * 1024;
+
 /// A call, to be described by what follows: [`Endpoint::says`] and [`Endpoint::gives`] at least.
 pub(super) fn call<H, T>(
     method: Method,
@@ -88,6 +93,7 @@ where
         parameters,
         summary: "",
         is_idempotent: false,
+        body_bytes_max: BODY_BYTES_DEFAULT,
         body_is_optional: false,
         takes: Vec::new(),
         gives: Vec::new(),
@@ -135,6 +141,17 @@ impl Endpoint {
     pub(super) fn gives_text(mut self, status: u16, media: &'static str) -> Endpoint {
         self.gives.push((status, Content { media, form: Form::One, schema: None }));
         self
+    }
+
+    /// A body of at most so many bytes.
+    pub(super) fn at_most(mut self, bytes: usize) -> Endpoint {
+        self.body_bytes_max = bytes;
+        self
+    }
+
+    /// Whether its body is read while it comes, and never as a whole.
+    pub(in crate::server) fn is_streamed(&self) -> bool {
+        self.takes.iter().any(|content| content.form == Form::Many)
     }
 
     /// Reads the header `Idempotency-Key`.

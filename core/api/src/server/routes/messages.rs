@@ -13,8 +13,8 @@ use tidings_store::{DeadFilter, MessageFilter};
 use super::answer::{Answer, json, parse, reason};
 use super::query::{Asked, cursor, flag, limit};
 use crate::server::acting::Acting;
-use crate::server::convert;
-use crate::server::problem::unreadable;
+use crate::server::problem::{key_invalid, unreadable};
+use crate::server::{convert, idempotency};
 use crate::wire;
 
 pub(super) async fn send_message(
@@ -25,9 +25,11 @@ pub(super) async fn send_message(
 ) -> Answer<Response> {
     let dry_run = flag(&query, "dry_run")?;
     let mut request: wire::SendRequest = parse(&body)?;
-    if let Some(key) = headers.get("idempotency-key") {
-        let key = key.to_str().map_err(|_| unreadable("`Idempotency-Key` is not visible ASCII"))?;
-        request.key = Some(key.to_owned());
+    if let Some(key) = idempotency::key(&headers)? {
+        if request.key.as_ref().is_some_and(|other| *other != key) {
+            return Err(key_invalid("the header `Idempotency-Key` and the member `key` are different keys"));
+        }
+        request.key = Some(key);
     }
     let submission = vec![convert::submission(request)];
     let mut answers = if dry_run { engine.dry_run(submission).await } else { engine.submit(submission).await };
