@@ -491,6 +491,9 @@ pub(crate) struct ReloadArgs {
     /// Only say what differs.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Why, for the record.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
     /// For scripts.
     #[arg(long)]
     pub(crate) json: bool,

@@ -7,7 +7,7 @@ use crate::connect::Reach;
 use crate::{Outcome, output};
 
 pub(crate) async fn reload(reach: &Reach, args: ReloadArgs) -> Outcome {
-    let reloaded = reach.client()?.reload(args.dry_run).await?;
+    let reloaded = reach.client()?.reload(args.dry_run, args.reason).await?;
     if args.json {
         return output::json(&reloaded);
     }

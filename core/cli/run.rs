@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidings_api::client::{Address, Client};
 use tidings_api::server;
 use tidings_engine::config::World;
-use tidings_engine::{Config, ConfigOrigin, Engine, EngineHandle, Left, Look, Problem, Registry, SystemClock};
+use tidings_engine::{By, Config, ConfigOrigin, Engine, EngineHandle, Left, Look, Problem, Registry, SystemClock};
 use tidings_host::PluginFile;
 use tidings_sdk::Plugin;
 use tokio::net::TcpListener;
@@ -116,7 +116,11 @@ async fn heard(signal: &mut Option<Signal>) -> Option<()> {
 
 /// Reads config again because somebody hung up, and tells the log what came of it. Values stay out of the log.
 async fn reload(engine: &EngineHandle) {
-    match engine.reload(Look::ToUse).await {
+    let reloaded = match By::new("SIGHUP", None) {
+        Ok(by) => engine.reload(Look::ToUse, &by).await,
+        Err(refusal) => Err(refusal),
+    };
+    match reloaded {
         Ok(reloaded) if reloaded.changes.is_empty() => tracing::info!("config was read again; nothing differs"),
         Ok(reloaded) => {
             for note in &reloaded.notes {

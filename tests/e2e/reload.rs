@@ -28,7 +28,11 @@ fn what_config_defines_changes_while_the_engine_runs() {
     let change = json!({"setting": "channels.orders.in_flight", "before": "16", "after": "3"});
     assert!(looked["changes"].as_array().unwrap().contains(&change), "{looked:#}");
 
-    let told = world.ok(&["reload"]);
+    let told = world.ok(&["reload", "--reason", "less at once"]);
+    let record = world.ok_json(&["audit", "list", "--json"]);
+    let entry = &record["items"][0];
+    assert_eq!((&entry["act"], &entry["why"]), (&json!("config.reload"), &json!("less at once")), "{record:#}");
+    assert!(entry["detail"].as_str().unwrap().contains("channels.orders.in_flight"), "{record:#}");
     assert!(told.contains("channels.orders.in_flight") && told.contains("in force"), "{told}");
     assert_eq!(world.channel("orders")["in_flight_max"], 3);
     let id = world.send("order-again", "o-ann", "7");
@@ -46,7 +50,7 @@ fn what_config_defines_changes_while_the_engine_runs() {
 fn a_config_with_mistakes_changes_nothing_and_each_mistake_has_its_place() {
     let world = World::running();
     edit(&world, "in_flight  = 16", "in_flight  = 3\nrate = \"fast\"\ncolour = 1");
-    let answer = world.post("/v1/config/reload", &json!(null));
+    let answer = world.post("/v1/config/reload", &json!({}));
     assert_eq!((answer.status, answer.problem().as_str()), (422, "config-invalid"));
     let detail = answer.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("config.toml:17:") && detail.contains("config.toml:18:"), "{detail}");
@@ -72,7 +76,7 @@ fn what_is_read_at_a_start_alone_is_refused_and_the_rest_with_it() {
     let world = World::running();
     edit(&world, "in_flight  = 16", "in_flight  = 3");
     edit(&world, "grace = \"5s\"", "grace = \"6s\"");
-    let answer = world.post("/v1/config/reload", &json!(null));
+    let answer = world.post("/v1/config/reload", &json!({}));
     assert_eq!((answer.status, answer.problem().as_str()), (409, "needs-restart"));
     assert!(answer.json()["detail"].as_str().unwrap().contains("engine.grace"), "{answer:?}");
     assert_eq!(world.channel("orders")["in_flight_max"], 16);
@@ -174,7 +178,7 @@ fn a_plugin_file_that_is_another_one_needs_a_start_and_the_loaded_one_goes_on() 
     std::fs::write(&other, bytes).unwrap();
     std::fs::rename(other, library).unwrap();
     edit(&world, "in_flight  = 3", "in_flight  = 4");
-    let answer = world.post("/v1/config/reload", &json!(null));
+    let answer = world.post("/v1/config/reload", &json!({}));
     assert_eq!((answer.status, answer.problem().as_str()), (409, "needs-restart"));
     assert!(answer.json()["detail"].as_str().unwrap().contains("syslog"), "{answer:?}");
     assert_eq!(world.channel("orders")["in_flight_max"], 3);

@@ -105,8 +105,9 @@ impl Client {
     }
 
     /// Has the engine read its config again; with `dry_run` only says what differs.
-    pub async fn reload(&self, dry_run: bool) -> Result<ReloadReply, ClientError> {
-        self.post(if dry_run { "/v1/config/reload?dry_run=true" } else { "/v1/config/reload" }, &Value::Null).await
+    pub async fn reload(&self, dry_run: bool, reason: Option<String>) -> Result<ReloadReply, ClientError> {
+        self.post(if dry_run { "/v1/config/reload?dry_run=true" } else { "/v1/config/reload" }, &ActRequest { reason })
+            .await
     }
 
     /// Sends one message; with `dry_run` everything is checked and nothing accepted.

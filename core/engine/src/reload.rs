@@ -3,6 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tidings_model::limits::DETAIL_BYTES_MAX;
+use tidings_store::AuditEntry;
+
+use crate::acts::By;
 use crate::config::{Config, Problem};
 use crate::engine::tell_forgotten;
 use crate::handle::EngineHandle;
@@ -14,6 +18,9 @@ const FROM_THE_START: [&str; 3] = ["store.url", "api", "engine"];
 
 /// Mistakes that a refusal names.
 const PROBLEMS_TOLD_MAX: usize = 20;
+
+/// What stands for the settings that an entry has no room for.
+const MORE: &str = ", …";
 
 /// Reads the config once more from where it came. The registry has the plugins that are loaded: a file that is one of
 /// them is not loaded again. With `look`, nothing is made that is not there.
@@ -81,7 +88,7 @@ impl EngineHandle {
     /// # Errors
     ///
     /// The config has mistakes, or differs where only a start helps, or the store does not take it now. Nothing changed.
-    pub async fn reload(&self, look: Look) -> Result<Reloaded, Refusal> {
+    pub async fn reload(&self, look: Look, by: &By) -> Result<Reloaded, Refusal> {
         let _one_at_a_time = self.shared.reloading.lock().await;
         let before = Arc::clone(&self.definitions().config);
         let Some(origin) = before.origin.clone() else {
@@ -107,12 +114,28 @@ impl EngineHandle {
         if look == Look::Only || changes.is_empty() {
             return Ok(Reloaded { changes, notes, applied: false });
         }
-        self.shared.writer.redefine(config).await?;
+        let entry = AuditEntry { detail: Some(listed(&changes)), ..by.entry("config.reload", "config") };
+        self.shared.writer.redefine(config, entry).await?;
         if let Err(error) = tell_forgotten(&self.definitions().config, &self.shared.reader).await {
             tracing::warn!("look for messages of channels that are gone: {error}");
         }
         Ok(Reloaded { changes, notes, applied: true })
     }
+}
+
+/// The settings that differ, without their values, as far as an entry of the record has room.
+fn listed(changes: &[SettingChange]) -> String {
+    let mut list = String::new();
+    for change in changes {
+        let comma = if list.is_empty() { "" } else { ", " };
+        if list.len() + comma.len() + change.setting.len() > DETAIL_BYTES_MAX - MORE.len() {
+            list.push_str(MORE);
+            break;
+        }
+        list.push_str(comma);
+        list.push_str(&change.setting);
+    }
+    list
 }
 
 fn mistaken(problems: &[Problem]) -> Refusal {

@@ -62,7 +62,7 @@ enum Work {
     Token(TokenRow, Fetch, Reply<()>),
     Pause(Pause, AuditEntry, Reply<()>),
     Lift(AppHalt, AuditEntry, Reply<()>),
-    Redefine(Box<Config>, Reply<()>),
+    Redefine(Box<Config>, AuditEntry, Reply<()>),
     Fire(Box<Firing>, Reply<Fired>),
     Run(RunProgress, Reply<()>),
     Sweep(Sweep, Reply<Swept>),
@@ -170,8 +170,8 @@ impl WriterHandle {
     }
 
     /// Has everybody go on by another config.
-    pub(crate) async fn redefine(&self, config: Config) -> Result<(), Refusal> {
-        self.ask(|reply| Work::Redefine(Box::new(config), reply)).await
+    pub(crate) async fn redefine(&self, config: Config, entry: AuditEntry) -> Result<(), Refusal> {
+        self.ask(|reply| Work::Redefine(Box::new(config), entry, reply)).await
     }
 
     pub(crate) async fn fire(&self, firing: Firing) -> Result<Fired, Refusal> {
@@ -310,11 +310,16 @@ impl WriterTask {
                 }
             }
             open &= self.gather(&mut gathered).await;
-            for (config, reply) in std::mem::take(&mut gathered.configs) {
-                let redefined = self.redefine(*config).await;
-                memory.wake_all |= redefined.is_ok();
-                // A caller that no longer waits is none of our business.
-                drop(reply.send(redefined.map_err(Arc::new)));
+            for (config, entry, reply) in std::mem::take(&mut gathered.configs) {
+                match self.redefine(*config).await {
+                    Ok(()) => {
+                        memory.wake_all = true;
+                        gathered.in_force.push(entry.into());
+                        gathered.replies.done.push(reply);
+                    }
+                    // A caller that no longer waits is none of our business.
+                    Err(error) => drop(reply.send(Err(Arc::new(error)))),
+                }
             }
             if gathered.size > 0 || self.is_work_due(&memory) || self.is_retry_due(&memory) {
                 self.tick(gathered, &mut memory).await;
@@ -624,7 +629,7 @@ struct Gathered {
     besides: Vec<Besides>,
     pauses: Vec<Pause>,
     halts: Vec<AppHalt>,
-    configs: Vec<(Box<Config>, Reply<()>)>,
+    configs: Vec<(Box<Config>, AuditEntry, Reply<()>)>,
     /// The record of pauses and halts: they are in force whatever becomes of this transaction.
     in_force: Vec<Record>,
     replies: Replies,
@@ -706,8 +711,8 @@ impl Gathered {
                 self.replies.done.push(reply);
                 1
             }
-            Work::Redefine(config, reply) => {
-                self.configs.push((config, reply));
+            Work::Redefine(config, entry, reply) => {
+                self.configs.push((config, entry, reply));
                 1
             }
             Work::Fire(firing, reply) => {

@@ -188,8 +188,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .gives::<wire::Page<wire::Run>>(200),
         call(POST, "/v1/config/reload", Key(Operate), &["dry_run"], config::reload)
             .says("Read config again and go on by it, all of it or none, or say what differs")
+            .may_take::<wire::ActRequest>()
             .gives::<wire::ReloadReply>(200)
-            .refuses(&["config-invalid", "config-fixed", "needs-restart"]),
+            .refuses(&["config-invalid", "config-fixed", "needs-restart", "note-too-long"]),
         call(GET, "/v1/audit", Key(Read), RECORD, audit::list_audit)
             .says("The record of changes, newest first: who did what, when, why")
             .gives::<wire::Page<wire::AuditEntry>>(200)
