@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use tidings_model::{Scope, Scopes};
+
 use crate::connect::Reach;
 use crate::plugin::{self, NewRole};
 
@@ -53,6 +55,11 @@ pub(crate) enum Command {
     /// Tokens: look, refresh. A refresh also sets a halted app going.
     #[command(subcommand)]
     Tokens(TokensCommand),
+    /// Keys of callers: make, look, revoke.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// The API as OpenAPI 3.1 describes it, for generators of clients; no engine is asked.
+    Openapi,
     /// Schedules: when they run next, and how they ran last.
     #[command(subcommand)]
     Schedules(ListCommand),
@@ -369,6 +376,47 @@ pub(crate) enum TokensCommand {
 pub(crate) struct TokenRefreshArgs {
     /// The app.
     pub(crate) app: String,
+    /// Why, for the record.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make one. It is printed this once: only what it hashes to is kept.
+    Add(KeyAddArgs),
+    /// What each key is for, who made it, how long it lasts. The keys themselves are never shown.
+    List(JsonArgs),
+    /// Make one as good as none, at once.
+    Revoke(KeyRevokeArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct KeyAddArgs {
+    /// What the caller is called from now on.
+    pub(crate) name: String,
+    /// What it is for: send, collect, read, operate; several with commas between them.
+    #[arg(long, value_name = "SCOPES", value_delimiter = ',', required = true, value_parser = scope)]
+    pub(crate) scope: Vec<Scope>,
+    /// How long it lasts, as in 90d, or until when: RFC 3339. For good if not given.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires: Option<String>,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn scope(word: &str) -> Result<Scope, String> {
+    Scope::from_name(word).ok_or_else(|| format!("no scope; there are: {}", Scopes::ALL))
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct KeyRevokeArgs {
+    /// The key's name.
+    pub(crate) name: String,
     /// Why, for the record.
     #[arg(long)]
     pub(crate) reason: Option<String>,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use tidings_api::client::{Address, Client};
 use tidings_engine::config::local_socket;
+use tidings_engine::keys::is_damaged_key;
 
 use crate::Failure;
 
@@ -32,6 +33,11 @@ impl Reach {
             }
             Some(url) => {
                 let key = std::env::var("TIDINGS_API_KEY").ok().filter(|key| !key.is_empty());
+                if key.as_deref().is_some_and(is_damaged_key) {
+                    let text =
+                        "the key in TIDINGS_API_KEY was cut short or mistyped: its last characters do not fit the rest";
+                    return Err(Failure::Usage(text.to_owned()));
+                }
                 Ok(Client::new(Address::Url(url.clone()), key)?)
             }
             None => {

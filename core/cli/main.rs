@@ -12,6 +12,7 @@ mod connect;
 mod credentials;
 mod demo;
 mod events;
+mod keys;
 mod logging;
 mod messages;
 mod output;
@@ -97,6 +98,8 @@ async fn carry_out(args: Args) -> Outcome {
         Command::Messages(command) => messages::messages(&reach, command).await,
         Command::Channels(command) => channels::channels(&reach, command).await,
         Command::Tokens(command) => tokens::tokens(&reach, command).await,
+        Command::Keys(command) => keys::keys(&reach, command).await,
+        Command::Openapi => output::line(&tidings_api::server::document()),
         Command::Schedules(command) => schedules::schedules(&reach, command).await,
         Command::Runs(command) => schedules::runs(&reach, command).await,
         Command::Audit(command) => audit::audit(&reach, command).await,

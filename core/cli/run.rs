@@ -158,14 +158,14 @@ impl Running {
     /// Starts both. The addresses are taken first: a port that is in use is known before anything is claimed.
     pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
         let api = config.api.clone();
-        let tcp = match (api.listen, &api.key) {
-            (Some(address), Some(key)) => {
+        let tcp = match api.listen {
+            Some(address) => {
                 let listener = TcpListener::bind(address).await.map_err(|error| {
                     Failure::Failed(format!("listen on {address}: {error}; change `[api] listen`, or stop who has it"))
                 })?;
-                Some((listener, key.clone()))
+                Some(listener)
             }
-            _ => None,
+            None => None,
         };
         if let Some(address) = api.listen.filter(|address| !address.ip().is_loopback()) {
             tracing::warn!(%address, "the API is open to the network without TLS; put a TLS proxy before it");
@@ -178,9 +178,9 @@ impl Running {
         let (socket, limits, told) = (api.socket.clone(), api.limits, stopped.clone());
         servers.push(tokio::spawn(async move { server::serve_socket(&socket, router, limits, told).await }));
         let mut address = None;
-        if let Some((listener, key)) = tcp {
+        if let Some(listener) = tcp {
             address = listener.local_addr().ok();
-            let router = server::keyed_router(engine.handle(), key.reveal(), limits);
+            let router = server::keyed_router(engine.handle(), limits);
             servers.push(tokio::spawn(server::serve_tcp(listener, router, limits, stopped)));
         }
         let running = Running { engine, socket: api.socket, tcp: address, stop, servers };

@@ -21,7 +21,7 @@ pub(crate) fn over_tcp() -> (World, SocketAddr, String) {
 }
 
 /// The log says which port the system chose.
-fn tcp_address(world: &World) -> SocketAddr {
+pub(crate) fn tcp_address(world: &World) -> SocketAddr {
     let log = world.wait("the log names the port", || Some(world.log()).filter(|log| log.contains("tidings runs")));
     let (_, rest) = log.rsplit_once(" and http://").unwrap();
     rest.split_whitespace().next().unwrap().parse().unwrap()

@@ -22,6 +22,7 @@ mod faults;
 mod files;
 mod help;
 mod intake;
+mod keys;
 mod lifecycle;
 mod plugin;
 mod plugin_files;

@@ -13,8 +13,8 @@ pub use events::{EventStream, Told};
 
 use crate::wire::{
     ActReply, ActRequest, AuditEntry, BackupReply, BackupRequest, BulkLine, Channel, Credential, CredentialsReply,
-    Forecasts, Message, Overview, Page, Plugin, Problem, Reachability, Reasons, ReloadReply, RetryPlan, RetryReply,
-    RetryRequest, Run, Schedule, SendReply, SendRequest, Token, USER_HEADER,
+    Forecasts, Hello, Key, KeyRequest, Message, NewKey, Overview, Page, Plugin, Problem, Reachability, Reasons,
+    ReloadReply, RetryPlan, RetryReply, RetryRequest, Run, Schedule, SendReply, SendRequest, Token, USER_HEADER,
 };
 
 /// How long one call may take.
@@ -208,6 +208,26 @@ impl Client {
     /// Fetches a token for the app now, and lifts its halt.
     pub async fn refresh_token(&self, app: &str, reason: Option<String>) -> Result<Token, ClientError> {
         self.post(&format!("/v1/tokens/{}/refresh", encode(app)), &ActRequest { reason }).await
+    }
+
+    /// Who we are to the engine.
+    pub async fn hello(&self) -> Result<Hello, ClientError> {
+        self.get("/v1/hello").await
+    }
+
+    /// The keys of callers.
+    pub async fn keys(&self) -> Result<Vec<Key>, ClientError> {
+        self.get("/v1/keys").await
+    }
+
+    /// Makes a key.
+    pub async fn add_key(&self, request: &KeyRequest) -> Result<NewKey, ClientError> {
+        self.post("/v1/keys", request).await
+    }
+
+    /// Makes a key as good as none.
+    pub async fn revoke_key(&self, name: &str, reason: Option<String>) -> Result<Key, ClientError> {
+        self.post(&format!("/v1/keys/{}/revoke", encode(name)), &ActRequest { reason }).await
     }
 
     /// The schedules.

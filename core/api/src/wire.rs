@@ -564,6 +564,85 @@ pub struct Run {
     pub result: Option<String>,
 }
 
+/// Who a caller is to this engine.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct Hello {
+    /// The engine's version.
+    pub version: String,
+    /// The engine's clock.
+    pub now: String,
+    /// The key's name, or `local`.
+    pub caller: String,
+    /// What the caller may do: `send`, `collect`, `read`, `operate`.
+    pub scopes: Vec<String>,
+    /// Whether the call came over the local socket, where what touches the engine's files is taken too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub local: bool,
+    /// Until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+}
+
+/// A key of a caller to make.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct KeyRequest {
+    /// What the caller is called from now on, in the record of changes too.
+    pub name: String,
+    /// What it is for: `send`, `collect`, `read`, `operate`.
+    pub scopes: Vec<String>,
+    /// Not after; not after the end of the key that makes it, if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+}
+
+/// A key that was made.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct NewKey {
+    /// The key. It is shown this once: only what it hashes to is kept.
+    pub key: String,
+    /// What is known of it from now on.
+    #[serde(flatten)]
+    pub made: Key,
+}
+
+impl std::fmt::Debug for NewKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewKey").field("made", &self.made).finish_non_exhaustive()
+    }
+}
+
+/// A key of a caller, without the key.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct Key {
+    /// Its name.
+    pub name: String,
+    /// What it is for: `send`, `collect`, `read`, `operate`.
+    pub scopes: Vec<String>,
+    /// Whether config names it: it is changed there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_config: bool,
+    /// When it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<String>,
+    /// By whom: a key's name, or `local`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    /// Not after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// Since when it is as good as none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<String>,
+    /// When it was shown last, since the engine started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_at: Option<String>,
+}
+
 /// The token of an app, without the token.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]

@@ -225,7 +225,7 @@ fn canonical(submission: &Submission) -> String {
 }
 
 /// An instant of a request: RFC 3339, or `+10m` from now.
-fn instant(name: &str, text: Option<&str>, now: Timestamp) -> Result<Option<Timestamp>, Refusal> {
+pub(crate) fn instant(name: &str, text: Option<&str>, now: Timestamp) -> Result<Option<Timestamp>, Refusal> {
     let Some(text) = text else { return Ok(None) };
     let relative = text.strip_prefix('+').and_then(|wait| duration(wait).ok()).map(|wait| now.after(wait));
     let Some(at) = relative.or_else(|| Timestamp::from_rfc3339(text)) else {

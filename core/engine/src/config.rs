@@ -5,6 +5,7 @@
 
 mod apps;
 mod channels;
+mod keys;
 mod limits;
 mod plugins;
 mod read;
@@ -34,6 +35,7 @@ pub use read::{Problem, past};
 use read::{Section, Source};
 pub(crate) use read::{duration, no_such};
 
+use crate::keys::{ConfigKey, fresh_key};
 use crate::registry::Registry;
 use crate::reload::ConfigOrigin;
 use crate::render::Body;
@@ -79,8 +81,8 @@ pub struct Config {
 pub struct ApiConfig {
     /// The TCP address; `None` for the local socket alone.
     pub listen: Option<SocketAddr>,
-    /// What callers over TCP must show.
-    pub key: Option<Secret>,
+    /// What callers over TCP may show.
+    pub keys: Vec<ConfigKey>,
     /// The local socket, for whoever may open the file.
     pub socket: PathBuf,
     /// What callers may cost.
@@ -333,17 +335,15 @@ impl World<'static> {
 
     /// The same, but nothing is made: for a check.
     pub fn looking_on() -> World<'static> {
-        World { create_key: &|_| Ok("to-be-made".to_owned()), ..World::process() }
+        World { create_key: &|_| Ok(fresh_key().reveal().to_owned()), ..World::process() }
     }
 }
 
-/// Makes a key file that only its owner can read. 256 bits from the system, as hexadecimal digits.
+/// Makes a key file that only its owner can read.
 fn create_key(path: &Path) -> std::io::Result<String> {
-    use std::io::{Read as _, Write as _};
+    use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    let mut bytes = [0_u8; 32];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = fresh_key().reveal().to_owned();
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     writeln!(file, "{key}")?;
     Ok(key)
@@ -442,6 +442,9 @@ impl Reading<'_> {
         let api = self.api(root, &store_url);
         let grace = self.engine(root);
         let mut notes = Vec::new();
+        if api.listen.is_some() && api.keys.is_empty() {
+            notes.push("`[api] listen` opens a port, and config names no key: `tidings keys add` makes one".to_owned());
+        }
         let registry = self.plugins(root, &mut notes);
         let reading = Reading { registry: &registry, ..*self };
         reading.definitions(root, store_url, keep, api, grace, notes)
@@ -510,7 +513,7 @@ impl Reading<'_> {
         let socket = PathBuf::from(format!("{}.sock", store_url.trim_start_matches("sqlite://")));
         let limits = ApiLimits::default();
         let Some(section) = root.section("api") else {
-            return ApiConfig { listen: None, key: None, socket, limits, metrics_open: false };
+            return ApiConfig { listen: None, keys: Vec::new(), socket, limits, metrics_open: false };
         };
         let limits = limits::read(&section);
         let listen = section.parsed("listen", |value| {
@@ -518,13 +521,11 @@ impl Reading<'_> {
             text.parse::<SocketAddr>().map_err(|_| format!("`{text}` is no address; write it as in `127.0.0.1:7380`"))
         });
         let key = section.find("key").and_then(|found| self.secret(&section, &found, SecretUse::Ours));
+        let keys = self.keys(&section, key.as_ref());
         let named = section.text("socket").map(|path| self.folder.join(path));
-        if listen.is_some() && key.is_none() && section.find("key").is_none() {
-            section.missing("key", "`key = { env = \"…\" }` or `{ file = \"…\" }`, because `listen` opens a TCP port");
-        }
         let metrics_open = section.choice("metrics", &["key", "open"]) == Some("open");
         section.finish();
-        ApiConfig { listen, key, socket: named.unwrap_or(socket), limits, metrics_open }
+        ApiConfig { listen, keys, socket: named.unwrap_or(socket), limits, metrics_open }
     }
 
     fn engine(&self, root: &Section<'_>) -> Duration {

@@ -18,6 +18,7 @@ use crate::events::{Names, Ring, Watch, Whose, changes};
 use crate::handle::{EngineHandle, Shared};
 use crate::http::Http;
 use crate::jobs::Jobs;
+use crate::keys::Keys;
 use crate::lanes::Lanes;
 use crate::measure::Measures;
 use crate::mint::Minter;
@@ -74,6 +75,7 @@ impl Engine {
         let http = Http::new().map_err(EngineError::Http)?;
         let (mut store, reader) = tidings_store::open(&config.store_url).await?;
         let ids = definitions::number(&mut store, &config).await?;
+        let keys = Keys::new(store.keys().await?);
         let (states, halts, tokens) = (store.channel_states().await?, store.halts().await?, store.tokens().await?);
 
         let (writer, inbox) = WriterHandle::new();
@@ -147,6 +149,7 @@ impl Engine {
         let shared = Shared {
             present,
             lanes: Arc::clone(&lanes),
+            keys,
             ring,
             reader,
             writer,

@@ -12,6 +12,7 @@ use crate::admit::Submission;
 use crate::config::{ChannelConfig, ScheduleConfig};
 use crate::definitions::{Definitions, Present, present};
 use crate::events::{Begin, EventFilter, EventReader, Happened, Ring};
+use crate::keys::Keys;
 use crate::lanes::LaneState;
 use crate::measure::Measures;
 use crate::reach::Forecaster;
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) present: Present,
     pub(crate) lanes: SharedLanes,
     pub(crate) ring: Arc<Ring>,
+    pub(crate) keys: Keys,
     pub(crate) reader: Reader,
     pub(crate) writer: WriterHandle,
     pub(crate) clock: Arc<dyn Clock>,

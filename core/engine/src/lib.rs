@@ -7,6 +7,7 @@
 pub mod audience;
 pub mod config;
 pub mod events;
+pub mod keys;
 pub mod measure;
 pub mod refusal;
 pub mod registry;
@@ -41,6 +42,7 @@ pub use config::{Config, Problem};
 pub use dead::{RETRY_RATE, Retried, RetryMany, RetryPlan};
 pub use engine::{Engine, EngineError, Left};
 pub use handle::{ChannelView, EngineHandle, ScheduleView, Submitted, TokenView};
+pub use keys::{KeyHolder, KeyView, NewKey};
 pub use lanes::LaneState;
 pub use reach::{Forecasts, Obstacle, PermitView, Reachability, Stock, TemplateForecast, TemplateReach};
 pub use refusal::{Class, Refusal};

@@ -14,6 +14,8 @@ pub enum Class {
     NotFound,
     /// The thing is in another state than the request supposes.
     Conflict,
+    /// Ask somebody who may.
+    Forbidden,
     /// Come again later.
     Unavailable,
     /// Come again when somebody has made room on the disk.

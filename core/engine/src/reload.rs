@@ -16,6 +16,9 @@ use crate::registry::Registry;
 /// Settings that are read once, at the start: these and all below them.
 const FROM_THE_START: [&str; 3] = ["store.url", "api", "engine"];
 
+/// And what is below them and can change all the same: keys of callers.
+const AT_ANY_TIME: [&str; 2] = ["api.key", "api.keys"];
+
 /// Mistakes that a refusal names.
 const PROBLEMS_TOLD_MAX: usize = 20;
 
@@ -164,6 +167,15 @@ fn differences(before: &Config, after: &Config) -> Vec<SettingChange> {
             changes.push(SettingChange { setting: path, before: value("a secret"), after: value("another secret") });
         }
     }
+    for key in &after.api.keys {
+        let path = key.setting();
+        let is_written = changes.iter().any(|change| is_under(&change.setting, &path));
+        let mut same_name = before.api.keys.iter().filter(|before| before.holder.name == key.holder.name);
+        if !is_written && same_name.any(|before| before.hash != key.hash) {
+            let value = |text: &str| Some(text.to_owned());
+            changes.push(SettingChange { setting: path, before: value("a key"), after: value("another key") });
+        }
+    }
     changes
 }
 
@@ -173,7 +185,8 @@ fn is_under(path: &str, above: &str) -> bool {
 
 /// Refuses what cannot change while the engine runs.
 fn only_at_a_start(before: &Config, after: &Config, changes: &[SettingChange]) -> Result<(), Refusal> {
-    let fixed = changes.iter().find(|change| FROM_THE_START.iter().any(|path| is_under(&change.setting, path)));
+    let below = |change: &SettingChange, paths: &[&str]| paths.iter().any(|path| is_under(&change.setting, path));
+    let fixed = changes.iter().find(|change| below(change, &FROM_THE_START) && !below(change, &AT_ANY_TIME));
     if let Some(change) = fixed {
         let detail = format!(
             "`{}` is read at a start alone, and nothing changed; put it back, or stop the engine and start it again",

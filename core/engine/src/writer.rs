@@ -11,9 +11,9 @@ use tidings_model::limits::{TICK_CHANGES_MAX, WRITER_QUEUE_MAX};
 use tidings_model::retry::{Backoff, delay};
 use tidings_model::{AppName, AuditId, Clock, State, Timestamp};
 use tidings_store::{
-    Accepted, Acts, AppHalt, AuditEntry, Batch, ChannelId, Committed, CredentialIntake, Fired, Firing, LaneRow,
-    NewCredential, NewMessage, Operated, Operation, Record, RunProgress, Settle, StoreError, Sweep, Swept, TokenRow,
-    Writer,
+    Accepted, Acts, AppHalt, AuditEntry, Batch, ChannelId, Committed, CredentialIntake, Fired, Firing, KeyChange,
+    LaneRow, NewCredential, NewMessage, Operated, Operation, Record, RunProgress, Settle, StoreError, Sweep, Swept,
+    TokenRow, Writer,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -67,6 +67,7 @@ enum Work {
     Run(RunProgress, Reply<()>),
     Sweep(Sweep, Reply<Swept>),
     Tell(Vec<Besides>),
+    Key(KeyChange, AuditEntry, Reply<()>),
 }
 
 /// Operations on messages that are one act, or a step of one.
@@ -180,6 +181,11 @@ impl WriterHandle {
 
     pub(crate) async fn run(&self, progress: RunProgress) -> Result<(), Refusal> {
         self.ask(|reply| Work::Run(progress, reply)).await
+    }
+
+    /// Writes a key that was made or revoked.
+    pub(crate) async fn change_key(&self, change: KeyChange, entry: AuditEntry) -> Result<(), Refusal> {
+        self.ask(|reply| Work::Key(change, entry, reply)).await
     }
 
     /// Removes a slice of what is old.
@@ -708,6 +714,12 @@ impl Gathered {
             Work::Lift(app, entry, reply) => {
                 self.halts.push(app);
                 self.in_force.push(entry.into());
+                self.replies.done.push(reply);
+                1
+            }
+            Work::Key(change, entry, reply) => {
+                self.batch.keys.push(change);
+                self.batch.records.push(entry.into());
                 self.replies.done.push(reply);
                 1
             }

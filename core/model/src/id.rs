@@ -99,6 +99,10 @@ text!(
     ScheduleName, "schedule name", "letters, digits, `-`, `_`, `.`; at most 64 bytes", is_name
 );
 text!(
+    /// A key of our API, by which its callers are known.
+    KeyName, "key name", "letters, digits, `-`, `_`, `.`; at most 64 bytes", is_name
+);
+text!(
     /// A credential source, `plugin.kind`: `wechat.form_id`.
     SourceName, "credential source", "`plugin.kind`, as in `wechat.form_id`", |text| is_name(text) && text.contains('.')
 );

@@ -34,7 +34,7 @@ pub mod limits;
 pub use access::{Scope, Scopes};
 pub use credential::{CredentialFacts, CredentialKind};
 pub use id::{
-    AppName, AuditId, ChannelName, CredentialId, IdempotencyKey, InvalidName, MessageId, Recipient, RunId,
+    AppName, AuditId, ChannelName, CredentialId, IdempotencyKey, InvalidName, KeyName, MessageId, Recipient, RunId,
     ScheduleName, SourceName, TemplateName,
 };
 pub use outcome::Outcome;

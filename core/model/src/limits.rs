@@ -52,6 +52,9 @@ pub const THROTTLE_DEFAULT: Duration = Duration::from_secs(5);
 /// How long a channel cools at most, whatever the provider says.
 pub const THROTTLE_MAX: Duration = Duration::from_secs(3600);
 
+/// Keys of callers in a store, revoked ones too: all of them are in memory.
+pub const API_KEYS_MAX: usize = 1000;
+
 /// Rows of a list in one answer.
 pub const PAGE_ROWS_MAX: u32 = 250;
 /// Rows that one page of a list looks at. Where few of them are what was asked for, the page has fewer rows, and says

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tidings_model::rate::{Arrival, Rate};
 use tidings_model::{
-    AppName, AuditId, CredentialId, Event, IdempotencyKey, MessageId, Recipient, Refused, RunId, ScheduleName,
-    Settlement, SourceName, State, Timestamp,
+    AppName, AuditId, CredentialId, Event, IdempotencyKey, KeyName, MessageId, Recipient, Refused, RunId, ScheduleName,
+    Scopes, Settlement, SourceName, State, Timestamp,
 };
 
 use crate::audit::Record;
@@ -43,6 +43,8 @@ pub struct Batch {
     pub lanes: Vec<LaneRow>,
     /// Apps that were halted or set going.
     pub apps: Vec<AppHalt>,
+    /// Keys of callers that were made or revoked.
+    pub keys: Vec<KeyChange>,
     /// Schedules whose time came.
     pub firings: Vec<Firing>,
     /// Runs that went on or ended.
@@ -352,6 +354,52 @@ pub struct AppHalt {
     pub fingerprint: String,
     /// Since when and why; `None` sets it going.
     pub halted: Option<(Timestamp, String)>,
+}
+
+/// A key of a caller, without the key: what it hashes to knows it again and makes no other.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyRow {
+    /// Its name, by which the caller is known.
+    pub name: KeyName,
+    /// The SHA-256 of the key, in hexadecimal.
+    pub hash: String,
+    /// What it is for.
+    pub scopes: Scopes,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// By whom.
+    pub created_by: String,
+    /// Not after.
+    pub expires_at: Option<Timestamp>,
+    /// Since when it is as good as none.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl KeyRow {
+    /// Whether it opens anything at that instant.
+    pub fn is_usable(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+impl std::fmt::Debug for KeyRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyRow").field("name", &self.name).field("scopes", &self.scopes).finish_non_exhaustive()
+    }
+}
+
+/// A change of the keys.
+#[derive(Debug, Clone)]
+pub enum KeyChange {
+    /// A new one; in the place of one of that name, if there was one.
+    Made(KeyRow),
+    /// One that is as good as none from that instant.
+    Revoked {
+        /// Its name.
+        name: KeyName,
+        /// Since when.
+        at: Timestamp,
+    },
 }
 
 /// What was decided of a nominal time.

@@ -18,8 +18,9 @@ mod sqlite;
 pub use audit::{Acts, AuditEntry, AuditFilter, AuditRow, Record};
 pub use batch::{
     Accepted, AppHalt, Batch, Bound, ChannelId, ChannelState, ClaimRequest, Claimed, Committed, CredentialIntake,
-    Fired, Firing, LaneRow, Moved, Needs, NewCredential, NewMessage, Operated, Operation, Orphan, Receipt, Received,
-    RunProgress, Settle, SourceRule, Sweep, Swept, TemplateId, TokenRow, Verdict, Waiting, Withdrawal,
+    Fired, Firing, KeyChange, KeyRow, LaneRow, Moved, Needs, NewCredential, NewMessage, Operated, Operation, Orphan,
+    Receipt, Received, RunProgress, Settle, SourceRule, Sweep, Swept, TemplateId, TokenRow, Verdict, Waiting,
+    Withdrawal,
 };
 pub use error::StoreError;
 pub use hash::{Fingerprint, fingerprint};

@@ -10,6 +10,7 @@ mod ballast;
 mod claim;
 mod depth;
 mod due;
+mod keys;
 mod log;
 mod operate;
 mod reach;
@@ -37,7 +38,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions as _, Connection as _};
 use tidings_model::{AppName, ChannelName, TemplateName, Timestamp};
 
-use crate::batch::{AppHalt, ChannelId, ChannelState, Orphan, TemplateId, TokenRow};
+use crate::batch::{AppHalt, ChannelId, ChannelState, KeyRow, Orphan, TemplateId, TokenRow};
 use crate::error::StoreError;
 pub use backup::backup;
 use ballast::Ballast;
@@ -263,6 +264,11 @@ impl Writer {
     /// The halted apps.
     pub async fn halts(&mut self) -> Result<HashMap<AppName, AppHalt>, StoreError> {
         row::halts(&mut self.connection).await
+    }
+
+    /// The keys of callers, the revoked ones too.
+    pub async fn keys(&mut self) -> Result<Vec<KeyRow>, StoreError> {
+        keys::read(&mut self.connection).await
     }
 
     /// How many messages of a channel are in a state.

@@ -12,8 +12,9 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use tidings_api::server;
 use tidings_engine::config::{ApiLimits, World};
+use tidings_engine::keys::{ConfigKey, KeyHash, KeyHolder};
 use tidings_engine::{By, Config, Engine, EngineHandle, Registry, SystemClock};
-use tidings_model::State;
+use tidings_model::{Scopes, State};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -109,7 +110,9 @@ pub(crate) async fn engine(args: EngineArgs) -> Result<(), Failure> {
         .with_target(false)
         .with_writer(io::stderr)
         .init();
-    let config = config(&args)?;
+    let mut config = config(&args)?;
+    let holder = KeyHolder { name: "bench".into(), scopes: Scopes::ALL, expires_at: None };
+    config.api.keys.push(ConfigKey { hash: KeyHash::of(KEY), holder });
     let begun = Instant::now();
     let engine = Engine::start(config, Arc::new(SystemClock)).await?;
     let seconds = begun.elapsed().as_secs_f64();
@@ -118,7 +121,7 @@ pub(crate) async fn engine(args: EngineArgs) -> Result<(), Failure> {
     let api = listener.local_addr()?;
     let (stop, stopped) = watch::channel(false);
     let limits = ApiLimits::default();
-    let router = server::keyed_router(handle.clone(), KEY, limits);
+    let router = server::keyed_router(handle.clone(), limits);
     let serving = tokio::spawn(server::serve_tcp(listener, router, limits, stopped));
     let standing = standing(&handle).await?;
     say(&Told { seconds, usage: Usage::now()?, standing, api: Some(api), ..Told::default() })?;

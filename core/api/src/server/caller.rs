@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tidings_model::Scopes;
+use tidings_engine::KeyHolder;
+use tidings_model::{Scopes, Timestamp};
 
 /// Who makes a call.
 #[derive(Debug, Clone)]
@@ -11,6 +12,8 @@ pub(super) struct Caller {
     pub(super) name: Arc<str>,
     /// What the caller may do.
     pub(super) scopes: Scopes,
+    /// Until when.
+    pub(super) expires_at: Option<Timestamp>,
     /// Whether the call came over the local socket.
     pub(super) local: bool,
 }
@@ -18,6 +21,16 @@ pub(super) struct Caller {
 impl Caller {
     /// Whoever may open the local socket may do everything.
     pub(super) fn local() -> Caller {
-        Caller { name: "local".into(), scopes: Scopes::ALL, local: true }
+        Caller { name: "local".into(), scopes: Scopes::ALL, expires_at: None, local: true }
+    }
+
+    /// Who shows a key.
+    pub(super) fn keyed(holder: KeyHolder) -> Caller {
+        Caller { name: holder.name, scopes: holder.scopes, expires_at: holder.expires_at, local: false }
+    }
+
+    /// The caller as one who gives keys to others.
+    pub(super) fn holder(&self) -> KeyHolder {
+        KeyHolder { name: Arc::clone(&self.name), scopes: self.scopes, expires_at: self.expires_at }
     }
 }

@@ -2,11 +2,11 @@
 
 use tidings_engine::events::{Happened, What};
 use tidings_engine::{
-    Backup, ChannelView, LaneState, PluginFileView, PluginView, Reloaded, Retried, RetryPlan, ScheduleView,
+    Backup, ChannelView, KeyView, LaneState, PluginFileView, PluginView, Reloaded, Retried, RetryPlan, ScheduleView,
     SettingChange, Submission, Submitted, TokenView,
 };
 use tidings_model::rate::Rate;
-use tidings_model::{State, Timestamp};
+use tidings_model::{Scopes, State, Timestamp};
 use tidings_store::{AttemptRow, CredentialRow, MessageRow, ReasonRow, RunRow};
 
 use crate::wire;
@@ -183,6 +183,24 @@ pub(super) fn schedule(view: ScheduleView) -> wire::Schedule {
         job: view.config.job.describe(),
         next_at: instant(view.next_at),
         last_run: view.last_run.map(run),
+    }
+}
+
+pub(super) fn scopes(scopes: Scopes) -> Vec<String> {
+    scopes.iter().map(|scope| scope.to_string()).collect()
+}
+
+pub(super) fn key(view: KeyView) -> wire::Key {
+    let (created_at, created_by) = view.created.unzip();
+    wire::Key {
+        name: view.name,
+        scopes: scopes(view.scopes),
+        in_config: created_at.is_none(),
+        created_at: instant(created_at),
+        created_by,
+        expires_at: instant(view.expires_at),
+        revoked_at: instant(view.revoked_at),
+        used_at: instant(view.used_at),
     }
 }
 

@@ -74,7 +74,7 @@ fn operation(endpoint: &Endpoint, problem: &Value, generator: &mut SchemaGenerat
             Access::Open => json!([]),
             // OpenAPI 3.1 takes roles for schemes of every type.
             Access::Key(scope) => json!([{ "key": [scope.as_str()] }]),
-            Access::Local => json!([{ "key": [] }]),
+            Access::AnyKey | Access::Local => json!([{ "key": [] }]),
         },
     });
     let members = operation.as_object_mut().expect("an operation is an object");
@@ -85,6 +85,9 @@ fn operation(endpoint: &Endpoint, problem: &Value, generator: &mut SchemaGenerat
         }
         Access::Local => {
             members.insert("description".into(), "Over the local socket alone.".into());
+        }
+        Access::AnyKey => {
+            members.insert("description".into(), "Needs a key, whatever it is for.".into());
         }
         Access::Open => {}
     }
@@ -215,6 +218,7 @@ fn problems(endpoint: &Endpoint) -> Vec<&'static Kind> {
     }
     match endpoint.access {
         Access::Open => {}
+        Access::AnyKey => codes.extend(["unauthorised"]),
         Access::Key(_) => codes.extend(["unauthorised", "scope"]),
         Access::Local => codes.extend(["unauthorised", "local-only"]),
     }

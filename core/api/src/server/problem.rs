@@ -50,6 +50,7 @@ fn unlisted(refusal: &Refusal) -> Kind {
         Class::Invalid => (422, "the request cannot be carried out"),
         Class::NotFound => (404, "there is no such thing"),
         Class::Conflict => (409, "the state does not allow it"),
+        Class::Forbidden => (403, "not with this key"),
         Class::Unavailable => (503, "not now"),
         Class::Full => (507, "the disk is full"),
     };
@@ -109,7 +110,7 @@ pub(super) fn from_framework(status: StatusCode) -> Refused {
 /// The key is missing or wrong.
 pub(super) fn unauthorised() -> Refused {
     let detail = "the API key is missing or wrong; it is sent as `Authorization: Bearer KEY`, by the command line from \
-                  the variable TIDINGS_API_KEY, and stands in what `[api] key` names";
+                  the variable TIDINGS_API_KEY; `tidings keys add` on the engine's machine makes one";
     listed("unauthorised", detail)
 }
 

@@ -10,6 +10,7 @@ mod credentials;
 mod endpoint;
 mod events;
 mod health;
+mod keys;
 mod messages;
 mod metrics;
 mod openapi;
@@ -52,7 +53,7 @@ const SEND_BYTES_MAX: usize = 512 * 1024;
 /// takes and gives, and the problems that are its own (each stands in the catalogue). Parameters are described by their
 /// names in `parameter.rs`.
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    use Access::{Key, Local, Open};
+    use Access::{AnyKey, Key, Local, Open};
     use Scope::{Collect, Operate, Read, Send};
     const GET: Method = Method::GET;
     const POST: Method = Method::POST;
@@ -77,6 +78,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         call(GET, "/v1/overview", Key(Read), &[], overview::overview)
             .says("What an operator looks at first: counts, channels, schedules, tokens, the last changes")
             .gives::<wire::Overview>(200),
+        call(GET, "/v1/hello", AnyKey, &[], keys::hello)
+            .says("Who you are to this engine, and what you may do")
+            .gives::<wire::Hello>(200),
         call(GET, "/v1/messages", Key(Read), LIST, messages::list_messages)
             .says("Messages, newest first")
             .gives::<wire::Page<wire::Message>>(200),
@@ -183,6 +187,20 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         call(GET, "/v1/schedules", Key(Read), &[], schedules::list_schedules)
             .says("The schedules: when they run next, and how they ran last")
             .gives::<Vec<wire::Schedule>>(200),
+        call(GET, "/v1/keys", Key(Operate), &[], keys::list_keys)
+            .says("The keys of callers: what each is for, how long, when it was used last; never the keys themselves")
+            .gives::<Vec<wire::Key>>(200),
+        call(POST, "/v1/keys", Key(Operate), &[], keys::add_key)
+            .says("Make a key, for no more than the caller may do itself; the answer is the only place that shows it")
+            .takes::<wire::KeyRequest>()
+            .gives::<wire::NewKey>(201)
+            .refuses(&["key-name-invalid", "scope-unknown", "time-invalid", "expired", "key-exists", "key-in-config"])
+            .refuses(&["key-exceeds", "keys-full"]),
+        call(POST, "/v1/keys/{name}/revoke", Key(Operate), &[], keys::revoke_key)
+            .says("Make a key as good as none, at once")
+            .may_take::<wire::ActRequest>()
+            .gives::<wire::Key>(200)
+            .refuses(&["key-unknown", "key-in-config", "key-exceeds", "note-too-long"]),
         call(GET, "/v1/runs", Key(Read), &["schedule", "limit", "cursor"], schedules::list_runs)
             .says("Runs of schedules, newest first")
             .gives::<wire::Page<wire::Run>>(200),
@@ -270,6 +288,8 @@ async fn pass(taking: Taking, memory: Arc<Memory>, request: Request, next: Next)
             Some(caller) => return Err(forbidden(&caller.name, scope)),
             None => return Err(unauthorised()),
         },
+        Access::AnyKey if caller.is_some() => {}
+        Access::AnyKey => return Err(unauthorised()),
         Access::Local => match caller {
             Some(caller) if caller.local => {}
             Some(_) => return Err(local_only()),

@@ -10,7 +10,7 @@ use tidings_store::fingerprint;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::read::{Found, Section, duration, no_such, one_of, text};
+use super::read::{Found, Section, duration, no_such, one_of, text, texts};
 use super::{AppConfig, Names, Reading, SecretUse};
 
 /// How long before its end a token is renewed when config does not say; never more than half its life.
@@ -181,10 +181,7 @@ pub(super) fn plain_setting(kind: SettingKind, value: &DeValue<'_>) -> Result<Va
             }),
         SettingKind::Boolean => value.as_bool().map(Value::from).ok_or_else(|| "expected true or false".to_owned()),
         SettingKind::Duration => text(value).and_then(|text| milliseconds(&text)),
-        SettingKind::TextList => {
-            let items = value.as_array().ok_or_else(|| "expected a list of strings".to_owned())?;
-            items.iter().map(|item| text(item.get_ref()).map(Value::from)).collect()
-        }
+        SettingKind::TextList => texts(value).map(Value::from),
         SettingKind::TextTable => {
             let table = value.as_table().ok_or_else(|| "expected a table of strings".to_owned())?;
             let row = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {

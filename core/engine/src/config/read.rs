@@ -250,6 +250,11 @@ pub(crate) fn text(value: &DeValue<'_>) -> Result<String, String> {
     value.as_str().map(str::to_owned).ok_or_else(|| format!("expected a string, found {}", kind(value)))
 }
 
+pub(crate) fn texts(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    let items = value.as_array().ok_or_else(|| format!("expected a list of strings, found {}", kind(value)))?;
+    items.iter().map(|item| text(item.get_ref())).collect()
+}
+
 fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",

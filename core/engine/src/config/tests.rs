@@ -139,9 +139,34 @@ fn broken_toml_is_reported_with_its_place() {
 }
 
 #[test]
-fn an_open_port_without_a_key_is_an_error() {
-    let problems = told(&RIGHT.replace("key    = { file = \"tidings.key\", create = true }", ""));
-    assert!(problems[0].contains("`key` is missing"), "{problems:?}");
+fn an_open_port_that_no_key_of_config_opens_is_worth_a_note() {
+    let config = read(&RIGHT.replace("key    = { file = \"tidings.key\", create = true }", "")).unwrap();
+    assert!(config.notes.iter().any(|note| note.contains("tidings keys add")), "{:?}", config.notes);
+}
+
+#[test]
+fn keys_are_named_with_their_scopes() {
+    let more = "
+        [api.keys.shop]
+        key = { env = \"SET\" }
+        scopes = [\"send\", \"collect\"]";
+    let config = read(&format!("{RIGHT}{more}")).unwrap();
+    let [own, shop] = &config.api.keys[..] else { panic!("{:?}", config.api.keys) };
+    assert_eq!((&*own.holder.name, own.holder.scopes), ("api.key", tidings_model::Scopes::ALL));
+    assert_eq!((&*shop.holder.name, shop.holder.scopes.to_string()), ("shop", "send,collect".to_owned()));
+    for (wrong, expected) in [
+        ("[api.keys.shop]\nscopes = [\"send\"]", "`key` is missing"),
+        ("[api.keys.shop]\nkey = { env = \"SET\" }", "`scopes` is missing"),
+        ("[api.keys.shop]\nkey = \"in the file\"\nscopes = [\"send\"]", "does not stand in the file"),
+        ("[api.keys.shop]\nkey = { env = \"SET\" }\nscopes = []", "name one at least"),
+        ("[api.keys.shop]\nkey = { env = \"SET\" }\nscopes = [\"admin\"]", "`admin` is no scope"),
+        ("[api.keys.local]\nkey = { env = \"SET\" }\nscopes = [\"send\"]", "stands for another caller"),
+        ("[api.keys.twin]\nkey = { env = \"SET\" }\nscopes = [\"read\"]", "the same key as `shop`"),
+    ] {
+        let text = if wrong.contains("twin") { format!("{RIGHT}{more}\n{wrong}") } else { format!("{RIGHT}\n{wrong}") };
+        let problems = told(&text);
+        assert!(problems.len() == 1 && problems[0].contains(expected), "{wrong}: {problems:?}");
+    }
 }
 
 #[test]

@@ -33,6 +33,8 @@ CREATE TABLE api_key (
     scopes     TEXT    NOT NULL,
     created_at INTEGER NOT NULL,
     created_by TEXT    NOT NULL,
+    -- Not after; null for as long as it is not revoked.
+    expires_at INTEGER,
     revoked_at INTEGER
 ) WITHOUT ROWID, STRICT;
 

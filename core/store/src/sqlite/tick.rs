@@ -60,6 +60,7 @@ impl Writer {
         step.save_tokens(&batch.tokens).await?;
         step.save_lanes(&batch.lanes).await?;
         step.save_apps(&batch.apps).await?;
+        step.save_keys(&batch.keys).await?;
         for firing in &batch.firings {
             committed.fired.push(step.fire(firing).await?);
         }

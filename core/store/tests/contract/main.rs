@@ -32,6 +32,7 @@ mod dead;
 mod edges;
 mod fence;
 mod file;
+mod keys;
 mod operate;
 mod reach;
 mod read;

@@ -15,6 +15,8 @@ use tidings_model::Scope;
 pub(in crate::server) enum Access {
     /// Anybody, without a key.
     Open,
+    /// Any key, whatever it is for.
+    AnyKey,
     /// A key with this scope.
     Key(Scope),
     /// Whoever may open the local socket: the call touches the machine's files, and a key over TCP is not enough.
