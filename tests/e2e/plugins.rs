@@ -206,12 +206,25 @@ fn the_settings_of_a_file_are_checked_like_those_of_a_built_in_plugin() {
         assert_eq!(said.code, 2, "{}", said.all());
         assert!(said.err.contains("config.toml:") && said.err.contains(expected), "{expected}: {}", said.err);
     }
-    // What fits the schema and not the plugin is the plugin's to say.
-    let world = World::new();
+}
+
+#[test]
+fn a_setting_that_a_file_refuses_is_told_once_with_its_own_line_and_column() {
+    let (world, collector) = (World::new(), Collector::new());
     plugin_files::compile(&world, "plugins/syslog-c/syslog.c");
-    world.configure_more(&collector.config().replace("\"127.0.0.1\"", "\"nobody.example\""));
+    let config = collector.config().replace("\"127.0.0.1\"", "\"nobody.example\"");
+    // Two channels have the plugin look at the same app.
+    let again = config.split("\n\n").find(|part| part.starts_with("[channels.")).unwrap();
+    let again = again.replacen("[channels.", "[channels.another-", 1);
+    world.configure_more(&format!("{config}\n{again}\n"));
     let said = world.tidings(&["check"]);
-    assert!(said.err.contains("`host` is no IP address"), "{}", said.err);
+    assert_eq!(said.code, 2, "{}", said.all());
+    let text = world.read("config.toml");
+    let (line, found) = text.lines().enumerate().find(|(_, line)| line.contains("nobody.example")).unwrap();
+    let column = found.find('"').unwrap() + 1;
+    let place = format!("config.toml:{}:{column}: apps.collector.host: is no IP address", line + 1);
+    assert_eq!(said.err.matches("is no IP address").count(), 1, "{}", said.err);
+    assert!(said.err.contains(&place), "{place}: {}", said.err);
 }
 
 /// A channel of the plugin that panics, with what its app says.

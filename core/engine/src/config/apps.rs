@@ -86,12 +86,7 @@ impl Reading<'_> {
         let (fingerprint, account) = (hash(values.clone()), hash(open));
         let app = Arc::new(App { name: name.to_owned(), settings: Settings::new(values) });
         let violations = self.registry.check_app(&plugin, &app);
-        for Violation { field, problem } in &violations {
-            let entries = section.entries();
-            let found = entries.iter().find(|(key, _)| key == field).map(|(_, found)| found);
-            let span = found.map_or(section.span(), |found| &found.span);
-            section.report(span, found.map_or(section.path(), |found| &found.path), problem);
-        }
+        violations.iter().for_each(|Violation { field, problem }| section.report_at(field, problem));
         if !violations.is_empty() {
             return None;
         }

@@ -37,7 +37,7 @@ impl Reading<'_> {
         let mut names = Names::new();
         for (name, span, section) in root.named("channels") {
             names.seen.push(name.to_owned());
-            let channel = self.channel(&section, apps);
+            let channel = self.channel(root, &section, apps);
             match (ChannelName::new(name), channel) {
                 (Ok(name), Some(channel)) => {
                     names.known.insert(name, channel);
@@ -50,7 +50,12 @@ impl Reading<'_> {
         names
     }
 
-    fn channel(&self, section: &Section<'_>, apps: &Names<AppName, AppConfig>) -> Option<ChannelConfig> {
+    fn channel(
+        &self,
+        root: &Section<'_>,
+        section: &Section<'_>,
+        apps: &Names<AppName, AppConfig>,
+    ) -> Option<ChannelConfig> {
         let app = section.parsed("app", |value| {
             let app = text(value)?;
             apps.refers("app", &app)?;
@@ -60,9 +65,8 @@ impl Reading<'_> {
         let token = section.parsed("token", |value| {
             let name = text(value)?;
             let offer = self.registry.find(Kind::TokenProvider, &name)?;
-            account
-                .map(|account| offer.token_provider(&account.app).map_err(|problems| told(&account.app, &problems)))
-                .transpose()
+            let Some(account) = account else { return Ok(None) };
+            opened(root, &account.app, offer.token_provider(&account.app))
         });
         let transport = section.parsed("transport", |value| {
             let name = text(value)?;
@@ -71,16 +75,16 @@ impl Reading<'_> {
             if offer.plugin() != account.plugin {
                 return Err(format!("`{name}` cannot send through an app of plugin `{}`", account.plugin));
             }
-            offer.transport(&account.app).map(Some).map_err(|problems| told(&account.app, &problems))
+            opened(root, &account.app, offer.transport(&account.app))
         });
         let margin = section.duration("credential_margin").unwrap_or(CREDENTIAL_MARGIN);
-        let credentials = self.credentials(section, margin, account, apps);
+        let credentials = self.credentials(root, section, margin, account, apps);
         if let (Some(credentials), Some(Some(transport))) = (&credentials, &transport)
             && transport.trouble().is_none()
         {
             check_credentials(section, credentials, transport);
         }
-        let renderer = section.parsed("renderer", |value| self.renderer(&text(value)?, account, apps));
+        let renderer = section.parsed("renderer", |value| self.renderer(root, &text(value)?, account, apps));
         let rate = section.parsed("rate", |value| text(value).and_then(|text| rate(&text)));
         let in_flight = section.number("in_flight", 1..=IN_FLIGHT_MAX).unwrap_or(IN_FLIGHT_DEFAULT);
         let timeout = section.parsed("timeout", |value| {
@@ -119,6 +123,7 @@ impl Reading<'_> {
     /// The renderer stage: `template` is the engine's own.
     fn renderer(
         &self,
+        root: &Section<'_>,
         name: &str,
         account: Option<&AppConfig>,
         apps: &Names<AppName, AppConfig>,
@@ -128,12 +133,13 @@ impl Reading<'_> {
         }
         let offer = self.registry.find(Kind::Renderer, name)?;
         let Some(owner) = self.owner(&offer, account, apps)? else { return Ok(None) };
-        offer.renderer(&owner).map(Some).map_err(|problems| told(&owner, &problems))
+        opened(root, &owner, offer.renderer(&owner))
     }
 
     /// The credential stage: a name, or a list of them. `None` if one of them is wrong.
     fn credentials(
         &self,
+        root: &Section<'_>,
         section: &Section<'_>,
         margin: Duration,
         account: Option<&AppConfig>,
@@ -152,7 +158,7 @@ impl Reading<'_> {
             let stage = text(item.value).and_then(|name| {
                 let offer = self.registry.find(Kind::CredentialSource, &name)?;
                 let Some(owner) = self.owner(&offer, account, apps)? else { return Ok(None) };
-                let source = offer.credential_source(&owner).map_err(|problems| told(&owner, &problems))?;
+                let Some(source) = opened(root, &owner, offer.credential_source(&owner))? else { return Ok(None) };
                 let name = SourceName::new(name.as_str()).map_err(|error| error.to_string())?;
                 // What is minted anew each day is good until midnight, and there is another after it.
                 let margin = if source.rules().mints { Duration::ZERO } else { margin };
@@ -194,6 +200,21 @@ impl Reading<'_> {
             (Some(_), Some(_)) => Err(format!("there are several apps of plugin `{plugin}`; it needs one")),
         }
     }
+}
+
+/// A stage as the plugin opened it, or none: the app's settings that it refused are reported where they stand, whichever
+/// channel it was opened for. The error is for an app that stands nowhere.
+fn opened<T>(root: &Section<'_>, app: &App, stage: Result<T, Vec<Violation>>) -> Result<Option<T>, String> {
+    let problems = match stage {
+        Ok(stage) => return Ok(Some(stage)),
+        Err(problems) => problems,
+    };
+    let apps = root.named("apps");
+    let Some((_, _, section)) = apps.iter().find(|(name, ..)| *name == app.name) else {
+        return Err(told(app, &problems));
+    };
+    problems.iter().for_each(|Violation { field, problem }| section.report_at(field, problem));
+    Ok(None)
 }
 
 /// What a plugin says of settings that do not fit together, as one sentence.

@@ -2,6 +2,7 @@
 //! at once, and with the nearest right name.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
@@ -67,6 +68,9 @@ impl<'a> Source<'a> {
     pub(crate) fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
         problems.sort_by_key(|problem| (problem.line, problem.column));
+        // Two stages of one app may find the same mistake in it.
+        let mut told = HashSet::new();
+        problems.retain(|problem| told.insert((problem.line, problem.column, problem.message.clone())));
         problems
     }
 }
@@ -221,6 +225,23 @@ impl<'a> Section<'a> {
             .collect()
     }
 
+    /// Reports what is wrong with the value of a name that somebody else gives, `headers.x-a` as well as `headers`: at the
+    /// value, or as near to it as there is something. What of the name is not there stands in the message.
+    pub(crate) fn report_at(&self, name: &str, problem: &str) {
+        let (mut table, mut span, mut path, mut left) = (Some(self.table), self.span.clone(), self.path.clone(), name);
+        while let Some(inner) = table {
+            // A key may have a dot in it: the longest is tried first.
+            let ends = left.match_indices('.').map(|(end, _)| end).chain([left.len()]);
+            let Some((key, value)) = ends.rev().find_map(|end| Some((&left[..end], inner.get(&left[..end])?))) else {
+                break;
+            };
+            (span, path) = (value.span(), format!("{path}.{key}"));
+            (table, left) = (value.get_ref().as_table(), left[key.len()..].trim_start_matches('.'));
+        }
+        let message = if left.is_empty() { problem.to_owned() } else { format!("`{left}` {problem}") };
+        self.source.report(&span, &path, message);
+    }
+
     /// Reports every key that nobody asked for, and every one that is missing: a misspelt key is one mistake, not two.
     pub(crate) fn finish(self) {
         let known = self.known.borrow();
@@ -354,5 +375,31 @@ mod tests {
         for wrong in ["", "5", "s", "5 s", "-5s", "99999999999999999999s", "4000d"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_said_of_a_name_is_reported_where_it_stands_or_as_near_as_there_is_something() {
+        let text = "[apps.a]\nhost = \"x\"\n[apps.a.headers]\nx-a = \"1\"\n\"x.b\" = \"2\"\n";
+        let source = Source::new("config.toml", text);
+        let document = DeTable::parse(text).unwrap();
+        let root = Section::root(&source, &document);
+        let (_, _, section) = root.named("apps").remove(0);
+        for name in ["host", "port", "headers.x-a", "headers.x.b", "headers.x-c", "host.x", ""] {
+            section.report_at(name, "is wrong");
+        }
+        section.report_at("host", "is wrong");
+        let told: Vec<String> = source.into_problems().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "config.toml:1:7: apps.a: `port` is wrong",
+                "config.toml:1:7: apps.a: is wrong",
+                "config.toml:2:8: apps.a.host: is wrong",
+                "config.toml:2:8: apps.a.host: `x` is wrong",
+                "config.toml:3:1: apps.a.headers: `x-c` is wrong",
+                "config.toml:4:7: apps.a.headers.x-a: is wrong",
+                "config.toml:5:9: apps.a.headers.x.b: is wrong",
+            ]
+        );
     }
 }
