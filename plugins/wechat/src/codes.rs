@@ -335,5 +335,7 @@ fn cut(text: &str, chars_max: usize) -> String {
     text.chars().take(chars_max.saturating_sub(1)).chain((chars_max > 0).then_some('…')).collect()
 }
 
+// The path stands here because the tests of the plugin file compile this module from elsewhere.
 #[cfg(test)]
+#[path = "codes/tests.rs"]
 mod tests;

@@ -233,17 +233,18 @@ fn shown(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::credential_source;
 
     fn intake(fields: &[(&str, &str)]) -> Intake {
         Intake::new(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
     }
 
-    fn admit(source: &dyn CredentialSource, intake: &Intake) -> Result<Permit, String> {
-        source.admit(&crate::testing::app(serde_json::json!({})), intake, Timestamp(0))
+    fn admit(source: &str, intake: &Intake) -> Result<Permit, String> {
+        credential_source(source).admit(&crate::testing::app(serde_json::json!({})), intake, Timestamp(0))
     }
 
     fn form_id(fields: &[(&str, &str)]) -> Result<Permit, String> {
-        admit(&FormId, &intake(fields))
+        admit(FORM_ID, &intake(fields))
     }
 
     fn bearer(value: &str) -> Permit {
@@ -274,7 +275,7 @@ mod tests {
             ripens_in: Duration::ZERO,
             scoped: false,
         };
-        assert_eq!(FormId.kind(), kind);
+        assert_eq!(credential_source(FORM_ID).kind(), kind);
     }
 
     #[test]
@@ -288,7 +289,7 @@ mod tests {
             ripens_in: RIPENS_IN,
             scoped: false,
         };
-        assert_eq!(PrepayId.kind(), kind);
+        assert_eq!(credential_source(PREPAY_ID).kind(), kind);
     }
 
     #[test]
@@ -301,7 +302,7 @@ mod tests {
             ripens_in: Duration::ZERO,
             scoped: true,
         };
-        assert_eq!(Subscription.kind(), kind);
+        assert_eq!(credential_source(SUBSCRIPTION).kind(), kind);
     }
 
     #[test]
@@ -383,22 +384,22 @@ mod tests {
     #[test]
     fn a_prepay_id_is_taken_as_the_payment_call_has_it() {
         for (name, value) in [("prepay_id", "wx2014"), ("prepayId", "wx2014"), ("prepay_id", "prepay_id=wx2014")] {
-            assert_eq!(admit(&PrepayId, &intake(&[(name, value), ("openid", "o-ann")])), Ok(bearer("wx2014")));
+            assert_eq!(admit(PREPAY_ID, &intake(&[(name, value), ("openid", "o-ann")])), Ok(bearer("wx2014")));
         }
-        let nothing = admit(&PrepayId, &intake(&[("prepay_id", "prepay_id="), ("openid", "o-ann")]));
+        let nothing = admit(PREPAY_ID, &intake(&[("prepay_id", "prepay_id="), ("openid", "o-ann")]));
         assert!(nothing.is_err());
     }
 
     #[test]
     fn a_transaction_number_is_no_prepay_id() {
         let posted = intake(&[("prepay_id", "4200000031201712187405812345"), ("openid", "o-ann")]);
-        assert!(admit(&PrepayId, &posted).unwrap_err().contains("transaction number"));
+        assert!(admit(PREPAY_ID, &posted).unwrap_err().contains("transaction number"));
     }
 
     #[test]
     fn a_grant_is_for_its_template_and_has_no_value() {
         for template in ["template_id", "templateId"] {
-            let permit = admit(&Subscription, &intake(&[(template, "T1"), ("openId", "o-ann")])).unwrap();
+            let permit = admit(SUBSCRIPTION, &intake(&[(template, "T1"), ("openId", "o-ann")])).unwrap();
             let expected = Permit { scope: Some("T1".into()), identity: None, value: String::new(), ..bearer("") };
             assert_eq!(permit, expected);
         }
@@ -408,7 +409,7 @@ mod tests {
     fn the_same_grant_is_known_by_its_id_user_and_template() {
         let identity = |user, template, id| {
             let posted = intake(&[("openid", user), ("template_id", template), ("id", id)]);
-            admit(&Subscription, &posted).unwrap().identity.unwrap()
+            admit(SUBSCRIPTION, &posted).unwrap().identity.unwrap()
         };
         assert_eq!(identity("o-ann", "T1", "1"), identity("o-ann", "T1", "1"));
         assert_ne!(identity("o-ann", "T1", "1"), identity("o-ben", "T1", "1"));
@@ -418,7 +419,7 @@ mod tests {
 
     #[test]
     fn a_grant_without_a_template_is_refused() {
-        let refusal = admit(&Subscription, &intake(&[("openid", "o-ann")]));
+        let refusal = admit(SUBSCRIPTION, &intake(&[("openid", "o-ann")]));
         check_refusal(refusal, "`template_id` is missing (also read as `templateId`)");
     }
 

@@ -73,13 +73,17 @@ impl HttpTransport for OfficialTemplate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{app, body, delivery, object};
+    use crate::testing::{app, body, delivery, http_transport, object};
     use serde_json::json;
     use tidings_sdk::Method;
 
+    fn official_template() -> Box<dyn HttpTransport> {
+        http_transport("official_template")
+    }
+
     fn sent(content: Value) -> String {
         let (app, content) = (app(json!({})), object(content));
-        body(&OfficialTemplate.request(&delivery(&app, &content, None)).unwrap()).to_owned()
+        body(&official_template().request(&delivery(&app, &content, None)).unwrap()).to_owned()
     }
 
     #[test]
@@ -104,7 +108,7 @@ mod tests {
     #[test]
     fn the_request_goes_to_the_service_accounts_call() {
         let (app, content) = (app(json!({"base_url": "https://sh.api.weixin.qq.com"})), Map::new());
-        let request = OfficialTemplate.request(&delivery(&app, &content, None)).unwrap();
+        let request = official_template().request(&delivery(&app, &content, None)).unwrap();
         assert_eq!(request.method, Method::Post);
         assert_eq!(
             request.url,
@@ -132,27 +136,27 @@ mod tests {
 
     #[test]
     fn a_page_without_its_mini_program_is_a_violation() {
-        let violations = OfficialTemplate.check(&app(json!({})), &object(json!({"miniprogram_page": "pages/a"})));
+        let violations = official_template().check(&app(json!({})), &object(json!({"miniprogram_page": "pages/a"})));
         assert_eq!(violations.len(), 1);
         assert_eq!(violations[0].field, "miniprogram_page");
     }
 
     #[test]
     fn every_try_of_a_message_has_the_same_dedupe_id_for_ten_minutes() {
-        assert_eq!(OfficialTemplate.rules().dedupe_window, Some(Duration::from_secs(600)));
-        assert_eq!(OfficialTemplate.rules().credentials, [""; 0]);
+        assert_eq!(official_template().rules().dedupe_window, Some(Duration::from_secs(600)));
+        assert_eq!(official_template().rules().credentials, [""; 0]);
     }
 
     #[test]
     fn the_answer_is_read_with_its_message_id() {
         let answer = br#"{"errcode":0,"errmsg":"ok","msgid":3557254367693750277}"#;
         let accepted = Outcome::Accepted { provider_id: Some("3557254367693750277".into()) };
-        assert_eq!(OfficialTemplate.read(&app(json!({})), &Response::new(200, answer)), accepted);
+        assert_eq!(official_template().read(&app(json!({})), &Response::new(200, answer)), accepted);
     }
 
     #[test]
     fn a_refusal_for_want_of_permission_is_final_without_a_credential() {
         let answer = br#"{"errcode":43101,"errmsg":"user refuse to accept the msg"}"#;
-        assert_eq!(OfficialTemplate.read(&app(json!({})), &Response::new(200, answer)).name(), "rejected");
+        assert_eq!(official_template().read(&app(json!({})), &Response::new(200, answer)).name(), "rejected");
     }
 }

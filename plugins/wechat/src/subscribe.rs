@@ -77,9 +77,13 @@ impl HttpTransport for Subscribe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{app, body, delivery, object};
+    use crate::testing::{app, body, delivery, http_transport, object};
     use serde_json::json;
     use tidings_sdk::{Credential, Method};
+
+    fn subscribe() -> Box<dyn HttpTransport> {
+        http_transport("subscribe")
+    }
 
     #[test]
     fn the_request_is_what_wechat_documents_in_raw_utf_8() {
@@ -91,7 +95,7 @@ mod tests {
             "lang": "en_US",
         }));
         let app = app(json!({}));
-        let request = Subscribe.request(&delivery(&app, &content, None)).unwrap();
+        let request = subscribe().request(&delivery(&app, &content, None)).unwrap();
         assert_eq!(request.method, Method::Post);
         assert_eq!(
             request.url,
@@ -111,7 +115,7 @@ mod tests {
     fn what_is_not_given_is_left_out_or_has_its_default() {
         let content = object(json!({"template_id": "T", "data": {"thing1": "x"}}));
         let app = app(json!({}));
-        let request = Subscribe.request(&delivery(&app, &content, None)).unwrap();
+        let request = subscribe().request(&delivery(&app, &content, None)).unwrap();
         assert_eq!(
             body(&request),
             concat!(
@@ -126,22 +130,22 @@ mod tests {
         let content = object(json!({"template_id": "T", "data": {"thing1": "x"}}));
         let app = app(json!({}));
         let grant = Credential { source: "subscription", value: "" };
-        let with = Subscribe.request(&delivery(&app, &content, Some(grant))).unwrap();
-        assert_eq!(with, Subscribe.request(&delivery(&app, &content, None)).unwrap());
+        let with = subscribe().request(&delivery(&app, &content, Some(grant))).unwrap();
+        assert_eq!(with, subscribe().request(&delivery(&app, &content, None)).unwrap());
     }
 
     #[test]
     fn values_that_break_a_rule_are_named_each() {
         let content = object(json!({"data": {"phrase3": "sent", "thing1": "ok", "thing2": ""}}));
         let fields: Vec<String> =
-            Subscribe.check(&app(json!({})), &content).into_iter().map(|violation| violation.field).collect();
+            subscribe().check(&app(json!({})), &content).into_iter().map(|violation| violation.field).collect();
         assert_eq!(fields, ["data.phrase3", "data.thing2"]);
     }
 
     #[test]
     fn a_message_id_is_kept_where_wechat_gives_one() {
         let accepted = |provider_id: Option<&str>| Outcome::Accepted { provider_id: provider_id.map(str::to_owned) };
-        let read = |body: &str| Subscribe.read(&app(json!({})), &Response::new(200, body.as_bytes()));
+        let read = |body: &str| subscribe().read(&app(json!({})), &Response::new(200, body.as_bytes()));
         assert_eq!(
             read(r#"{"errcode":0,"errmsg":"ok","msgid":1975255432156323841}"#),
             accepted(Some("1975255432156323841"))
@@ -152,11 +156,11 @@ mod tests {
     #[test]
     fn a_user_without_a_grant_is_a_bad_credential() {
         let answer = br#"{"errcode":43101,"errmsg":"user refuse to accept the msg rid: 5f-1"}"#;
-        assert_eq!(Subscribe.read(&app(json!({})), &Response::new(200, answer)).name(), "credential_invalid");
+        assert_eq!(subscribe().read(&app(json!({})), &Response::new(200, answer)).name(), "credential_invalid");
     }
 
     #[test]
     fn there_is_no_window_in_which_a_second_copy_is_dropped() {
-        assert_eq!(Subscribe.rules().dedupe_window, None);
+        assert_eq!(subscribe().rules().dedupe_window, None);
     }
 }

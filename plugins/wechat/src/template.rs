@@ -81,15 +81,19 @@ fn emphasis(content: &Map<String, Value>) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{app, body, delivery, object};
+    use crate::testing::{app, body, delivery, http_transport, object};
     use serde_json::json;
     use tidings_sdk::{Credential, Method};
+
+    fn template() -> Box<dyn HttpTransport> {
+        http_transport("template")
+    }
 
     const FORM: Credential<'_> = Credential { source: "form_id", value: "CANARY-form" };
 
     fn sent(content: Value, credential: Credential<'_>) -> String {
         let (app, content) = (app(json!({})), object(content));
-        body(&Template.request(&delivery(&app, &content, Some(credential))).unwrap()).to_owned()
+        body(&template().request(&delivery(&app, &content, Some(credential))).unwrap()).to_owned()
     }
 
     #[test]
@@ -113,7 +117,7 @@ mod tests {
     #[test]
     fn the_request_goes_to_the_mini_programs_call() {
         let (app, content) = (app(json!({})), Map::new());
-        let request = Template.request(&delivery(&app, &content, Some(FORM))).unwrap();
+        let request = template().request(&delivery(&app, &content, Some(FORM))).unwrap();
         assert_eq!(request.method, Method::Post);
         assert_eq!(
             request.url,
@@ -132,13 +136,13 @@ mod tests {
     fn the_emphasis_may_be_written_as_wechat_writes_it() {
         let content = json!({"data": {"keyword1": "x"}, "emphasis": "keyword1.DATA"});
         assert!(sent(content.clone(), FORM).contains(r#""emphasis_keyword":"keyword1.DATA""#));
-        assert_eq!(Template.check(&app(json!({})), &object(content)), []);
+        assert_eq!(template().check(&app(json!({})), &object(content)), []);
     }
 
     #[test]
     fn an_emphasis_that_is_no_key_is_a_violation() {
         let violations =
-            Template.check(&app(json!({})), &object(json!({"data": {"keyword1": "x"}, "emphasis": "keyword9"})));
+            template().check(&app(json!({})), &object(json!({"data": {"keyword1": "x"}, "emphasis": "keyword9"})));
         let problem = "names `keyword9`, which is no key of `data` (keyword1)".to_owned();
         assert_eq!(violations, [Violation { field: "emphasis".into(), problem }]);
     }
@@ -147,7 +151,7 @@ mod tests {
     fn a_message_without_its_credential_cannot_be_sent() {
         let (app, content) = (app(json!({})), Map::new());
         for credential in [None, Some(Credential { source: "form_id", value: "" })] {
-            let refusal = Template.request(&delivery(&app, &content, credential)).unwrap_err();
+            let refusal = template().request(&delivery(&app, &content, credential)).unwrap_err();
             assert!(refusal.contains("form_id") && refusal.contains("prepay_id"), "{refusal}");
         }
     }
@@ -156,7 +160,7 @@ mod tests {
     fn a_send_shows_no_credential() {
         let (app, content) = (app(json!({})), Map::new());
         let delivery = delivery(&app, &content, Some(FORM));
-        let request = Template.request(&delivery).unwrap();
+        let request = template().request(&delivery).unwrap();
         assert!(!format!("{delivery:?} {request:?}").contains("CANARY"));
     }
 
@@ -164,7 +168,7 @@ mod tests {
     fn a_used_form_id_is_told_from_a_bad_one() {
         let read = |code: i32| {
             let answer = format!(r#"{{"errcode":{code},"errmsg":"no"}}"#);
-            Template.read(&app(json!({})), &Response::new(200, answer.as_bytes())).name()
+            template().read(&app(json!({})), &Response::new(200, answer.as_bytes())).name()
         };
         assert_eq!(read(41029), "credential_spent");
         assert_eq!(read(41028), "credential_invalid");
@@ -173,7 +177,7 @@ mod tests {
     #[test]
     fn a_retired_call_stops_the_app_and_names_its_successor() {
         let outcome =
-            Template.read(&app(json!({})), &Response::new(200, br#"{"errcode":45109,"errmsg":"api withdrawn"}"#));
+            template().read(&app(json!({})), &Response::new(200, br#"{"errcode":45109,"errmsg":"api withdrawn"}"#));
         assert_eq!(outcome.name(), "halt");
         assert!(outcome.detail().contains("`wechat.subscribe`"), "{}", outcome.detail());
     }

@@ -1,7 +1,12 @@
-//! What the tests of several modules need: an app, a delivery, content.
+//! What the tests of several modules need: an app, a delivery, content, and the stages of the plugin.
+//!
+//! Tests that speak to a stage get it here, from `crate::plugin`: these modules are compiled once more for the tests of the
+//! plugin file, where that is the plugin on the other side of the border.
 
 use serde_json::{Map, Value, json};
-use tidings_sdk::{App, Credential, Delivery, Request, Settings};
+use tidings_sdk::{
+    App, Credential, CredentialSource, Delivery, HttpTransport, Request, Settings, Stages, TokenProvider,
+};
 
 /// Stands for the app's secret; must never be seen.
 pub(crate) const SECRET: &str = "CANARY-appsecret";
@@ -34,5 +39,25 @@ pub(crate) fn delivery<'a>(
 
 /// A request's body as text.
 pub(crate) fn body(request: &Request) -> &str {
-    std::str::from_utf8(&request.body).unwrap()
+    std::str::from_utf8(&request.body).expect("WeChat is sent text")
+}
+
+/// The plugin's token provider.
+pub(crate) fn access_token() -> Box<dyn TokenProvider> {
+    stage(crate::plugin().token_providers, "access_token")
+}
+
+/// A credential source of the plugin.
+pub(crate) fn credential_source(name: &str) -> Box<dyn CredentialSource> {
+    stage(crate::plugin().credential_sources, name)
+}
+
+/// A transport of the plugin.
+pub(crate) fn http_transport(name: &str) -> Box<dyn HttpTransport> {
+    stage(crate::plugin().http_transports, name)
+}
+
+fn stage<T: ?Sized>(stages: Stages<T>, name: &str) -> Box<T> {
+    let stage = stages.into_iter().find(|(stage, _)| *stage == name);
+    stage.unwrap_or_else(|| panic!("the plugin has no such stage `{name}`")).1
 }

@@ -95,11 +95,11 @@ fn refused(errcode: i64, errmsg: &str) -> Fetched {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{SECRET, TOKEN, app, body};
+    use crate::testing::{SECRET, TOKEN, access_token, app, body};
     use tidings_sdk::Method;
 
     fn read(status: u16, body: &str) -> Fetched {
-        AccessToken.read(&app(json!({})), &Response::new(status, body.as_bytes()))
+        access_token().read(&app(json!({})), &Response::new(status, body.as_bytes()))
     }
 
     fn fetched(value: &str, seconds: u64) -> Fetched {
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_stable_endpoint_is_asked_in_normal_mode() {
-        let request = AccessToken.request(&app(json!({"token_endpoint": "stable"}))).unwrap();
+        let request = access_token().request(&app(json!({"token_endpoint": "stable"}))).unwrap();
         assert_eq!(request.method, Method::Post);
         assert_eq!(request.url, "https://api.weixin.qq.com/cgi-bin/stable_token");
         assert_eq!(
@@ -135,15 +135,15 @@ mod tests {
     #[test]
     fn an_app_that_says_nothing_uses_the_stable_endpoint() {
         assert_eq!(
-            AccessToken.request(&app(json!({}))).unwrap(),
-            AccessToken.request(&app(json!({"token_endpoint": "stable"}))).unwrap()
+            access_token().request(&app(json!({}))).unwrap(),
+            access_token().request(&app(json!({"token_endpoint": "stable"}))).unwrap()
         );
     }
 
     #[test]
     fn the_token_endpoint_is_asked_by_get_with_its_values_encoded() {
         let settings = json!({"token_endpoint": "token", "base_url": "http://127.0.0.1:8080/", "secret": "a&b=c d/é"});
-        let request = AccessToken.request(&app(settings)).unwrap();
+        let request = access_token().request(&app(settings)).unwrap();
         assert_eq!(request.method, Method::Get);
         assert_eq!(
             request.url,
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn neither_request_shows_the_secret() {
         for endpoint in [STABLE, CLASSIC] {
-            let request = AccessToken.request(&app(json!({"token_endpoint": endpoint}))).unwrap();
+            let request = access_token().request(&app(json!({"token_endpoint": endpoint}))).unwrap();
             assert!(!format!("{request:?}").contains(SECRET), "{request:?}");
         }
     }
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn the_budget_is_the_operators_or_the_providers() {
-        let of = |settings| AccessToken.fetches_per_day(&app(settings));
+        let of = |settings| access_token().fetches_per_day(&app(settings));
         assert_eq!(of(json!({})), Some(500_000));
         assert_eq!(of(json!({"token_endpoint": "token"})), Some(2000));
         assert_eq!(of(json!({"token_endpoint": "token", "fetches_per_day": 50})), Some(50));
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn the_day_is_chinas() {
-        assert_eq!(AccessToken.day_offset(), Duration::from_secs(8 * 3600));
+        assert_eq!(access_token().day_offset(), Duration::from_secs(8 * 3600));
     }
 
     #[test]
