@@ -66,7 +66,7 @@ pub(crate) async fn accept(args: AcceptArgs) -> Result<(), Failure> {
 
 async fn engine(provider: &Provider, args: &AcceptArgs) -> Result<(Seen, Told), Failure> {
     let folder = Folder::make(args.common.dir.as_deref())?;
-    let mut engine = EngineProcess::start(folder.path(), &provider.url, Kind::Free, 1, PATIENCE)?;
+    let mut engine = EngineProcess::start(folder.path(), &provider.url, Kind::Free, 1, None, PATIENCE)?;
     engine.pause()?;
     let before = engine.look()?;
     let url = engine.api()?;

@@ -97,7 +97,8 @@ pub(crate) async fn backlog(args: BacklogArgs) -> Result<(), Failure> {
 /// The same messages in a store that holds nothing else. It is started anew once they are there, as the other is.
 async fn empty(provider: &Provider, args: &BacklogArgs) -> Result<Turn, Failure> {
     let folder = Folder::make(args.common.dir.as_deref())?;
-    let start = || EngineProcess::start(folder.path(), &provider.url, Kind::Credentials, args.in_flight, PATIENCE);
+    let start =
+        || EngineProcess::start(folder.path(), &provider.url, Kind::Credentials, args.in_flight, None, PATIENCE);
     let mut engine = start()?;
     engine.pause()?;
     engine.permit(1, args.messages + SPARE)?;
@@ -110,7 +111,7 @@ async fn turn(provider: &Provider, folder: &Folder, args: &BacklogArgs) -> Resul
     provider.reset().await?;
     let begun = Instant::now();
     let kind = Kind::Credentials;
-    let mut engine = EngineProcess::start(folder.path(), &provider.url, kind, args.in_flight, START_PATIENCE)?;
+    let mut engine = EngineProcess::start(folder.path(), &provider.url, kind, args.in_flight, None, START_PATIENCE)?;
     let up = begun.elapsed();
     let started = engine.started.clone();
     check(started.standing.sending == 0 && started.standing.other == 0, || {

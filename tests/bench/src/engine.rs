@@ -17,9 +17,11 @@ use tidings_engine::{By, Config, Engine, EngineHandle, Registry, SystemClock};
 use tidings_model::{Scopes, State};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::child::{Child, PATIENCE};
 use crate::failure::{Failure, check};
+use crate::neighbours;
 use crate::usage::Usage;
 use crate::workload::{CHANNEL, Kind, SOURCE, intake, submission};
 
@@ -49,6 +51,8 @@ pub(crate) struct EngineArgs {
     in_flight: u32,
     #[arg(long)]
     no_credentials: bool,
+    #[arg(long)]
+    beside: Option<PathBuf>,
 }
 
 /// What it is told.
@@ -105,10 +109,12 @@ impl Told {
 
 /// Runs until it is told to stop, or its standard input ends.
 pub(crate) async fn engine(args: EngineArgs) -> Result<(), Failure> {
+    // What a bad neighbour says is written, and not shown: there is much of it.
+    let log = if args.beside.is_some() { BoxMakeWriter::new(io::sink) } else { BoxMakeWriter::new(io::stderr) };
     tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
         .with_target(false)
-        .with_writer(io::stderr)
+        .with_writer(log)
         .init();
     let mut config = config(&args)?;
     let holder = KeyHolder { name: "bench".into(), scopes: Scopes::ALL, expires_at: None };
@@ -144,7 +150,8 @@ pub(crate) async fn engine(args: EngineArgs) -> Result<(), Failure> {
 
 fn config(args: &EngineArgs) -> Result<Config, Failure> {
     let kind = Kind::of(args.no_credentials);
-    let text = kind.config(&args.provider, args.in_flight);
+    let mut text = kind.config(&args.provider, args.in_flight);
+    text.extend(args.beside.as_deref().map(neighbours::config));
     let registry = Registry::new([tidings_wechat::plugin()]);
     Config::read("bench.toml", &text, args.folder.clone(), &registry, &World::process()).map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -279,7 +286,8 @@ fn in_flight(handle: &EngineHandle) -> u32 {
 
 async fn standing(handle: &EngineHandle) -> Result<Standing, Failure> {
     let mut standing = Standing::default();
-    for (_, state, count) in handle.counts().await?.messages {
+    let ours = handle.counts().await?.messages.into_iter().filter(|(channel, ..)| channel == CHANNEL);
+    for (_, state, count) in ours {
         *match state {
             State::Scheduled => &mut standing.scheduled,
             State::Queued => &mut standing.queued,
@@ -305,6 +313,7 @@ impl EngineProcess {
         provider: &str,
         kind: Kind,
         in_flight: u32,
+        beside: Option<&Path>,
         patience: Duration,
     ) -> Result<EngineProcess, Failure> {
         let mut arguments = vec![
@@ -315,6 +324,7 @@ impl EngineProcess {
         if kind == Kind::Free {
             arguments.push("--no-credentials".to_owned());
         }
+        arguments.extend(beside.map(|file| format!("--beside={}", file.display())));
         let mut process = Child::spawn("engine", &arguments)?;
         let started = process.answer(patience)?;
         Ok(EngineProcess { process, started })

@@ -21,7 +21,7 @@ use crate::server::{Provider, client, now_ns};
 use crate::workload::Kind;
 
 /// Messages that open connections and fetch the token, before the clock starts.
-const WARM_UP: u32 = 64;
+pub(crate) const WARM_UP: u32 = 64;
 /// How long the last message may take to arrive.
 const LAST_WAIT: Duration = Duration::from_secs(30);
 
@@ -45,7 +45,7 @@ pub(crate) struct LatencyArgs {
 
 /// When one message came, in nanoseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy)]
-struct Sent {
+pub(crate) struct Sent {
     number: u32,
     /// When its time was.
     due: u64,
@@ -56,10 +56,10 @@ struct Sent {
 }
 
 /// How long everything took, each in order.
-struct Seen {
-    from_post: Vec<Duration>,
+pub(crate) struct Seen {
+    pub(crate) from_post: Vec<Duration>,
     from_due: Vec<Duration>,
-    from_accepted: Vec<Duration>,
+    pub(crate) from_accepted: Vec<Duration>,
     per_second: f64,
 }
 
@@ -94,7 +94,7 @@ async fn bare(provider: &Provider, args: &LatencyArgs, kind: Kind) -> Result<See
         bare::one(client.clone(), &url, kind, number).await?;
     }
     provider.reset().await?;
-    let sent = at_a_rate(args, move |number| {
+    let sent = at_a_rate(args.messages, args.per_second, move |number| {
         let (client, url) = (client.clone(), url.clone());
         async move { bare::one(client, &url, kind, number).await }
     })
@@ -105,7 +105,7 @@ async fn bare(provider: &Provider, args: &LatencyArgs, kind: Kind) -> Result<See
 
 async fn engine(provider: &Provider, args: &LatencyArgs, kind: Kind) -> Result<(Seen, f64), Failure> {
     let folder = Folder::make(args.common.dir.as_deref())?;
-    let mut engine = EngineProcess::start(folder.path(), &provider.url, kind, args.in_flight, PATIENCE)?;
+    let mut engine = EngineProcess::start(folder.path(), &provider.url, kind, args.in_flight, None, PATIENCE)?;
     let (warm_up, all) = (args.messages + 1..=args.messages + WARM_UP, args.messages + WARM_UP);
     if kind == Kind::Credentials {
         engine.permit(1, all)?;
@@ -117,7 +117,7 @@ async fn engine(provider: &Provider, args: &LatencyArgs, kind: Kind) -> Result<(
     }
     wait_until_sent(&mut engine, WARM_UP).await?;
     provider.reset().await?;
-    let sent = at_a_rate(args, move |number| {
+    let sent = at_a_rate(args.messages, args.per_second, move |number| {
         let (client, url) = (client.clone(), url.clone());
         async move { post(&client, &url, number).await.map(drop) }
     })
@@ -128,7 +128,7 @@ async fn engine(provider: &Provider, args: &LatencyArgs, kind: Kind) -> Result<(
     Ok((seen(sent, provider.arrivals().await?)?, rss_mb))
 }
 
-async fn wait_until_sent(engine: &mut EngineProcess, messages: u32) -> Result<(), Failure> {
+pub(crate) async fn wait_until_sent(engine: &mut EngineProcess, messages: u32) -> Result<(), Failure> {
     let deadline = Instant::now() + LAST_WAIT;
     loop {
         let standing = engine.look()?.standing;
@@ -143,15 +143,19 @@ async fn wait_until_sent(engine: &mut EngineProcess, messages: u32) -> Result<()
 }
 
 /// Makes every call at its time, however long those before it take.
-async fn at_a_rate<W>(args: &LatencyArgs, call: impl Fn(u32) -> W + Send + Sync + 'static) -> Result<Vec<Sent>, Failure>
+pub(crate) async fn at_a_rate<W>(
+    messages: u32,
+    per_second: u32,
+    call: impl Fn(u32) -> W + Send + Sync + 'static,
+) -> Result<Vec<Sent>, Failure>
 where
     W: Future<Output = Result<(), Failure>> + Send + 'static,
 {
     let call = Arc::new(call);
     let (begun, begun_ns) = (tokio::time::Instant::now(), now_ns());
     let mut calls = JoinSet::new();
-    for number in 1..=args.messages {
-        let due_in = Duration::from_secs(1) * (number - 1) / args.per_second;
+    for number in 1..=messages {
+        let due_in = Duration::from_secs(1) * (number - 1) / per_second;
         tokio::time::sleep_until(begun + due_in).await;
         let call = Arc::clone(&call);
         let due = begun_ns + u64::try_from(due_in.as_nanos())?;
@@ -168,7 +172,7 @@ where
     Ok(sent)
 }
 
-fn seen(mut sent: Vec<Sent>, mut arrivals: Vec<(u32, u64)>) -> Result<Seen, Failure> {
+pub(crate) fn seen(mut sent: Vec<Sent>, mut arrivals: Vec<(u32, u64)>) -> Result<Seen, Failure> {
     sent.sort_unstable_by_key(|sent| sent.number);
     arrivals.sort_unstable();
     let same = sent.iter().map(|sent| sent.number).eq(arrivals.iter().map(|(number, _)| *number));

@@ -16,6 +16,7 @@ mod failure;
 mod folder;
 mod latency;
 mod measure;
+mod neighbours;
 mod pipeline;
 mod plugin;
 mod queue;
@@ -54,6 +55,8 @@ enum Scenario {
     Backlog(backlog::BacklogArgs),
     /// A call into a plugin file beside the same call linked in, and messages in flight in one.
     Plugin(plugin::PluginArgs),
+    /// What a channel feels of a plugin that hangs, panics, floods the log or lies beside it.
+    Neighbours(neighbours::NeighboursArgs),
     /// The local provider, for the scenarios.
     #[command(hide = true)]
     Serve,
@@ -107,6 +110,7 @@ async fn run(scenario: Scenario) -> Result<(), Failure> {
         Scenario::Latency(args) => Box::pin(latency::latency(args)).await,
         Scenario::Backlog(args) => Box::pin(backlog::backlog(args)).await,
         Scenario::Plugin(args) => Box::pin(plugin::plugin(args)).await,
+        Scenario::Neighbours(args) => Box::pin(neighbours::neighbours(args)).await,
         Scenario::Serve => server::serve().await,
         Scenario::Engine(args) => Box::pin(engine::engine(args)).await,
     }

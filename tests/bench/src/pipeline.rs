@@ -70,7 +70,7 @@ async fn round(provider: &Provider, args: &PipelineArgs, kind: Kind) -> Result<R
 
     provider.reset().await?;
     let folder = Folder::make(args.common.dir.as_deref())?;
-    let mut engine = EngineProcess::start(folder.path(), &provider.url, kind, args.in_flight, PATIENCE)?;
+    let mut engine = EngineProcess::start(folder.path(), &provider.url, kind, args.in_flight, None, PATIENCE)?;
     engine.pause()?;
     let permitted = match kind {
         Kind::Credentials => Some(engine.permit(1, args.messages)?),

@@ -61,6 +61,13 @@ fn latency() {
 }
 
 #[test]
+fn neighbours() {
+    let report = run("neighbours --messages 100 --per-second 400 --beside-per-second 100");
+    check_positive(&report, &["alone_p50_ms", "good_p99_ms", "hangs_p99_ratio", "panics_p99_ratio"]);
+    check_positive(&report, &["floods_p50_ratio", "lies_p99_ratio"]);
+}
+
+#[test]
 fn backlog() {
     let report = run("backlog --messages 200 --queued 9000 --done 2000 --orphans 50");
     check_positive(&report, &["per_second", "bare_per_second", "ratio_to_bare", "rss_mb", "recovered_ms"]);
