@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use tidings_engine::config::LogFormat;
 use tidings_model::{Scope, Scopes};
 
 use crate::connect::Reach;
@@ -97,11 +98,19 @@ pub(crate) struct DemoArgs {
     pub(crate) json: bool,
 }
 
+fn log_format(word: &str) -> Result<LogFormat, String> {
+    LogFormat::from_word(word).ok_or_else(|| "expected text or json".to_owned())
+}
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct RunArgs {
     /// Open the screen too; the log then goes to a file beside the store.
     #[arg(long)]
     pub(crate) tui: bool,
+    /// How the log is written: text, or json for a JSON object a line. As TIDINGS_LOG_FORMAT and `[log] format` say if not
+    /// given.
+    #[arg(long, value_name = "FORMAT", value_parser = log_format)]
+    pub(crate) log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, ClapArgs)]

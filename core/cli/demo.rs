@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use tidings_api::client::{Address, Client};
 use tidings_api::wire::{Counts, SendRequest};
 use tidings_engine::Config;
+use tidings_engine::config::LogFormat;
 use tidings_engine::config::World;
 use tidings_model::limits::PAGE_ROWS_MAX;
 use tidings_wechat_sandbox::{Api, Control, DEFAULT_APPID, Fault, FaultKind, Options, Quotas, When, start};
@@ -47,9 +48,9 @@ pub(crate) async fn demo(args: DemoArgs) -> Outcome {
     let on_screen = !args.headless && !args.json && std::io::stdout().is_terminal();
     let folder = Folder::make()?;
     if on_screen {
-        logging::to_file(&folder.path.join("demo.log"), LevelFilter::INFO)?;
+        logging::to_file(&folder.path.join("demo.log"), LevelFilter::INFO, LogFormat::Text)?;
     } else {
-        logging::to_stderr(LevelFilter::ERROR)?;
+        logging::to_stderr(LevelFilter::ERROR, LogFormat::Text)?;
     }
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let sandbox = start(listener, sandbox_options()).await;

@@ -67,11 +67,12 @@ pub(crate) async fn run(path: &Path, args: RunArgs) -> Outcome {
     for note in &config.notes {
         eprintln!("note: {note}");
     }
+    let format = logging::format(args.log_format, config.log)?;
     if args.tui {
         let log = PathBuf::from(format!("{}.log", config.store_url.trim_start_matches("sqlite://")));
-        logging::to_file(&log, LevelFilter::INFO)?;
+        logging::to_file(&log, LevelFilter::INFO, format)?;
     } else {
-        logging::to_stderr(LevelFilter::INFO)?;
+        logging::to_stderr(LevelFilter::INFO, format)?;
     }
     let grace = config.grace;
     // Before anybody can know that the engine is there: a signal from then on is a request to stop, not the end.

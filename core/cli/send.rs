@@ -372,7 +372,14 @@ mod tests {
 
     fn problem(status: u16) -> Problem {
         let detail = format!("a problem of status {status}");
-        Problem { kind: "urn:tidings:problem:x".to_owned(), title: "x".to_owned(), status, detail, retryable: false }
+        Problem {
+            kind: "urn:tidings:problem:x".to_owned(),
+            title: "x".to_owned(),
+            status,
+            detail,
+            retryable: false,
+            trace_id: None,
+        }
     }
 
     fn refused(status: u16) -> BulkLine {
@@ -380,7 +387,7 @@ mod tests {
     }
 
     fn taken(replayed: bool) -> BulkLine {
-        let reply = SendReply { id: "msg_1".to_owned(), state: "queued".to_owned(), replayed };
+        let reply = SendReply { id: "msg_1".to_owned(), state: "queued".to_owned(), replayed, trace_id: None };
         BulkLine { line: 0, accepted: Some(reply), problem: None }
     }
 

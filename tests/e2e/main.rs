@@ -34,5 +34,6 @@ mod retention;
 mod schedules;
 mod secrets;
 mod tokens;
+mod traces;
 mod transports;
 mod watch;

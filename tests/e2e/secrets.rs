@@ -38,7 +38,7 @@ fn no_secret_token_or_credential_is_shown_anywhere() {
         world.post_form("wechat.form_id", &format!("form_id={form_id}&openId={user}"));
         let text = if kind == "status" { "body" } else { "errmsg" };
         let number = if kind == "status" { "status" } else { "errcode" };
-        let echo = format!("no: access_token={token} form {form_id}");
+        let echo = format!("no: access_token={token} form {form_id} to {user}");
         world.faults(json!([{"kind": kind, "api": "template", number: code, text: echo}]));
         canaries.push(form_id);
         let id = world.send("order-paid", &user, "1");
@@ -88,13 +88,29 @@ fn no_secret_token_or_credential_is_shown_anywhere() {
     ] {
         drop(world.tidings(args));
     }
-    for path in ["/v1/overview", "/v1/channels", "/v1/tokens", "/v1/credentials", "/v1/messages"] {
+    for path in [
+        "/v1/overview",
+        "/v1/channels",
+        "/v1/tokens",
+        "/v1/credentials",
+        "/v1/messages",
+        "/v1/reachability/o-alice",
+        "/v1/credentials/forecast",
+        "/readyz?verbose",
+    ] {
         drop(world.get(path));
     }
+    let metrics = world.get("/metrics").body;
     world.terminate();
     assert!(world.calls(Api::Template) >= 4);
     let (log, heard) = (world.log(), world.heard());
     assert!(log.contains("token fetched"), "the log is there: {log}");
+    for who in ["o-alice", "o-bob", "o-round-0", "o-round-3"] {
+        for (place, text) in [("the log", &log), ("the metrics", &metrics)] {
+            let line = text.lines().find(|line| line.contains(who));
+            assert!(line.is_none(), "{who} is named by {place}: {}", line.unwrap_or_default());
+        }
+    }
     for (index, canary) in canaries.iter().enumerate() {
         for (place, text) in [("the log", &log), ("a command or the API", &heard)] {
             let line = text.lines().find(|line| line.contains(canary.as_str()));
@@ -108,6 +124,21 @@ fn token(world: &World) -> String {
     let body = json!({"grant_type": "client_credential", "appid": DEFAULT_APPID, "secret": SECRET}).to_string();
     let answer = http_tcp(address, "POST", "/cgi-bin/stable_token", &[("content-type", "application/json")], &body);
     answer.json()["access_token"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn whom_a_provider_names_when_it_closes_a_channel_is_masked_in_the_log_and_on_the_screen() {
+    let world = World::running();
+    world.permit("o-dave-of-the-quota");
+    let told = "no more for o-dave-of-the-quota today";
+    world.faults(json!([{"kind": "errcode", "errcode": 45009, "errmsg": told, "api": "template"}]));
+    let id = world.send("order-paid", "o-dave-of-the-quota", "1");
+    let channel = world.until_channel("orders", "cooling");
+    assert!(channel.to_string().contains("o-…ta"), "{channel}");
+    world.ok(&["messages", "cancel", &id]);
+    world.terminate();
+    assert!(world.log().contains("channel waits: ") && world.log().contains("o-…ta"), "{}", world.log());
+    assert!(!world.log().contains("o-dave-of-the-quota"), "{}", world.log());
 }
 
 #[test]

@@ -51,6 +51,9 @@ pub struct SendReply {
     /// Whether the same request had been accepted before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
+    /// The trace that it belongs to: the caller's, or its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
 }
 
 /// One line of the answer to a bulk request, in the order of the lines that came.
@@ -83,6 +86,9 @@ pub struct Problem {
     /// Whether the same request may be carried out later, without anybody changing it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub retryable: bool,
+    /// The trace that the request belongs to, where the caller named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
 }
 
 impl Problem {
@@ -142,6 +148,9 @@ pub struct Message {
     /// What its template is filled with; only when one message is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
+    /// The trace that it belongs to: its caller's, or its own; only when one message is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
     /// Its attempts that say something, in order; only when one message is asked for. A success at the first try is
     /// told by the message itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -106,6 +106,7 @@ impl Admission {
             expires_at,
             priority: submission.priority,
             run: submission.run,
+            trace: None,
         })
     }
 

@@ -12,6 +12,7 @@ mod read;
 mod schedules;
 mod settings;
 mod templates;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,6 +35,7 @@ pub use limits::ApiLimits;
 pub use read::{Problem, past};
 use read::{Section, Source};
 pub(crate) use read::{duration, no_such};
+pub use watch::LogFormat;
 
 use crate::keys::{ConfigKey, fresh_key};
 use crate::registry::Registry;
@@ -58,6 +60,10 @@ pub struct Config {
     pub api: ApiConfig,
     /// How long a stop waits for messages on their way.
     pub grace: Duration,
+    /// How the log is written.
+    pub log: LogFormat,
+    /// Where spans are sent to.
+    pub telemetry: Option<String>,
     /// Accounts at providers.
     pub apps: BTreeMap<AppName, AppConfig>,
     /// Pipelines.
@@ -441,13 +447,15 @@ impl Reading<'_> {
         let (store_url, keep) = self.store(root);
         let api = self.api(root, &store_url);
         let grace = self.engine(root);
+        let (log, telemetry) = (self.log(root), self.telemetry(root));
         let mut notes = Vec::new();
         if api.listen.is_some() && api.keys.is_empty() {
             notes.push("`[api] listen` opens a port, and config names no key: `tidings keys add` makes one".to_owned());
         }
         let registry = self.plugins(root, &mut notes);
         let reading = Reading { registry: &registry, ..*self };
-        reading.definitions(root, store_url, keep, api, grace, notes)
+        let config = reading.definitions(root, store_url, keep, api, grace, notes);
+        Config { log, telemetry, ..config }
     }
 
     /// What config defines, once it is known which plugins there are.
@@ -473,6 +481,8 @@ impl Reading<'_> {
             keep,
             api,
             grace,
+            log: LogFormat::default(),
+            telemetry: None,
             apps: apps.known,
             channels: channels.known.into_iter().map(|(name, channel)| (name, Arc::new(channel))).collect(),
             templates: templates.known,

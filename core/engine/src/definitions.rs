@@ -14,6 +14,7 @@ use crate::admit::Admission;
 use crate::config::{ChannelConfig, Config, TemplateConfig};
 use crate::events::Names;
 use crate::http::Http;
+use crate::telemetry::Telemetry;
 use crate::token::Keeper;
 use crate::writer::WriterHandle;
 
@@ -62,6 +63,11 @@ impl Definitions {
         Definitions { config, admission, keepers, channels, templates, names, minting }
     }
 
+    /// A template's name by its number.
+    pub(crate) fn template_name(&self, id: TemplateId) -> Option<&TemplateName> {
+        self.templates.get(&id)
+    }
+
     /// A channel by its number.
     pub(crate) fn channel(&self, id: ChannelId) -> Option<&Arc<ChannelConfig>> {
         self.channels.get(&id).map(|(_, channel)| channel)
@@ -94,6 +100,7 @@ pub(crate) fn keepers(
     mut tokens: HashMap<AppName, TokenRow>,
     http: &Http,
     writer: &WriterHandle,
+    telemetry: &Telemetry,
     clock: &Arc<dyn Clock>,
 ) -> HashMap<AppName, Arc<Keeper>> {
     let mut keepers = HashMap::new();
@@ -114,6 +121,7 @@ pub(crate) fn keepers(
                 old.map(|keeper| keeper.look().0).or_else(|| tokens.remove(&channel.app)),
                 http.clone(),
                 writer.clone(),
+                telemetry.clone(),
                 Arc::clone(clock),
             )),
         };

@@ -26,6 +26,7 @@ use crate::pipeline::Pipeline;
 use crate::reach::Forecaster;
 use crate::retention::Retention;
 use crate::scheduler::Scheduler;
+use crate::telemetry::{Exporter, Telemetry};
 use crate::writer::{SharedLanes, WriterHandle, WriterTask, look};
 
 /// Why an engine does not start.
@@ -53,6 +54,7 @@ pub struct Engine {
     lanes: SharedLanes,
     writer: JoinHandle<Result<(), StoreError>>,
     scheduler: JoinHandle<()>,
+    exporter: Option<Exporter>,
 }
 
 /// What a stop left for the next start.
@@ -78,9 +80,17 @@ impl Engine {
         let keys = Keys::new(store.keys().await?);
         let (states, halts, tokens) = (store.channel_states().await?, store.halts().await?, store.tokens().await?);
 
+        let (telemetry, exporter) = match &config.telemetry {
+            Some(address) => {
+                let (telemetry, exporter) = Exporter::start(address, store.instance()).map_err(EngineError::Http)?;
+                (telemetry, Some(exporter))
+            }
+            None => (Telemetry::default(), None),
+        };
+        let instance = store.instance().to_owned();
         let (writer, inbox) = WriterHandle::new();
         let measures = Arc::<Measures>::default();
-        let keepers = definitions::keepers(&config, None, tokens, &http, &writer, &clock);
+        let keepers = definitions::keepers(&config, None, tokens, &http, &writer, &telemetry, &clock);
         let definitions = Arc::new(Definitions::new(config, ids, keepers));
         let lanes: SharedLanes = Arc::new(Mutex::new(Lanes::new(&definitions, &states, halts)));
         let (redefine, present) = watch::channel(Arc::clone(&definitions));
@@ -88,8 +98,9 @@ impl Engine {
             present: present.clone(),
             http,
             writer: writer.clone(),
+            telemetry: telemetry.clone(),
             clock: Arc::clone(&clock),
-            instance: store.instance().to_owned(),
+            instance: instance.clone(),
         });
         let ring = Arc::new(Ring::new(clock.now()));
         settle_orphans(&mut store, &pipeline, &*clock, &definitions.names, &ring).await?;
@@ -159,9 +170,11 @@ impl Engine {
             backing_up,
             forecaster: Forecaster::default(),
             measures,
+            telemetry,
+            instance,
         };
         let handle = EngineHandle { shared: Arc::new(shared) };
-        Ok(Engine { handle, stop, stop_writer, in_flight, lanes, writer: writer_join, scheduler })
+        Ok(Engine { handle, stop, stop_writer, in_flight, lanes, writer: writer_join, scheduler, exporter })
     }
 
     /// What others may ask of it.
@@ -207,6 +220,9 @@ impl Engine {
         }
         // Whoever reads along is told everything first.
         self.handle.shared.ring.close();
+        if let Some(exporter) = self.exporter {
+            exporter.stop().await;
+        }
         let sum = |state| counts.messages.iter().filter(|(_, of, _)| *of == state).map(|(_, _, count)| count).sum();
         Ok(Left { sending, queued: sum(State::Queued), waiting: sum(State::Waiting), scheduled: sum(State::Scheduled) })
     }

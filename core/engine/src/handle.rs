@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use tidings_model::limits::EVENT_READERS_MAX;
+use tidings_model::trace::{SpanId, TraceContext, TraceId};
 use tidings_model::{AppName, ChannelName, Clock, MessageId, ScheduleName, State, Timestamp};
 use tidings_sdk::Intake;
-use tidings_store::{Accepted, AppHalt, ChannelId, Counts, CredentialIntake, NewMessage, Reader, RunRow, TokenRow};
+use tidings_store::{
+    Accepted, AppHalt, ChannelId, Counts, CredentialIntake, MessageRow, NewMessage, Reader, RunRow, TemplateId,
+    TokenRow,
+};
 
 use crate::acts::By;
 use crate::admit::Submission;
@@ -18,7 +22,9 @@ use crate::measure::Measures;
 use crate::reach::Forecaster;
 use crate::refusal::{Class, Refusal};
 use crate::registry::PluginView;
+use crate::telemetry::{Exported, Span, SpanKind, Telemetry};
 use crate::token::{Keeper, Trouble};
+use crate::trace;
 use crate::writer::{SharedLanes, WriterHandle, look};
 
 /// Changes shown to whoever looks once: a screenful, not a history.
@@ -46,6 +52,9 @@ pub(crate) struct Shared {
     /// What the ledger is good for, as it was found last.
     pub(crate) forecaster: Forecaster,
     pub(crate) measures: Arc<Measures>,
+    pub(crate) telemetry: Telemetry,
+    /// What tells this store from another.
+    pub(crate) instance: String,
 }
 
 impl std::fmt::Debug for EngineHandle {
@@ -63,6 +72,8 @@ pub struct Submitted {
     pub state: Option<State>,
     /// Whether the same request had been accepted before.
     pub replayed: bool,
+    /// The trace that it belongs to; `None` in a dry run.
+    pub trace: Option<TraceId>,
 }
 
 /// A channel, for people.
@@ -118,7 +129,16 @@ impl EngineHandle {
 
     /// Accepts messages. The answer has one entry each, in order; when it is there, what it says is on disk.
     pub async fn submit(&self, submissions: Vec<Submission>) -> Vec<Result<Submitted, Refusal>> {
-        let (mut answers, messages) = self.admit(submissions).await;
+        let begun = self.shared.clock.now();
+        let (mut answers, mut messages) = self.admit(submissions).await;
+        let named = trace::current();
+        for (_, message) in &mut messages {
+            message.trace = named.map(|context| context.to_string());
+        }
+        let said: Vec<(ChannelId, TemplateId)> = match self.intake_is_told() {
+            true => messages.iter().map(|(_, message)| (message.channel, message.template)).collect(),
+            false => Vec::new(),
+        };
         let places: Vec<usize> = messages.iter().map(|(place, _)| *place).collect();
         let times: Vec<Option<Timestamp>> = messages.iter().map(|(_, message)| message.send_at).collect();
         if places.is_empty() {
@@ -127,8 +147,11 @@ impl EngineHandle {
         let now = self.shared.clock.now();
         match self.shared.writer.accept(messages.into_iter().map(|(_, message)| message).collect()).await {
             Ok(accepted) => {
-                for ((place, one), send_at) in places.into_iter().zip(accepted).zip(times) {
-                    answers[place] = self.accepted(one, send_at, now).await;
+                for (index, ((place, one), send_at)) in places.into_iter().zip(accepted).zip(times).enumerate() {
+                    answers[place] = self.accepted(one, send_at, now, named.as_ref()).await;
+                    if let (Accepted::New(message), Some(said)) = (one, said.get(index)) {
+                        self.tell_intake(message, *said, begun, named.as_ref());
+                    }
                 }
             }
             Err(refusal) => {
@@ -154,25 +177,83 @@ impl EngineHandle {
             answers.push(definitions.admission.message(submission, now).await.map(|message| {
                 let state = state_of(message.send_at, now);
                 messages.push((place, message));
-                Submitted { message: None, state: Some(state), replayed: false }
+                Submitted { message: None, state: Some(state), replayed: false, trace: None }
             }));
         }
         (answers, messages)
     }
 
     /// Where a message stands that was accepted before. It may have ended and left: its key is remembered longer.
-    async fn stand(&self, message: MessageId) -> Result<Option<State>, Refusal> {
-        Ok(self.shared.reader.message(message).await?.map(|(row, _)| row.state))
+    async fn stand(&self, message: MessageId) -> Result<Option<MessageRow>, Refusal> {
+        Ok(self.shared.reader.message(message).await?.map(|(row, _)| row))
     }
 
-    async fn accepted(&self, one: Accepted, send_at: Option<Timestamp>, now: Timestamp) -> Result<Submitted, Refusal> {
+    /// The trace of a message: the one its caller named, or else its own.
+    pub fn trace_of(&self, message: MessageId, named: Option<&TraceContext>) -> TraceId {
+        named.map_or_else(|| TraceId::of_message(&self.shared.instance, message), |context| context.trace)
+    }
+
+    /// What became of spans; `None` where no collector is named.
+    pub fn exported(&self) -> Option<Exported> {
+        self.shared.telemetry.counted()
+    }
+
+    /// Whether anybody is told of each message that is taken in.
+    fn intake_is_told(&self) -> bool {
+        self.shared.telemetry.is_on() || tracing::enabled!(tracing::Level::DEBUG)
+    }
+
+    fn tell_intake(
+        &self,
+        message: MessageId,
+        (channel, template): (ChannelId, TemplateId),
+        begun: Timestamp,
+        named: Option<&TraceContext>,
+    ) {
+        let trace = self.trace_of(message, named);
+        tracing::debug!(id = %message, trace_id = %trace, "message accepted");
+        if named.is_some_and(|context| !context.sampled) {
+            return;
+        }
+        self.shared.telemetry.span(|| {
+            let definitions = self.definitions();
+            let channel = definitions.channels.get(&channel).map_or("", |(name, _)| name.as_str());
+            let template = definitions.template_name(template).map_or("", |name| name.as_str());
+            Span {
+                trace,
+                id: SpanId::of_intake(&self.shared.instance, message),
+                parent: named.map(|context| context.parent),
+                name: "intake",
+                kind: SpanKind::Server,
+                started_at: begun,
+                ended_at: self.shared.clock.now(),
+                attributes: vec![
+                    ("tidings.message", message.to_string().as_str().into()),
+                    ("tidings.channel", channel.into()),
+                    ("tidings.template", template.into()),
+                ],
+                error: None,
+            }
+        });
+    }
+
+    async fn accepted(
+        &self,
+        one: Accepted,
+        send_at: Option<Timestamp>,
+        now: Timestamp,
+        named: Option<&TraceContext>,
+    ) -> Result<Submitted, Refusal> {
         match one {
             Accepted::New(message) => {
-                Ok(Submitted { message: Some(message), state: Some(state_of(send_at, now)), replayed: false })
+                let trace = Some(self.trace_of(message, named));
+                Ok(Submitted { message: Some(message), state: Some(state_of(send_at, now)), replayed: false, trace })
             }
             Accepted::Repeat(message) => {
-                let state = self.stand(message).await?;
-                Ok(Submitted { message: Some(message), state, replayed: true })
+                let row = self.stand(message).await?;
+                let named = row.as_ref().and_then(|row| TraceContext::read(row.trace.as_deref()?));
+                let trace = Some(self.trace_of(message, named.as_ref()));
+                Ok(Submitted { message: Some(message), state: row.map(|row| row.state), replayed: true, trace })
             }
             Accepted::KeyTaken(message) => Err(Refusal::new(
                 Class::Invalid,

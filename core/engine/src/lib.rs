@@ -31,7 +31,9 @@ mod reach;
 mod reload;
 mod retention;
 mod scheduler;
+mod telemetry;
 mod token;
+pub mod trace;
 mod writer;
 
 pub use acts::By;
@@ -49,3 +51,4 @@ pub use refusal::{Class, Refusal};
 pub use registry::{PluginFileView, PluginView, Registry};
 pub use reload::{ConfigOrigin, Look, Reloaded, SettingChange};
 pub use retention::Keep;
+pub use telemetry::Exported;

@@ -1,5 +1,6 @@
 //! One attempt: token, render, request, HTTP, read. The stages decide; the effects are here, in their order.
 
+use std::borrow::Cow;
 use std::future::{Future as _, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -9,7 +10,9 @@ use std::task::{Context, Poll};
 use serde_json::{Map, Value};
 use tidings_model::secret;
 use tidings_model::settle::{may_try, rescue, rescue_later, settle};
+use tidings_model::trace::{SpanId, TraceContext, TraceId};
 use tidings_model::{Attempt, Clock, CredentialFacts, Outcome, Timestamp};
+use tidings_model::{LaneEffect, Settlement, State, mask};
 use tidings_sdk::Credential;
 use tidings_store::{Claimed, Orphan, Settle};
 
@@ -19,6 +22,7 @@ use crate::definitions::{Definitions, Present, present};
 use crate::events::{Whose, cut};
 use crate::http::{Exchange, Http};
 use crate::stages::{Begun, Parcel, StageError};
+use crate::telemetry::{Attribute, Span, SpanKind, Telemetry};
 use crate::token::{Token, Trouble};
 use crate::writer::{Finished, WriterHandle};
 
@@ -27,6 +31,7 @@ pub(crate) struct Pipeline {
     pub(crate) present: Present,
     pub(crate) http: Http,
     pub(crate) writer: WriterHandle,
+    pub(crate) telemetry: Telemetry,
     pub(crate) clock: Arc<dyn Clock>,
     /// What tells this store's messages from another's in a provider's dedupe window.
     pub(crate) instance: String,
@@ -44,7 +49,7 @@ impl Pipeline {
         let started_at = self.clock.now();
         let definitions = present(&self.present);
         let Some(channel) = definitions.channel(claimed.channel) else {
-            tracing::error!(message = %claimed.message, "claimed from a channel that config does not have");
+            tracing::error!(id = %claimed.message, "claimed from a channel that config does not have");
             return;
         };
         let attempt = Attempt {
@@ -64,8 +69,16 @@ impl Pipeline {
             Outcome::Unknown { detail: NO_MORE_TRIES.to_owned() }
         };
         let ended_at = self.clock.now();
-        let settlement = settle(&outcome, &attempt, &channel.policy, ended_at, random());
-        tracing::debug!(message = %claimed.message, outcome = outcome.name(), to = %settlement.to, "attempt ended");
+        let mut settlement = settle(&outcome, &attempt, &channel.policy, ended_at, random());
+        // What becomes the channel's reason is told to everybody: to the log, and of other messages too.
+        if let Some(effect) = &mut settlement.lane {
+            mask_recipient(effect, &claimed.recipient);
+        }
+        self.tell(
+            &definitions,
+            &claimed,
+            &Ended { settlement: &settlement, outcome: outcome.name(), attempt: attempt.number, started_at, ended_at },
+        );
         let settle = Settle {
             message: claimed.message,
             generation: claimed.generation,
@@ -78,6 +91,55 @@ impl Pipeline {
         };
         let whose = Whose { template: claimed.template, recipient: claimed.recipient };
         self.writer.settle(Finished { whose, settle }).await;
+    }
+
+    /// Tells the log and the collector how an attempt ended.
+    fn tell(&self, definitions: &Definitions, claimed: &Claimed, ended: &Ended<'_>) {
+        if !self.telemetry.is_on() && !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
+        let Ended { settlement, outcome, attempt, .. } = ended;
+        let named = claimed.trace.as_deref().and_then(TraceContext::read);
+        let own = || TraceId::of_message(&self.instance, claimed.message);
+        let trace = named.map_or_else(own, |context| context.trace);
+        tracing::debug!(
+            id = %claimed.message,
+            trace_id = %trace,
+            attempt,
+            outcome,
+            to = %settlement.to,
+            reason = settlement.reason,
+            "attempt ended"
+        );
+        if named.is_none_or(|context| context.sampled) {
+            self.telemetry.span(|| self.span(definitions, claimed, trace, ended));
+        }
+    }
+
+    /// The attempt for a collector, under the intake of its message.
+    fn span(&self, definitions: &Definitions, claimed: &Claimed, trace: TraceId, ended: &Ended<'_>) -> Span {
+        let Ended { settlement, outcome, attempt, started_at, ended_at } = *ended;
+        let arrived = matches!(settlement.to, State::Sent | State::Delivered);
+        let channel = definitions.channels.get(&claimed.channel).map_or("", |(name, _)| name.as_str());
+        let template = definitions.template_name(claimed.template).map_or("", |name| name.as_str());
+        Span {
+            trace,
+            id: SpanId::of_attempt(&self.instance, claimed.message, claimed.generation),
+            parent: Some(SpanId::of_intake(&self.instance, claimed.message)),
+            name: "attempt",
+            kind: SpanKind::Client,
+            started_at,
+            ended_at,
+            attributes: vec![
+                ("tidings.message", claimed.message.to_string().as_str().into()),
+                ("tidings.channel", channel.into()),
+                ("tidings.template", template.into()),
+                ("tidings.attempt", Attribute::Number(attempt.into())),
+                ("tidings.outcome", outcome.into()),
+                ("tidings.state", settlement.to.as_str().into()),
+            ],
+            error: (!arrived).then_some(settlement.reason.unwrap_or(outcome)),
+        }
     }
 
     /// Settles what a crash left in the middle of an attempt.
@@ -133,7 +195,7 @@ impl Pipeline {
         match outcome {
             Some(Ok(outcome) | Err(outcome)) => without_secrets(outcome, &[&secrets, &channel.secrets]),
             None => {
-                tracing::error!(message = %claimed.message, "an attempt panicked");
+                tracing::error!(id = %claimed.message, "an attempt panicked");
                 Outcome::Unknown { detail: "the attempt broke down; see the log".to_owned() }
             }
         }
@@ -222,6 +284,24 @@ async fn render(
     match violations.first() {
         None => Ok(content),
         Some(violation) => Err(rejected(format!("`{}`: {}", violation.field, violation.problem))),
+    }
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy)]
+struct Ended<'a> {
+    settlement: &'a Settlement,
+    outcome: &'static str,
+    /// Which attempt it was, from 1.
+    attempt: u32,
+    started_at: Timestamp,
+    ended_at: Timestamp,
+}
+
+fn mask_recipient(effect: &mut LaneEffect, recipient: &str) {
+    let (LaneEffect::Cool { reason, .. } | LaneEffect::Exhausted { reason, .. } | LaneEffect::Halt { reason }) = effect;
+    if let Cow::Owned(masked) = mask::without(reason, recipient) {
+        *reason = masked;
     }
 }
 

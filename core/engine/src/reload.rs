@@ -14,7 +14,7 @@ use crate::refusal::{Class, Refusal};
 use crate::registry::Registry;
 
 /// Settings that are read once, at the start: these and all below them.
-const FROM_THE_START: [&str; 3] = ["store.url", "api", "engine"];
+const FROM_THE_START: [&str; 5] = ["store.url", "api", "engine", "log", "telemetry"];
 
 /// And what is below them and can change all the same: keys of callers.
 const AT_ANY_TIME: [&str; 2] = ["api.key", "api.keys"];

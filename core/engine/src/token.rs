@@ -10,6 +10,7 @@ use std::time::Duration;
 use tidings_model::limits::THROTTLE_MAX;
 use tidings_model::retry::{Backoff, delay};
 use tidings_model::secret;
+use tidings_model::trace::{SpanId, TraceId};
 use tidings_model::{AppName, Clock, Timestamp};
 use tidings_sdk::Fetched;
 use tidings_store::TokenRow;
@@ -18,6 +19,7 @@ use crate::clock::random;
 use crate::config::AppConfig;
 use crate::http::{Exchange, Http};
 use crate::stages::TokenStage;
+use crate::telemetry::{Span, SpanKind, Telemetry};
 use crate::writer::{Fetch, WriterHandle};
 
 /// How long a fetch may take.
@@ -63,6 +65,7 @@ pub(crate) struct Keeper {
     margin: Duration,
     http: Http,
     writer: WriterHandle,
+    telemetry: Telemetry,
     clock: Arc<dyn Clock>,
     /// What is known, for quick looks.
     shown: Mutex<Known>,
@@ -79,6 +82,7 @@ struct Known {
 }
 
 impl Keeper {
+    #[expect(clippy::too_many_arguments, reason = "called in one place, each argument once")]
     pub(crate) fn new(
         name: AppName,
         config: &AppConfig,
@@ -86,6 +90,7 @@ impl Keeper {
         stored: Option<TokenRow>,
         http: Http,
         writer: WriterHandle,
+        telemetry: Telemetry,
         clock: Arc<dyn Clock>,
     ) -> Keeper {
         // A token of another account is worth nothing here, and sending it would tell it to a stranger.
@@ -103,7 +108,7 @@ impl Keeper {
         let shown = Mutex::new(Known { row, trouble: None, after_refusal: false });
         let fetching = tokio::sync::Mutex::new(0);
         let (secrets, margin) = (config.secrets.clone(), config.token_margin);
-        Keeper { name, secrets, provider, margin, http, writer, clock, shown, fetching }
+        Keeper { name, secrets, provider, margin, http, writer, telemetry, clock, shown, fetching }
     }
 
     /// The present row and what is wrong, for people.
@@ -194,6 +199,7 @@ impl Keeper {
         let counted = self.count_fetch(now).await?;
         let fetched = self.fetch().await;
         let end = self.clock.now();
+        self.tell_fetch(&fetched, now, end);
         let trouble = match fetched {
             Fetched::Token { value, life } => {
                 *failures = 0;
@@ -280,6 +286,26 @@ impl Keeper {
                 Fetched::retry(format!("{base} cannot be reached: {detail}"))
             }
         }
+    }
+
+    /// The fetch for a collector: a trace of its own, because many messages may have waited for it.
+    fn tell_fetch(&self, fetched: &Fetched, started_at: Timestamp, ended_at: Timestamp) {
+        self.telemetry.span(|| Span {
+            trace: TraceId::from_numbers(random().0, random().0),
+            id: SpanId::from_number(random().0),
+            parent: None,
+            name: "token fetch",
+            kind: SpanKind::Client,
+            started_at,
+            ended_at,
+            attributes: vec![("tidings.app", self.name.as_str().into())],
+            error: match fetched {
+                Fetched::Token { .. } => None,
+                Fetched::Retry { .. } => Some("retry"),
+                Fetched::QuotaExhausted { .. } => Some("quota_exhausted"),
+                Fetched::Halt { .. } => Some("halt"),
+            },
+        });
     }
 
     /// A provider may echo the app's secrets or its old token: what it says is kept without them.

@@ -339,8 +339,8 @@ impl WriterTask {
         let ids = definitions::number(&mut self.store, &config).await?;
         let (states, tokens) = (self.store.channel_states().await?, self.store.tokens().await?);
         let before = Arc::clone(&self.redefine.borrow());
-        let Pipeline { http, writer, clock, .. } = &*self.pipeline;
-        let keepers = definitions::keepers(&config, Some(&before), tokens, http, writer, clock);
+        let Pipeline { http, writer, telemetry, clock, .. } = &*self.pipeline;
+        let keepers = definitions::keepers(&config, Some(&before), tokens, http, writer, telemetry, clock);
         self.retention.keep(config.keep);
         let definitions = Arc::new(Definitions::new(Arc::new(config), ids, keepers));
         look(&self.lanes).redefine(&definitions, &states);

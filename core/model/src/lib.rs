@@ -27,6 +27,10 @@ pub mod cron;
 
 pub mod secret;
 
+pub mod mask;
+
+pub mod trace;
+
 pub mod spelling;
 
 pub mod limits;

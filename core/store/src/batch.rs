@@ -199,6 +199,8 @@ pub struct NewMessage {
     pub priority: i8,
     /// The run that made it.
     pub run: Option<RunId>,
+    /// The trace that its request belongs to, as `traceparent` has it, where the caller named one.
+    pub trace: Option<String>,
 }
 
 /// What became of a message to accept.
@@ -587,6 +589,8 @@ pub struct Claimed {
     pub created_at: Timestamp,
     /// The credential that is bound to it.
     pub credential: Option<Bound>,
+    /// The trace that its request belongs to, where the caller named one.
+    pub trace: Option<String>,
 }
 
 impl std::fmt::Debug for Claimed {

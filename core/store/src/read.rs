@@ -141,6 +141,8 @@ pub struct MessageRow {
     pub run: Option<RunId>,
     /// What its template is filled with; only when one message is asked for.
     pub data: Option<String>,
+    /// The trace that its request belongs to, where the caller named one; only when one message is asked for.
+    pub trace: Option<String>,
 }
 
 /// An attempt, for people.

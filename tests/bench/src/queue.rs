@@ -207,6 +207,7 @@ impl Store {
                 expires_at: None,
                 priority: 0,
                 run: None,
+                trace: None,
             })
         };
         let messages = numbers.map(message).collect::<Result<_, _>>()?;

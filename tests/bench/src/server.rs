@@ -102,7 +102,7 @@ async fn token() -> Json<Value> {
 
 /// What a server that stores nothing answers to the API's send call.
 async fn accept(Json(_request): Json<SendRequest>) -> (StatusCode, Json<SendReply>) {
-    let reply = SendReply { id: "msg_1".to_owned(), state: "queued".to_owned(), replayed: false };
+    let reply = SendReply { id: "msg_1".to_owned(), state: "queued".to_owned(), replayed: false, trace_id: None };
     (StatusCode::ACCEPTED, Json(reply))
 }
 

@@ -33,6 +33,7 @@ pub(super) fn submitted(submitted: Submitted) -> wire::SendReply {
         id: submitted.message.map(|id| id.to_string()).unwrap_or_default(),
         state: submitted.state.map_or_else(|| "gone".to_owned(), |state| state.to_string()),
         replayed: submitted.replayed,
+        trace_id: submitted.trace.map(|trace| trace.to_string()),
     }
 }
 
@@ -60,6 +61,7 @@ pub(super) fn message(row: MessageRow, attempts: Vec<AttemptRow>) -> wire::Messa
         detail: row.detail,
         provider_id: row.provider_id,
         run: row.run.map(|run| run.to_string()),
+        trace_id: None,
         data: row.data.and_then(|data| serde_json::from_str(&data).ok()),
         tries: attempts
             .into_iter()

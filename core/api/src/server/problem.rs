@@ -138,5 +138,6 @@ fn make(kind: Kind, detail: String) -> Problem {
         status: kind.status,
         detail,
         retryable: kind.is_retryable(),
+        trace_id: tidings_engine::trace::current().map(|context| context.trace.to_string()),
     }
 }

@@ -21,6 +21,7 @@ mod query;
 mod reach;
 mod schedules;
 mod tokens;
+mod traced;
 mod traffic;
 
 use std::sync::Arc;
@@ -264,6 +265,7 @@ pub(super) fn routes(engine: EngineHandle, limits: ApiLimits) -> Router {
         // Each call's own bound is kept before its handler runs.
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::map_response(in_our_form))
+        .layer(middleware::from_fn(traced::traced))
         .with_state(engine)
 }
 

@@ -1,5 +1,5 @@
-WITH new (message_id, data) AS (VALUES (?, ?))
-INSERT INTO body (message_id, data)
-SELECT message_id, data
+WITH new (message_id, data, trace) AS (VALUES (?, ?, ?))
+INSERT INTO body (message_id, data, trace)
+SELECT message_id, data, trace
 FROM new
 WHERE message_id IS NOT NULL

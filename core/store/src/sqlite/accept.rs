@@ -84,7 +84,7 @@ impl Step<'_> {
         self.run(query).await?;
         let mut query = INSERT_BODIES.query(rows.len());
         for (id, message) in rows {
-            query = query.bind(*id).bind(&message.data);
+            query = query.bind(*id).bind(&message.data).bind(&message.trace);
         }
         self.run(query).await?;
         let keyed: Vec<(&str, i64, i64)> = rows

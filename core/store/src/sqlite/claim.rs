@@ -42,6 +42,7 @@ struct HeadRow {
     value: Option<String>,
     credential_expires_at: Option<i64>,
     taken_at: Option<i64>,
+    trace: Option<String>,
 }
 
 impl HeadRow {
@@ -71,6 +72,7 @@ impl HeadRow {
                 expires_at: self.expires_at.map(Timestamp),
                 created_at: Timestamp(self.created_at),
                 credential,
+                trace: self.trace,
             },
         })
     }

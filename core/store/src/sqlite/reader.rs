@@ -60,11 +60,14 @@ impl Reader {
             return Ok(None);
         };
         let mut message = message_row(&row)?;
-        message.data = sqlx::query_scalar("SELECT data FROM body WHERE message_id = ?1")
+        let body = sqlx::query("SELECT data, trace FROM body WHERE message_id = ?1")
             .bind(id.0)
             .fetch_optional(&self.pool)
             .await
             .map_err(during())?;
+        if let Some(body) = body {
+            (message.data, message.trace) = (body.get(0), body.get(1));
+        }
         let attempts = sqlx::query(
             "SELECT generation, started_at, ended_at, outcome, detail FROM attempt WHERE message_id = ?1 ORDER BY generation",
         )
@@ -410,6 +413,7 @@ fn message_row(row: &SqliteRow) -> Result<MessageRow, StoreError> {
         provider_id: row.get(14),
         run: row.get::<Option<i64>, _>(15).map(RunId),
         data: None,
+        trace: None,
     })
 }
 

@@ -192,6 +192,7 @@ impl Store {
             expires_at: None,
             priority: 0,
             run: None,
+            trace: None,
         }
     }
 

@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Frame;
 use serde::Serialize;
-use tidings_engine::EngineHandle;
+use tidings_engine::{EngineHandle, trace};
 use tidings_model::limits::{BULK_ROWS_MAX, IDEMPOTENCY_KEY_BYTES_MAX};
 use tidings_store::CredentialIntake;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
@@ -60,7 +60,9 @@ pub(super) async fn send_bulk(
         let max = IDEMPOTENCY_KEY_BYTES_MAX - NUMBER_BYTES_MAX;
         return Err(key_invalid(format!("the key of a bulk gets the numbers of its lines: it takes 1 to {max} bytes")));
     }
-    Ok(stream(body, place()?, move |lines| send_lines(engine.clone(), dry_run, key.clone(), lines)))
+    let named = trace::current();
+    let send = move |lines| trace::carried(named, send_lines(engine.clone(), dry_run, key.clone(), lines));
+    Ok(stream(body, place()?, send))
 }
 
 async fn send_lines(engine: EngineHandle, dry_run: bool, key: Option<Arc<str>>, lines: Vec<Line>) -> String {

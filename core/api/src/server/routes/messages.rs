@@ -7,6 +7,7 @@ use axum::extract::{Path, Query, State as Shared};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use tidings_engine::{Class, EngineHandle, Refusal, RetryMany};
+use tidings_model::trace::TraceContext;
 use tidings_model::{Event, MessageId, State};
 use tidings_store::{DeadFilter, MessageFilter};
 
@@ -74,7 +75,12 @@ pub(super) async fn list_reasons(Shared(engine): Shared<EngineHandle>, Query(que
 pub(super) async fn show_message(Shared(engine): Shared<EngineHandle>, Path(id): Path<String>) -> Answer<Response> {
     let id = message_id(&id)?;
     match engine.reader().message(id).await.map_err(Refusal::from)? {
-        Some((row, attempts)) => Ok(json(StatusCode::OK, &convert::message(row, attempts))),
+        Some((row, attempts)) => {
+            let named = row.trace.as_deref().and_then(TraceContext::read);
+            let trace = engine.trace_of(id, named.as_ref());
+            let message = wire::Message { trace_id: Some(trace.to_string()), ..convert::message(row, attempts) };
+            Ok(json(StatusCode::OK, &message))
+        }
         None => Err(Refusal {
             code: "message-unknown",
             class: Class::NotFound,

@@ -30,6 +30,7 @@ pub(super) async fn metrics(Shared(engine): Shared<EngineHandle>, headers: Heade
     writer(&mut page, &engine);
     plugins(&mut page, &engine);
     requests(&mut page, &engine);
+    telemetry(&mut page, &engine);
     process(&mut page, &engine);
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, format.media())], page.done()).into_response())
 }
@@ -274,6 +275,14 @@ fn requests(page: &mut Page, engine: &EngineHandle) {
     let mut series = page.histogram("tidings_http_request_duration_seconds", help);
     for of in &routes {
         series.distribution(&[("method", of.method), ("route", of.route)], &of.took);
+    }
+}
+
+fn telemetry(page: &mut Page, engine: &EngineHandle) {
+    if let Some(spans) = engine.exported() {
+        page.counter("tidings_spans_exported", "Spans that the collector took.").value(&[], spans.exported);
+        let help = "Spans that nobody took: there were too many, or the collector was not there.";
+        page.counter("tidings_spans_dropped", help).value(&[], spans.dropped);
     }
 }
 
