@@ -42,7 +42,7 @@ use crate::registry::Registry;
 use crate::reload::ConfigOrigin;
 use crate::render::Body;
 use crate::retention::Keep;
-use crate::stages::{RendererStage, SourceStage, TokenStage, TransportStage};
+use crate::stages::{CallbackStage, RendererStage, SourceStage, TokenStage, TransportStage};
 
 /// The default of `[store] url`.
 pub const STORE_URL: &str = "sqlite://tidings.db";
@@ -133,6 +133,8 @@ pub struct AppConfig {
     pub(crate) secrets: Vec<String>,
     /// How long before its end a token is renewed, at most.
     pub token_margin: Duration,
+    /// The reader of what its provider pushes, where the plugin has one.
+    pub callback: Option<CallbackStage>,
 }
 
 impl fmt::Debug for AppConfig {

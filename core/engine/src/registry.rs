@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use tidings_host::{Counters, Loaded, OpenError, PluginState};
 use tidings_sdk::{
-    App, CredentialSource, Description, HttpTransport, Plugin, Role, Setting, StageDescription, TokenProvider,
-    Violation,
+    App, Callback, CredentialSource, Description, HttpTransport, Plugin, Role, Setting, StageDescription,
+    TokenProvider, Violation,
 };
 
 use crate::config::no_such;
-use crate::stages::{ABSENT_SOURCE, RendererStage, SourceStage, SourceWay, TokenStage, TransportStage, TransportWay};
+use crate::stages::{
+    ABSENT_SOURCE, CallbackStage, RendererStage, SourceStage, SourceWay, TokenStage, TransportStage, TransportWay,
+};
 
 /// Every plugin there is. Cheap to clone.
 #[derive(Clone, Default)]
@@ -35,6 +37,7 @@ struct Linked {
     token_providers: BTreeMap<&'static str, Arc<dyn TokenProvider>>,
     credential_sources: BTreeMap<&'static str, Arc<dyn CredentialSource>>,
     http_transports: BTreeMap<&'static str, Arc<dyn HttpTransport>>,
+    callbacks: BTreeMap<&'static str, Arc<dyn Callback>>,
     check_app: fn(&App) -> Vec<Violation>,
 }
 
@@ -118,7 +121,8 @@ impl Registry {
         let mut registry = Registry::default();
         for plugin in plugins {
             let description = Description::of(&plugin);
-            let Plugin { name, token_providers, credential_sources, renderers, http_transports, .. } = plugin;
+            let Plugin { name, token_providers, credential_sources, renderers, http_transports, callbacks, .. } =
+                plugin;
             assert!(
                 renderers.is_empty() && plugin.transports.is_empty(),
                 "`{name}` is linked in, and offers a role that is carried from files only"
@@ -131,6 +135,7 @@ impl Registry {
                     .map(|(name, stage)| (name, Arc::from(stage)))
                     .collect(),
                 http_transports: http_transports.into_iter().map(|(name, stage)| (name, Arc::from(stage))).collect(),
+                callbacks: callbacks.into_iter().map(|(name, stage)| (name, Arc::from(stage))).collect(),
                 check_app: plugin.check_app,
             };
             registry.plugins.insert(name.to_owned(), Entry::Linked(Arc::new(linked)));
@@ -237,6 +242,28 @@ impl Registry {
             // A plugin from a file says so when a stage of it is opened.
             Some(Entry::File(_) | Entry::Absent(_)) | None => Vec::new(),
         }
+    }
+
+    /// The reader of what is pushed to an app of that plugin: the first it offers. `None` if it offers none.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the app's settings, by a plugin from a file.
+    pub(crate) fn callback(&self, plugin: &str, app: &Arc<App>) -> Result<Option<CallbackStage>, Vec<Violation>> {
+        let Some(entry) = self.plugins.get(plugin) else { return Ok(None) };
+        let stages = entry.description().map_or(&[][..], |description| &description.stages);
+        let Some(name) = stages.iter().find(|stage| matches!(stage.role, Role::Callback)).map(|stage| stage.name)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(match entry {
+            Entry::Linked(linked) => CallbackStage::linked(Arc::clone(app), Arc::clone(&linked.callbacks[name])),
+            Entry::File(plugin) => match plugin.open_callback(name, app) {
+                Ok(stage) => CallbackStage::file(Arc::clone(app), stage),
+                Err(error) => CallbackStage::absent(Arc::clone(app), troubled(error)?),
+            },
+            Entry::Absent(reason) => CallbackStage::absent(Arc::clone(app), Arc::clone(reason)),
+        }))
     }
 
     /// The stage of that full name, or a sentence that says why there is none.

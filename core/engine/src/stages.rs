@@ -1,9 +1,10 @@
-//! The stages of a channel, each bound to an app: where the engine calls into a plugin, whether it is linked in, in a
+//! The stages of a channel or an app, each bound to an app: where the engine calls into a plugin, whether it is linked in, in a
 //! file, or not there at all.
 //!
 //! A plugin may panic, hang, or lie. What it does is its own fault and one message's: every call here comes back with a
 //! value, and none takes a thread of the runtime with it.
 
+mod callback;
 mod renderer;
 mod source;
 mod token;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use tidings_host::{Loaded, PluginState, Trouble};
 use tidings_model::Outcome;
 
+pub use callback::CallbackStage;
 pub use renderer::RendererStage;
 pub use source::SourceStage;
 pub(crate) use source::{ABSENT_SOURCE, SourceWay};

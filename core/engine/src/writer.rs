@@ -25,6 +25,7 @@ use crate::lanes::{Applied, Lanes};
 use crate::measure::Measures;
 use crate::mint::MintDesk;
 use crate::pipeline::Pipeline;
+use crate::receive::Effects;
 use crate::refusal::Refusal;
 use crate::retention::Retention;
 
@@ -59,6 +60,7 @@ enum Work {
     Record(AuditEntry, Reply<()>),
     Accept(Vec<NewMessage>, Reply<Vec<Accepted>>),
     Credentials(Vec<NewCredential>, Reply<Vec<CredentialIntake>>),
+    Push(Effects, Reply<Vec<CredentialIntake>>),
     Token(TokenRow, Fetch, Reply<()>),
     Pause(Pause, AuditEntry, Reply<()>),
     Lift(AppHalt, AuditEntry, Reply<()>),
@@ -149,6 +151,11 @@ impl WriterHandle {
 
     pub(crate) async fn credentials(&self, credentials: Vec<NewCredential>) -> Result<Vec<CredentialIntake>, Refusal> {
         self.ask(|reply| Work::Credentials(credentials, reply)).await
+    }
+
+    /// Writes what a push says, all of it or nothing.
+    pub(crate) async fn push(&self, effects: Effects) -> Result<(), Refusal> {
+        self.ask(|reply| Work::Push(effects, reply)).await.map(drop)
     }
 
     pub(crate) async fn save_token(&self, row: TokenRow, fetch: Fetch) -> Result<(), Refusal> {
@@ -695,6 +702,14 @@ impl Gathered {
                 self.batch.credentials.extend(credentials);
                 count
             }
+            Work::Push(Effects { credentials, withdrawals, receipts }, reply) => {
+                let count = credentials.len() + withdrawals.len() + receipts.len();
+                self.replies.credentials.push((credentials.len(), reply));
+                self.batch.credentials.extend(credentials);
+                self.batch.withdrawals.extend(withdrawals);
+                self.batch.receipts.extend(receipts);
+                count
+            }
             Work::Token(row, fetch, reply) => {
                 if fetch == Fetch::Ended {
                     let app = Arc::from(row.app.as_str());
@@ -757,6 +772,8 @@ impl Gathered {
         self.batch.spare = true;
         self.batch.messages.clear();
         self.batch.credentials.clear();
+        self.batch.withdrawals.clear();
+        self.batch.receipts.clear();
         self.batch.firings.clear();
         self.batch.sweeps.clear();
         let Replies { operated, accepted, credentials, fired, swept, done } = std::mem::take(&mut self.replies);

@@ -10,6 +10,8 @@ pub const RECIPIENT_BYTES_MAX: usize = 512;
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// Bytes of a message's data, as JSON.
 pub const DATA_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of what a provider calls a message, in a receipt.
+pub const PROVIDER_ID_BYTES_MAX: usize = 256;
 /// Bytes of a credential's value.
 pub const CREDENTIAL_BYTES_MAX: usize = 1024;
 /// Bytes of a text kept for people: a provider's answer, a reason.
@@ -66,6 +68,10 @@ pub const BULK_STEP_MAX: u32 = 500;
 pub const BULK_CALL_MAX: u32 = 10_000;
 /// Messages or credentials in one request.
 pub const BULK_ROWS_MAX: usize = 1000;
+/// Bytes of what a provider pushes to us: anybody may send it, and its plugin reads it whole.
+pub const PUSH_BYTES_MAX: usize = 256 * 1024;
+/// How long the answer to a push may take once it is here. WeChat waits five seconds (wechat.md §5).
+pub const PUSH_ANSWER_MAX: Duration = Duration::from_millis(4500);
 /// Bytes of a request to our API.
 pub const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 

@@ -41,10 +41,22 @@ pub(super) const CATALOGUE: &[Kind] = &[
         "leave the header `Idempotency-Key` out: the call does the same however often it comes, or says that it does not",
     ),
     kind(
+        400,
+        "push-malformed",
+        "the push cannot be read",
+        "mend what the detail says in the provider's console: how it pushes must be what the app's settings say",
+    ),
+    kind(
         401,
         "unauthorised",
         "who are you",
         "send a key as `Authorization: Bearer KEY`; one that was revoked or has expired is as good as none",
+    ),
+    kind(
+        401,
+        "push-unproved",
+        "the push is not proved to be its provider's",
+        "compare the secrets of the app with those in the provider's console, and this machine's clock with the time",
     ),
     kind(403, "scope", "not with this key", "use a key that has the scope which the detail names"),
     kind(
@@ -56,6 +68,12 @@ pub(super) const CATALOGUE: &[Kind] = &[
     kind(403, "local-only", "not from here", "make the call over the local socket, on the engine's machine"),
     kind(404, "no-route", "there is no such path", "look the path up at `GET /openapi.json`"),
     kind(404, "app-unknown", "there is no such app", "name one of the apps that the detail lists"),
+    kind(
+        404,
+        "callback-unknown",
+        "there is no such callback",
+        "give the app the settings its plugin names for callbacks",
+    ),
     kind(404, "channel-unknown", "there is no such channel", "name one of `GET /v1/channels`"),
     kind(404, "key-unknown", "there is no such key", "name one of `GET /v1/keys`"),
     kind(404, "message-unknown", "there is no such message", "it never was, or it ended and left the store by its age"),
@@ -110,6 +128,12 @@ pub(super) const CATALOGUE: &[Kind] = &[
     ),
     kind(422, "key-taken", "the idempotency key belongs to another request", "use a new key for a new request"),
     kind(422, "note-too-long", "the note is too long", "say it shorter"),
+    kind(
+        422,
+        "push-unreadable",
+        "the plugin could not read the push",
+        "look at the engine's log, and tell the plugin's author",
+    ),
     kind(422, "rate-invalid", "that is no rate", "write it as in `50/s`"),
     kind(422, "recipient-invalid", "no recipient can be that", "mend it as the detail says"),
     kind(422, "scope-unknown", "there is no such scope", "name one or more of send, collect, read, operate"),

@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tidings_engine::{Class, Refusal};
 use tidings_model::Scope;
+use tidings_model::limits::PUSH_ANSWER_MAX;
 
 use super::catalogue::{Kind, find};
 use crate::wire::Problem;
@@ -125,6 +126,22 @@ pub(super) fn local_only() -> Refused {
 pub(super) fn forbidden(name: &str, scope: Scope) -> Refused {
     let detail = format!("the key `{name}` lacks the scope `{scope}`, which this call needs; ask whoever made the key");
     listed("scope", detail)
+}
+
+/// What its provider pushed was not taken, by its plugin's status and words.
+pub(super) fn push_refused(status: StatusCode, detail: &str) -> Refused {
+    let code = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "push-unproved",
+        StatusCode::PAYLOAD_TOO_LARGE => "too-large",
+        _ => "push-malformed",
+    };
+    listed(code, detail)
+}
+
+/// A push could not be answered in time.
+pub(super) fn push_late() -> Refused {
+    let (code, seconds) = ("busy", PUSH_ANSWER_MAX.as_secs_f32());
+    listed(code, format!("the push was not on disk within {seconds} seconds; push it again"))
 }
 
 fn listed(code: &str, detail: impl Into<String>) -> Refused {

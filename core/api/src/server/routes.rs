@@ -4,6 +4,7 @@ mod answer;
 mod audit;
 mod backup;
 mod bulk;
+mod callbacks;
 mod channels;
 mod config;
 mod credentials;
@@ -35,7 +36,7 @@ use axum::{Extension, Router};
 use tidings_engine::EngineHandle;
 use tidings_engine::config::ApiLimits;
 use tidings_model::Scope;
-use tidings_model::limits::REQUEST_BYTES_MAX;
+use tidings_model::limits::{PUSH_BYTES_MAX, REQUEST_BYTES_MAX};
 
 pub(super) use endpoint::{Access, Content, Endpoint, Form};
 use endpoint::{EVENT_STREAM, FORM, NDJSON, TEXT, call};
@@ -75,6 +76,18 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ];
     const ACT: &[&str] = &["message-unknown", "state", "note-too-long"];
     const CHANNEL: &[&str] = &["channel-unknown", "note-too-long"];
+    const PUSH: &[&str] = &[
+        "callback-unknown",
+        "push-malformed",
+        "push-unproved",
+        "push-unreadable",
+        "too-large",
+        "plugin-absent",
+        "store",
+        "store-full",
+        "busy",
+        "stopping",
+    ];
     vec![
         call(GET, "/v1/overview", Key(Read), &[], overview::overview)
             .says("What an operator looks at first: counts, channels, schedules, tokens, the last changes")
@@ -219,6 +232,17 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes::<wire::BackupRequest>()
             .gives::<wire::BackupReply>(200)
             .refuses(&["backup-running", "backup-path", "backup-exists", "backup-unfinished"]),
+        call(GET, "/callbacks/{app}", Open, &[], callbacks::receive)
+            .says("A provider asks whether this address is ours; its signature is the proof, and the answer is its plugin's")
+            .gives_text(200, TEXT)
+            .refuses(PUSH),
+        call(POST, "/callbacks/{app}", Open, &[], callbacks::receive)
+            .says("What a provider pushes: its signature is the proof. When it is answered with 200, it is on disk")
+            .takes_as::<String>("text/xml", Form::One)
+            .takes::<serde_json::Map<String, serde_json::Value>>()
+            .at_most(PUSH_BYTES_MAX)
+            .gives_text(200, TEXT)
+            .refuses(PUSH),
         call(GET, "/openapi.json", Open, &[], openapi::openapi)
             .says("This description")
             .gives::<serde_json::Map<String, serde_json::Value>>(200),

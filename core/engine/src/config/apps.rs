@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::read::{Found, Section, duration, no_such, one_of, text, texts};
-use super::{AppConfig, Names, Reading, SecretUse};
+use super::{AppConfig, CallbackStage, Names, Reading, SecretUse};
 
 /// How long before its end a token is renewed when config does not say; never more than half its life.
 const TOKEN_MARGIN: Duration = Duration::from_secs(300);
@@ -56,10 +56,10 @@ impl Reading<'_> {
             drop(section.entries());
             return None;
         };
-        if self.registry.absent(&plugin).is_some() {
+        if let Some(reason) = self.registry.absent(&plugin) {
             // Nobody knows the keys of a plugin that could not be loaded.
             drop(section.entries());
-            return Some(AppConfig::without_settings(name, plugin));
+            return Some(AppConfig::without_settings(name, plugin, reason));
         }
         let settings = self.registry.app_settings(&plugin);
         if let Some(found) = section.find("sandbox")
@@ -85,12 +85,16 @@ impl Reading<'_> {
         let secrets = secret.values().filter_map(Value::as_str).map(str::to_owned).collect();
         let (fingerprint, account) = (hash(values.clone()), hash(open));
         let app = Arc::new(App { name: name.to_owned(), settings: Settings::new(values) });
-        let violations = self.registry.check_app(&plugin, &app);
+        let mut violations = self.registry.check_app(&plugin, &app);
+        let callback = self.registry.callback(&plugin, &app).unwrap_or_else(|told| {
+            violations.extend(told);
+            None
+        });
         violations.iter().for_each(|Violation { field, problem }| section.report_at(field, problem));
         if !violations.is_empty() {
             return None;
         }
-        Some(AppConfig { plugin, app, fingerprint, account, secrets, token_margin: margin })
+        Some(AppConfig { plugin, app, fingerprint, account, secrets, token_margin: margin, callback })
     }
 
     /// The values of a plugin's settings. `None` if one of them is missing or wrong.
@@ -150,10 +154,12 @@ impl Reading<'_> {
 
 impl AppConfig {
     /// An app whose plugin could not be loaded.
-    fn without_settings(name: &str, plugin: String) -> AppConfig {
+    fn without_settings(name: &str, plugin: String, reason: Arc<str>) -> AppConfig {
         let app = Arc::new(App { name: name.to_owned(), settings: Settings::default() });
         let (fingerprint, account) = (String::new(), String::new());
-        AppConfig { plugin, app, fingerprint, account, secrets: Vec::new(), token_margin: TOKEN_MARGIN }
+        // Whether it would take what its provider pushes, nobody knows: the provider is to push again.
+        let callback = Some(CallbackStage::absent(Arc::clone(&app), reason));
+        AppConfig { plugin, app, fingerprint, account, secrets: Vec::new(), token_margin: TOKEN_MARGIN, callback }
     }
 }
 
