@@ -576,4 +576,13 @@ pub(crate) struct SandboxArgs {
     /// For repeating a run: faults strike the same calls again.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Where to push events: `http://127.0.0.1:7380/callbacks/shop`.
+    #[arg(long, value_name = "URL", requires = "callback_token")]
+    pub(crate) callback: Option<String>,
+    /// What pushes are signed with: the app's `callback_token`.
+    #[arg(long, value_name = "TOKEN", requires = "callback")]
+    pub(crate) callback_token: Option<String>,
+    /// What pushes are encrypted with: the app's `callback_key`; without one they are plain.
+    #[arg(long, value_name = "KEY", requires = "callback")]
+    pub(crate) callback_key: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! `tidings sandbox`: WeChat's server, simulated, alone.
 
-use tidings_wechat_sandbox::{DEFAULT_APPID, FaultFile, Options, start};
+use tidings_wechat_sandbox::{Callback, DEFAULT_APPID, FaultFile, Options, PushFormat, start};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -19,6 +19,10 @@ pub(crate) async fn sandbox(args: SandboxArgs) -> Outcome {
         Failure::Failed(format!("listen on {}: {error}; choose another with `--listen`", args.listen))
     })?;
     let sandbox = start(listener, options).await;
+    if let (Some(url), Some(token)) = (args.callback, args.callback_token) {
+        let callback = Callback { url, token, key: args.callback_key, format: PushFormat::default(), copies: 1 };
+        sandbox.control().set_callback(Some(callback)).map_err(|error| Failure::Usage(format!("callback: {error}")))?;
+    }
     let url = sandbox.base_url();
     eprintln!("WeChat, simulated, at {url} for app {DEFAULT_APPID}; what it can do: curl {url}/sandbox/");
     let mut terminate = signal(SignalKind::terminate())?;

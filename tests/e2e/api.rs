@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::harness::{World, http_tcp, message};
 
-const TCP: &str = "[api]\nlisten = \"127.0.0.1:0\"\nkey = { file = \"tidings.key\", create = true }\n";
+/// What has the API listen on TCP, too.
+pub(crate) const TCP: &str = "[api]\nlisten = \"127.0.0.1:0\"\nkey = { file = \"tidings.key\", create = true }\n";
 
 /// An engine that listens on TCP too, where, and its key.
 pub(crate) fn over_tcp() -> (World, SocketAddr, String) {

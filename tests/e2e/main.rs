@@ -12,6 +12,7 @@ mod api;
 mod audit;
 mod backup;
 mod by_hand;
+mod callbacks;
 mod check;
 mod commands;
 mod connections;

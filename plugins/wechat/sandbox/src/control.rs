@@ -4,10 +4,12 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::callback::{Callback, PushEvent};
 use crate::faults::{Fault, FaultReport, Faults};
 use crate::limits::{CLOCK_STEP_SECONDS_MAX, FAULTS_MAX, LOG_PAGE_MAX, MINT_COUNT_MAX, OPENID_BYTES_MAX};
 use crate::log::{self, Counts, Delivery, LogPage};
 use crate::permits::PermitKind;
+use crate::push::Pushed;
 use crate::routes::Shared;
 use crate::token::{self, TokenDeath};
 use crate::users::{UserState, is_openid};
@@ -33,6 +35,8 @@ pub enum ControlError {
     Full,
     /// A fault rule makes no sense, or there are too many.
     WrongFault(String),
+    /// No event can be pushed there.
+    WrongCallback(String),
     /// The clock does not move so far at once.
     WrongStep(i64),
 }
@@ -68,6 +72,53 @@ impl Control {
         check_openid(openid)?;
         let app = self.app(appid)?;
         self.shared.world().apps[app].users.set_state(openid, state).ok_or(ControlError::Full)
+    }
+
+    /// Where events are pushed from now on; `None` for nowhere.
+    pub fn set_callback(&self, callback: Option<Callback>) -> Result<(), ControlError> {
+        callback.as_ref().map_or(Ok(()), Callback::check).map_err(ControlError::WrongCallback)?;
+        self.shared.pushes.set_callback(callback);
+        Ok(())
+    }
+
+    /// A user's answer to the dialog of a template: an accept is a grant more, a reject is none less; both are pushed.
+    pub fn answer(&self, appid: &str, openid: &str, template_id: &str, accepted: bool) -> Result<(), ControlError> {
+        if accepted {
+            self.grant(appid, openid, template_id, 1)?;
+        }
+        self.checked(appid, openid, template_id)?;
+        let (openid, template_id) = (openid.to_owned(), template_id.to_owned());
+        self.shared.push(PushEvent::Popup { openid, template_id, accepted }, appid);
+        Ok(())
+    }
+
+    /// A user withdraws in the settings what they accepted: no grant of that template is left, and that is pushed.
+    pub fn withdraw(&self, appid: &str, openid: &str, template_id: &str) -> Result<(), ControlError> {
+        let app = self.checked(appid, openid, template_id)?;
+        self.shared.world().apps[app].users.withdraw(openid, template_id);
+        let (openid, template_id) = (openid.to_owned(), template_id.to_owned());
+        self.shared.push(PushEvent::Withdrawn { openid, template_id }, appid);
+        Ok(())
+    }
+
+    /// Checks the address as the console does when it is saved.
+    pub fn check_callback(&self, appid: &str) -> Result<(), ControlError> {
+        self.app(appid)?;
+        self.shared.push(PushEvent::Check, appid);
+        Ok(())
+    }
+
+    /// The last pushes that ended, oldest first, with what was answered.
+    pub fn pushes(&self) -> Vec<Pushed> {
+        self.shared.pushes.pushed()
+    }
+
+    fn checked(&self, appid: &str, openid: &str, template_id: &str) -> Result<usize, ControlError> {
+        check_openid(openid)?;
+        if template_id.is_empty() {
+            return Err(ControlError::EmptyTemplate);
+        }
+        self.app(appid)
     }
 
     /// Kills the tokens an app holds, on both endpoints; sends with them answer as `death` says.
@@ -191,7 +242,7 @@ impl fmt::Display for ControlError {
             Self::EmptyTemplate => formatter.write_str("`template_id` is empty, a grant is for one template"),
             Self::WrongCount(count) => write!(formatter, "`count` is {count}, expected 1 to {MINT_COUNT_MAX}"),
             Self::Full => formatter.write_str("the sandbox remembers as many users, grants or permits as it may"),
-            Self::WrongFault(sentence) => formatter.write_str(sentence),
+            Self::WrongFault(sentence) | Self::WrongCallback(sentence) => formatter.write_str(sentence),
             Self::WrongStep(seconds) => write!(
                 formatter,
                 "the clock cannot move by {seconds} seconds at once, the most is {CLOCK_STEP_SECONDS_MAX} either way"

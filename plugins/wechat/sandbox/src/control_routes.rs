@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::callback::Callback;
 use crate::control::{Control, ControlError};
 use crate::faults::Fault;
 use crate::limits::{CONTROL_BODY_BYTES_MAX, LOG_PAGE_DEFAULT, LOG_PAGE_MAX};
@@ -25,6 +26,9 @@ pub(crate) fn router(control: Control) -> Router {
         .route("/sandbox/prepay_ids", post(prepay_ids))
         .route("/sandbox/grants", post(grants))
         .route("/sandbox/users", post(users))
+        .route("/sandbox/answers", post(answers))
+        .route("/sandbox/callback", post(check_callback).put(set_callback).delete(clear_callback))
+        .route("/sandbox/pushes", get(async |State(control): State<Control>| written(&control.pushes())))
         .route("/sandbox/log", get(log))
         .route("/sandbox/counts", get(async |State(control): State<Control>| written(&control.counts())))
         .route("/sandbox/clock", post(clock))
@@ -47,7 +51,11 @@ Control (appid is optional everywhere; the first app is meant):
   POST   /sandbox/form_ids       {openid, count?, appid?}               -> {form_ids}
   POST   /sandbox/prepay_ids     {openid, count?, appid?}               -> {prepay_ids}
   POST   /sandbox/grants         {openid, template_id, count?, appid?}  -> {grants}
-  POST   /sandbox/users          {openid, state, appid?}   following | unfollowed | blocked | foreign
+  POST   /sandbox/users          {openid, state, appid?}   following | unfollowed | blocked | refusing | foreign
+  POST   /sandbox/answers        {openid, template_id, answer, appid?}  accept | reject | withdraw; it is pushed
+  PUT    /sandbox/callback       {url, token, key?, format?, copies?}   where events are pushed; format xml | json
+  POST   /sandbox/callback       DELETE /sandbox/callback               POST checks the address as WeChat's console does
+  GET    /sandbox/pushes                                                -> the last pushes and their answers
   GET    /sandbox/log?after=SEQ&limit=N                                 -> {deliveries, next, dropped}
   GET    /sandbox/counts                                                -> calls by endpoint and errcode
   POST   /sandbox/clock          {advance_seconds}                      -> {now}
@@ -127,6 +135,50 @@ async fn users(State(control): State<Control>, request: Request) -> Answer {
     let user: User = read(request).await?;
     control.set_user(&app(&control, user.appid), &user.openid, user.state)?;
     Ok(written(&json!({ "openid": user.openid, "state": user.state })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answered {
+    openid: String,
+    template_id: String,
+    answer: Kind,
+    appid: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Accept,
+    Reject,
+    Withdraw,
+}
+
+async fn answers(State(control): State<Control>, request: Request) -> Answer {
+    let Answered { openid, template_id, answer, appid } = read(request).await?;
+    let appid = app(&control, appid);
+    match answer {
+        Kind::Accept => control.answer(&appid, &openid, &template_id, true)?,
+        Kind::Reject => control.answer(&appid, &openid, &template_id, false)?,
+        Kind::Withdraw => control.withdraw(&appid, &openid, &template_id)?,
+    }
+    Ok(written(&json!({ "answered": true })))
+}
+
+async fn set_callback(State(control): State<Control>, request: Request) -> Answer {
+    let callback: Callback = read(request).await?;
+    control.set_callback(Some(callback))?;
+    Ok(written(&json!({ "callback": true })))
+}
+
+async fn clear_callback(State(control): State<Control>) -> Answer {
+    control.set_callback(None)?;
+    Ok(written(&json!({ "callback": false })))
+}
+
+async fn check_callback(State(control): State<Control>) -> Answer {
+    control.check_callback(&control.default_appid())?;
+    Ok(written(&json!({ "checked": true })))
 }
 
 async fn log(State(control): State<Control>, request: Request) -> Answer {

@@ -7,6 +7,7 @@
 //! Decisions are functions of state, request and time (`token`, `send`, `permits`, `values`, `faults`); `server` and
 //! `routes` are the thin place where sockets are touched.
 
+mod callback;
 mod clock;
 mod codes;
 mod control;
@@ -16,6 +17,7 @@ mod limits;
 mod log;
 mod options;
 mod permits;
+mod push;
 mod random;
 mod reply;
 mod routes;
@@ -26,6 +28,7 @@ mod users;
 mod values;
 mod world;
 
+pub use callback::{Callback, PushEvent, PushFormat};
 pub use control::{Control, ControlError};
 pub use faults::{Fault, FaultFile, FaultKind, FaultReport, When};
 pub use log::{Api, ApiCounts, Counts, Delivery, LogPage, ReplyFate};
@@ -33,6 +36,7 @@ pub use options::{
     App, AppKind, ContentType, DEFAULT_APPID, DEFAULT_SECRET, DuplicateReply, EscapeCode, Options, Quotas, Template,
     TemplateApi, Unknowns, WrongSecretCode,
 };
+pub use push::Pushed;
 pub use server::{Sandbox, start};
 pub use token::TokenDeath;
 pub use users::UserState;

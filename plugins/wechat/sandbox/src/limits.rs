@@ -45,6 +45,16 @@ pub(crate) const FAULTS_MAX: usize = 100;
 pub(crate) const LATENCY_MS_MAX: u64 = 600_000;
 /// The body of a "huge" fault.
 pub(crate) const HUGE_BODY_BYTES: usize = 10_000_000;
+/// `wechat.md §5`: how long a push waits for its answer.
+pub(crate) const PUSH_WAIT_MS: u64 = 5_000;
+/// `wechat.md §5`: how often a push is tried in all.
+pub(crate) const PUSH_TRIES: u32 = 3;
+/// How many pushes are on their way at once.
+pub(crate) const PUSHES_AT_ONCE_MAX: usize = 16;
+/// How many pushes wait to be on their way; further ones are lost.
+pub(crate) const PUSHES_WAITING_MAX: usize = 100_000;
+/// How many pushes are remembered with their answers; the oldest is forgotten first.
+pub(crate) const PUSHES_KEPT_MAX: usize = 10_000;
 /// How many connections are served at once; further ones wait in the listen queue.
 pub(crate) const CONNECTIONS_MAX: usize = 10_000;
 /// How long the accept loop rests after the system refused it a socket.

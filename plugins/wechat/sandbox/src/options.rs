@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::callback::Callback;
 use crate::faults::Fault;
 use crate::limits::LOG_DELIVERIES_MAX;
 use crate::values::CharacterUnit;
@@ -33,6 +34,8 @@ pub struct Options {
     pub content_type: ContentType,
     /// How many deliveries the log holds; the oldest is dropped and counted.
     pub log_deliveries_max: usize,
+    /// Where events are pushed; nowhere if it is not given.
+    pub callback: Option<Callback>,
 }
 
 impl Default for Options {
@@ -47,6 +50,7 @@ impl Default for Options {
             faults: Vec::new(),
             content_type: ContentType::Json,
             log_deliveries_max: LOG_DELIVERIES_MAX,
+            callback: None,
         }
     }
 }

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, Request, Response};
 use axum::routing::{MethodFilter, on};
 use serde::Deserialize;
 
+use crate::callback::PushEvent;
 use crate::clock::Clock;
 use crate::codes::{self, Refusal};
 use crate::control::Control;
@@ -19,6 +20,7 @@ use crate::control_routes;
 use crate::limits::PROVIDER_BODY_BYTES_MAX;
 use crate::log::Api;
 use crate::options::{ContentType, Options};
+use crate::push::{Jobs, Pushes};
 use crate::reply::{self, Reply};
 use crate::send::{self, Rules};
 use crate::world::{Call, TokenCall, World};
@@ -29,21 +31,32 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) seed: u64,
     pub(crate) rules: Rules,
+    pub(crate) pushes: Arc<Pushes>,
     content_type: ContentType,
     world: Mutex<World>,
 }
 
 impl Shared {
-    pub(crate) fn new(mut options: Options) -> Self {
+    pub(crate) fn new(mut options: Options) -> (Self, Jobs) {
         let clock = Clock::default();
         let rules = Rules {
             unknowns: options.unknowns,
             templates: std::mem::take(&mut options.templates),
             pages: std::mem::take(&mut options.pages),
         };
+        let (pushes, jobs) = Pushes::new(options.callback.take());
         let (seed, content_type) = (options.seed, options.content_type);
         let world = Mutex::new(World::new(options, clock.now_ms()));
-        Self { clock, seed, rules, content_type, world }
+        (Self { clock, seed, rules, pushes: Arc::new(pushes), content_type, world }, jobs)
+    }
+
+    /// Pushes an event of an app to whoever is configured to hear it.
+    pub(crate) fn push(&self, event: PushEvent, appid: &str) {
+        let random = {
+            let mut world = self.world();
+            [world.random.next(), world.random.next(), world.random.next()]
+        };
+        self.pushes.push(event, appid, self.clock.now_ms(), random);
     }
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
@@ -89,12 +102,17 @@ async fn provide(shared: &Shared, api: Api, request: Request<Body>) -> Response<
     };
     let query = head.uri.query().unwrap_or_default();
     let call = read_call(api, query, body, &shared.rules);
-    let (plan, decided) = {
+    let (plan, decided, happened) = {
         let mut world = shared.world();
         // Time is read under the lock, so that the log's times rise with its numbers.
         let now_ms = shared.clock.now_ms();
-        world.answer(api, call, now_ms)
+        let (plan, decided) = world.answer(api, call, now_ms);
+        (plan, decided, world.happened.take())
     };
+    // At once: a push may overtake the answer to the send it is about, and does so when that is late.
+    if let Some((event, appid)) = happened.filter(|_| shared.pushes.callback().is_some()) {
+        shared.push(event, &appid);
+    }
     if plan.latency_ms > 0 {
         tokio::time::sleep(Duration::from_millis(plan.latency_ms)).await;
     }

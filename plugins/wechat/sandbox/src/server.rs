@@ -22,6 +22,7 @@ use tower_service::Service;
 use crate::control::Control;
 use crate::limits::{ACCEPT_PAUSE_MS, CONNECTIONS_MAX, STOP_WAIT_MS};
 use crate::options::Options;
+use crate::push;
 use crate::reply::Cut;
 use crate::routes::{self, Shared};
 
@@ -38,9 +39,12 @@ pub struct Sandbox {
 /// Serves on a listener, within the current runtime, until the sandbox is stopped or dropped.
 pub async fn start(listener: TcpListener, options: Options) -> Sandbox {
     let address = listener.local_addr().expect("a bound listener has an address");
-    let shared = Arc::new(Shared::new(options));
+    let (shared, jobs) = Shared::new(options);
+    let shared = Arc::new(shared);
     let control = Control::new(Arc::clone(&shared));
     let (stop, stopped) = watch::channel(());
+    // It ends with the sandbox; a push that is lost then is one that nobody heard.
+    drop(tokio::spawn(push::run(Arc::clone(&shared.pushes), jobs, stopped.clone())));
     let router = routes::router(shared, control.clone());
     let accepting = tokio::spawn(accept(listener, router, control.clone(), stopped));
     Sandbox { address, control, stop, accepting }

@@ -17,6 +17,8 @@ pub enum UserState {
     Unfollowed,
     /// 43019 at service-account templates (`wechat.md §4`), 43101 at subscription messages (`wechat.md §3`: withdrew).
     Blocked,
+    /// Sends are accepted and do not arrive: the receipt says so (`failed:user block`, `wechat.md §4`).
+    Refusing,
     /// The openid belongs to another app: 40003 everywhere (`wechat.md §0`).
     Foreign,
 }
@@ -57,6 +59,13 @@ impl Users {
         }
         user.grants.push((template_id.into(), count));
         Some(count)
+    }
+
+    /// Takes all grants of a template back.
+    pub(crate) fn withdraw(&mut self, openid: &str, template_id: &str) {
+        if let Some(user) = self.known.get_mut(openid) {
+            user.grants.retain(|(template, _)| **template != *template_id);
+        }
     }
 
     /// Takes one grant; false when there is none.

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::callback::PushEvent;
 use crate::codes::{self, Refusal};
 use crate::faults::{FaultKind, Faults, Plan};
 use crate::limits::{CLIENT_MSG_ID_WINDOW_MS, CLIENT_MSG_IDS_MAX};
@@ -45,6 +46,8 @@ pub(crate) struct World {
     pub(crate) log: Log,
     pub(crate) counters: Counters,
     pub(crate) random: SplitMix,
+    /// What the last call made happen that is pushed, and the appid it is pushed for.
+    pub(crate) happened: Option<(PushEvent, Arc<str>)>,
     unknowns: Unknowns,
     quotas: Quotas,
     msgid: i64,
@@ -86,6 +89,7 @@ impl World {
             counters: Counters::default(),
             // Ids differ from start to start, as those of a real server do; only faults repeat with the seed.
             random: SplitMix::new(options.seed ^ now_ms.unsigned_abs().rotate_left(20)),
+            happened: None,
             unknowns: options.unknowns,
             quotas: options.quotas,
             msgid: 1 << 60,
@@ -263,7 +267,9 @@ impl World {
         match self.recipient(app, message)? {
             UserState::Unfollowed => Err(codes::NOT_FOLLOWING),
             UserState::Blocked => Err(codes::BLOCKED),
-            UserState::Following | UserState::Foreign => message.fault.clone().map_or(Ok(()), Err),
+            UserState::Following | UserState::Refusing | UserState::Foreign => {
+                message.fault.clone().map_or(Ok(()), Err)
+            }
         }
     }
 
@@ -293,6 +299,11 @@ impl World {
         if let Some(client_msg_id) = &message.client_msg_id {
             state.client_msg_ids.remember(&message.openid, client_msg_id, self.msgid, now_ms);
         }
+        let arrives = state.users.state(&message.openid) != UserState::Refusing;
+        self.happened = receipt(api, message, self.msgid, arrives).map(|event| (event, Arc::clone(&state.appid)));
+        if !arrives {
+            return self.msgid;
+        }
         self.counters.deliveries += 1;
         self.log.push(Record {
             at_ms: now_ms,
@@ -303,6 +314,22 @@ impl World {
             request: Arc::clone(&message.request),
         });
         self.msgid
+    }
+}
+
+/// What is pushed of a message that was accepted (`wechat.md §3`, §4); §2 knows of no event.
+fn receipt(api: Api, message: &Message, msgid: i64, arrives: bool) -> Option<PushEvent> {
+    let openid = message.openid.clone();
+    match api {
+        Api::Subscribe => {
+            let errcode = if arrives { 0 } else { codes::NO_GRANT.errcode };
+            Some(PushEvent::Sent { openid, template_id: message.template_id.clone(), msgid, errcode })
+        }
+        Api::OfficialTemplate => {
+            let status = if arrives { "success" } else { "failed:user block" };
+            Some(PushEvent::Finished { openid, msgid, status })
+        }
+        Api::Template | Api::Token | Api::StableToken => None,
     }
 }
 
