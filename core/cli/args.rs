@@ -238,8 +238,12 @@ pub(crate) enum MessagesCommand {
     Reasons(MessagesReasonsArgs),
     /// Send failed, unknown, expired, cancelled or held ones again: some by their ids, or all of a state at a rate.
     Retry(MessagesRetryArgs),
-    /// Withdraw ones that are not on their way yet.
+    /// Withdraw ones that are not on their way yet: some by their ids, or all of a filter.
     Cancel(MessagesActArgs),
+    /// Stop ones that are not on their way yet, until they are released.
+    Hold(MessagesActArgs),
+    /// Let held ones go on.
+    Release(MessagesActArgs),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -259,6 +263,12 @@ pub(crate) struct MessagesListArgs {
     /// For this recipient.
     #[arg(long, value_name = "RECIPIENT")]
     pub(crate) to: Option<String>,
+    /// Accepted at this time or later: RFC 3339, or how long ago, as in 2h.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) newer_than: Option<String>,
+    /// Accepted before this time: RFC 3339, or how long ago, as in 2h.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) older_than: Option<String>,
     #[command(flatten)]
     pub(crate) page: PageArgs,
 }
@@ -288,10 +298,37 @@ pub(crate) struct MessageArgs {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct MessagesActArgs {
     /// The messages, as in msg_42.
-    #[arg(required = true)]
+    #[arg(
+        required_unless_present_any = ["state", "channel", "template", "to", "reason", "newer_than", "older_than"],
+        conflicts_with_all = ["state", "channel", "template", "to", "reason", "newer_than", "older_than", "yes"]
+    )]
     pub(crate) ids: Vec<String>,
+    /// All in this state. Without --yes it is only told what would be done.
+    #[arg(long)]
+    pub(crate) state: Option<String>,
+    /// All of this channel.
+    #[arg(long)]
+    pub(crate) channel: Option<String>,
+    /// All of this template.
+    #[arg(long)]
+    pub(crate) template: Option<String>,
+    /// All for this recipient.
+    #[arg(long, value_name = "RECIPIENT")]
+    pub(crate) to: Option<String>,
+    /// All that stand there for this reason, as `messages reasons` shows it.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Accepted at this time or later: RFC 3339, or how long ago, as in 2h.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) newer_than: Option<String>,
+    /// Accepted before this time: RFC 3339, or how long ago, as in 2h.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) older_than: Option<String>,
+    /// Do it.
+    #[arg(long)]
+    pub(crate) yes: bool,
     /// Why, for the record.
-    #[arg(long, alias = "reason")]
+    #[arg(long)]
     pub(crate) note: Option<String>,
     /// For scripts.
     #[arg(long)]
@@ -300,33 +337,11 @@ pub(crate) struct MessagesActArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct MessagesRetryArgs {
-    /// The messages, as in msg_42. These go now.
-    #[arg(required_unless_present = "state", conflicts_with = "state")]
-    pub(crate) ids: Vec<String>,
-    /// All in this state: held, failed, unknown, expired or cancelled. Without --yes it is only told what would be done.
-    #[arg(long)]
-    pub(crate) state: Option<String>,
-    /// Only of this channel.
-    #[arg(long, requires = "state")]
-    pub(crate) channel: Option<String>,
-    /// Only for this reason, as `messages reasons` shows it.
-    #[arg(long, requires = "state")]
-    pub(crate) reason: Option<String>,
-    /// Only of this template.
-    #[arg(long, requires = "state")]
-    pub(crate) template: Option<String>,
+    #[command(flatten)]
+    pub(crate) act: MessagesActArgs,
     /// How fast they go, one after the other [default: 50/s]
     #[arg(long, requires = "state")]
     pub(crate) rate: Option<String>,
-    /// Do it.
-    #[arg(long, requires = "state")]
-    pub(crate) yes: bool,
-    /// Why, for the record.
-    #[arg(long)]
-    pub(crate) note: Option<String>,
-    /// For scripts.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,11 +1,9 @@
 //! `tidings messages`: look and act, on one or on many.
 
-use tidings_api::client::Client;
-use tidings_api::wire::{Message, RetryFilter, RetryPlan, RetryReply, RetryRequest};
+use tidings_api::client::{Client, ClientError};
+use tidings_api::wire::{BulkFilter, BulkPlan, BulkReply, BulkRequest, Message, Page};
 
-use crate::args::{
-    MessageArgs, MessagesActArgs, MessagesCommand, MessagesListArgs, MessagesReasonsArgs, MessagesRetryArgs,
-};
+use crate::args::{MessageArgs, MessagesActArgs, MessagesCommand, MessagesListArgs, MessagesReasonsArgs};
 use crate::connect::Reach;
 use crate::{Failure, Outcome, output};
 
@@ -15,8 +13,10 @@ pub(crate) async fn messages(reach: &Reach, command: MessagesCommand) -> Outcome
         MessagesCommand::List(args) => list(&client, args).await,
         MessagesCommand::Show(args) => show(&client, &args).await,
         MessagesCommand::Reasons(args) => reasons(&client, args).await,
-        MessagesCommand::Retry(args) => retry(&client, args).await,
-        MessagesCommand::Cancel(args) => act(&client, "cancel", &args).await,
+        MessagesCommand::Retry(args) => act(&client, "retry", args.act, args.rate).await,
+        MessagesCommand::Cancel(args) => act(&client, "cancel", args, None).await,
+        MessagesCommand::Hold(args) => act(&client, "hold", args, None).await,
+        MessagesCommand::Release(args) => act(&client, "release", args, None).await,
     }
 }
 
@@ -28,10 +28,11 @@ async fn list(client: &Client, args: MessagesListArgs) -> Outcome {
         ("channel", args.channel),
         ("template", args.template),
         ("to", args.to),
+        ("newer_than", args.newer_than),
+        ("older_than", args.older_than),
     ];
     query.extend(filters.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))));
-    query.extend(args.page.cursor.map(|cursor| ("cursor", cursor)));
-    let page = client.messages(&query).await?;
+    let page = page(client, query, args.page.cursor).await?;
     if args.page.json {
         return output::json(&page);
     }
@@ -54,6 +55,23 @@ async fn list(client: &Client, args: MessagesListArgs) -> Outcome {
     output::table(&["ID", "STATE", "REASON", "CHANNEL", "TEMPLATE", "TO", "ATTEMPTS", "CREATED"], &rows)?;
     output::more(page.next.as_deref());
     Ok(())
+}
+
+/// A page that has rows, or the last: one that looked at as many messages as a page may and found none is passed by.
+async fn page(
+    client: &Client,
+    query: Vec<(&str, String)>,
+    mut cursor: Option<String>,
+) -> Result<Page<Message>, ClientError> {
+    loop {
+        let mut query = query.clone();
+        query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
+        let page = client.messages(&query).await?;
+        if !page.items.is_empty() || page.next.is_none() {
+            return Ok(page);
+        }
+        cursor = page.next;
+    }
 }
 
 async fn reasons(client: &Client, args: MessagesReasonsArgs) -> Outcome {
@@ -122,54 +140,90 @@ fn facts(message: &Message) -> Vec<(&'static str, String)> {
     facts
 }
 
-async fn retry(client: &Client, args: MessagesRetryArgs) -> Outcome {
-    let MessagesRetryArgs { ids, state, channel, reason, template, rate, yes, note, json } = args;
-    let Some(state) = state else {
-        return act(client, "retry", &MessagesActArgs { ids, note, json }).await;
-    };
-    let filter = RetryFilter { state, channel, reason, template };
-    let mut request = RetryRequest { filter, rate, note, plan: false, cursor: None };
-    let plan = client.plan_retry(&request).await?;
+/// How far somebody came who was told to do something to many.
+fn told(act: &str) -> &'static str {
+    match act {
+        "retry" => "have their times",
+        "cancel" => "are withdrawn",
+        "hold" => "are stopped",
+        _ => "go on",
+    }
+}
+
+/// On some by their ids, or on all of a filter.
+async fn act(client: &Client, act: &str, args: MessagesActArgs, rate: Option<String>) -> Outcome {
+    let MessagesActArgs { ids, state, channel, template, to, reason, newer_than, older_than, yes, note, json } = args;
+    if !ids.is_empty() {
+        return act_on_each(client, act, &ids, note.as_deref(), json).await;
+    }
+    if act == "retry" && state.is_none() {
+        let text = "name the state with --state, as in --state failed: messages that are unknown may have arrived";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    let filter = BulkFilter { state, channel, template, to, reason, newer_than, older_than };
+    let mut request = BulkRequest { filter, rate, note, plan: false, cursor: None };
+    let plan = client.plan_for_many(act, &request).await?;
     if !yes {
         return if json { output::json(&plan) } else { tell_plan(&request.filter, &plan) };
     }
     // Those of the plan and no others: what fails again meanwhile is not sent a third time.
     request.cursor = plan.next;
-    let mut sum = RetryReply { moved: 0, passed_over: 0, left: 0, last_due_at: None, next: None };
+    let mut sum = BulkReply::default();
     while request.cursor.is_some() {
-        let reply = client.retry_many(&request).await.inspect_err(|_| {
-            eprintln!("{} have their times; the same command goes on with the others", sum.moved);
+        let reply = client.act_on_many(act, &request).await.inspect_err(|_| {
+            eprintln!("{} {}; the same command goes on with the others", sum.moved, told(act));
         })?;
         sum.moved += reply.moved;
         sum.passed_over += reply.passed_over;
         sum.left = reply.left;
         sum.last_due_at = reply.last_due_at.or(sum.last_due_at);
-        eprintln!("{} of {} have their times", sum.moved, plan.count);
+        eprintln!("{} of {} {}", sum.moved, plan.count, told(act));
         request.cursor = reply.next;
     }
     if json {
         return output::json(&sum);
     }
-    let last = sum.last_due_at.map(|at| format!("; the last goes at {at}")).unwrap_or_default();
     let others = match sum.passed_over {
         0 => String::new(),
         n => format!("; {n} had been moved by somebody else"),
     };
-    output::line(&format!("{} messages are sent again at {}{last}{others}", sum.moved, plan.rate))
+    match plan.rate {
+        Some(rate) => {
+            let last = sum.last_due_at.map(|at| format!("; the last goes at {at}")).unwrap_or_default();
+            output::line(&format!("{} messages are sent again at {rate}{last}{others}", sum.moved))
+        }
+        None => output::line(&format!("{} messages {}{others}", sum.moved, told(act))),
+    }
 }
 
-fn tell_plan(filter: &RetryFilter, plan: &RetryPlan) -> Outcome {
+fn tell_plan(filter: &BulkFilter, plan: &BulkPlan) -> Outcome {
     let of = |name: &str, value: &Option<String>| {
         value.as_ref().map(|value| format!(", {name} {}", output::clean(value))).unwrap_or_default()
     };
-    let which = [of("channel", &filter.channel), of("reason", &filter.reason), of("template", &filter.template)];
-    let (count, rate) = (plan.count, &plan.rate);
-    output::line(&format!("{count} messages: {}{}", output::clean(&filter.state), which.concat()))?;
+    let which = [
+        of("channel", &filter.channel),
+        of("reason", &filter.reason),
+        of("template", &filter.template),
+        of("to", &filter.to),
+        of("newer than", &filter.newer_than),
+        of("older than", &filter.older_than),
+    ];
+    let state = filter.state.as_deref().map_or_else(|| "of any state that allows it".to_owned(), output::clean);
+    output::line(&format!("{} messages: {state}{}", plan.count, which.concat()))?;
+    if plan.groups.len() > 1 {
+        for group in &plan.groups {
+            output::line(&format!("  {} {} {}", group.count, group.state, output::clean(&group.channel)))?;
+        }
+    }
     for message in &plan.sample {
         let why = message.detail.as_deref().or(message.reason.as_deref()).unwrap_or("-");
         output::line(&format!("  {}  {}  {}", message.id, output::clean(&message.to), output::clean(why)))?;
     }
-    output::line(&format!("at {rate} the last of them goes after {}", span(plan.takes_s)))?;
+    if let (Some(rate), Some(takes_s)) = (&plan.rate, plan.takes_s) {
+        output::line(&format!("at {rate} the last of them goes after {}", span(takes_s)))?;
+    } else {
+        output::line(&plan.effect)?;
+    }
     if plan.may_arrive_twice {
         output::line("some of them may have arrived already: whoever got one may get it twice")?;
     }
@@ -188,11 +242,11 @@ fn span(seconds: u64) -> String {
 }
 
 /// Each on its own: one that is refused does not keep the others from it.
-async fn act(client: &Client, act: &str, args: &MessagesActArgs) -> Outcome {
+async fn act_on_each(client: &Client, act: &str, ids: &[String], note: Option<&str>, json: bool) -> Outcome {
     let mut refused = 0;
-    for id in &args.ids {
-        match client.act(id, act, args.note.clone()).await {
-            Ok(reply) if args.json => output::json(&reply)?,
+    for id in ids {
+        match client.act(id, act, note.map(str::to_owned)).await {
+            Ok(reply) if json => output::json(&reply)?,
             Ok(reply) => output::line(&format!("{} {}", reply.id, reply.state))?,
             Err(error) => {
                 refused += 1;
@@ -202,6 +256,6 @@ async fn act(client: &Client, act: &str, args: &MessagesActArgs) -> Outcome {
     }
     match refused {
         0 => Ok(()),
-        n => Err(Failure::Failed(format!("{n} of {} refused", args.ids.len()))),
+        n => Err(Failure::Failed(format!("{n} of {} refused", ids.len()))),
     }
 }

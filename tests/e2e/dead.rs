@@ -185,7 +185,7 @@ fn a_bulk_retry_that_cannot_be_is_refused_with_a_reason() {
     check(json!({"filter": {"state": "faild"}}), "unreadable", "failed");
     check(json!({"filter": {"state": "failed"}, "rate": "fast"}), "rate-invalid", "100/s");
     check(json!({"filter": {"state": "failed"}, "cursor": "7"}), "cursor-invalid", "without one");
-    check(json!({"filter": {"state": "failed", "to": "o-alice"}}), "unreadable", "to");
+    check(json!({"filter": {"state": "failed", "recipient": "o-alice"}}), "unreadable", "recipient");
     let both = world.tidings(&["messages", "retry", "msg_1", "--state", "failed"]);
     assert_eq!(both.code, 2, "{both:?}");
 }

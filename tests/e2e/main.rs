@@ -11,6 +11,7 @@ mod harness;
 mod api;
 mod audit;
 mod backup;
+mod bulk;
 mod by_hand;
 mod callbacks;
 mod check;

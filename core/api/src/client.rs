@@ -12,9 +12,9 @@ use serde_json::Value;
 pub use events::{EventStream, Told};
 
 use crate::wire::{
-    ActReply, ActRequest, AuditEntry, BackupReply, BackupRequest, BulkLine, Channel, Credential, CredentialsReply,
-    Forecasts, Hello, Key, KeyRequest, Message, NewKey, Overview, Page, Plugin, Problem, Reachability, Reasons,
-    ReloadReply, RetryPlan, RetryReply, RetryRequest, Run, Schedule, SendReply, SendRequest, Token, USER_HEADER,
+    ActReply, ActRequest, AuditEntry, BackupReply, BackupRequest, BulkLine, BulkPlan, BulkReply, BulkRequest, Channel,
+    Credential, CredentialsReply, Forecasts, Hello, Key, KeyRequest, Message, NewKey, Overview, Page, Plugin, Problem,
+    Reachability, Reasons, ReloadReply, Run, Schedule, SendReply, SendRequest, Token, USER_HEADER,
 };
 
 /// How long one call may take.
@@ -126,7 +126,7 @@ impl Client {
     }
 
     /// A page of messages. The query is that of `GET /v1/messages`: `state`, `reason`, `channel`, `template`,
-    /// `to`, `limit`, `cursor`.
+    /// `to`, `newer_than`, `older_than`, `limit`, `cursor`. A page may have fewer rows than asked for and still a next one.
     pub async fn messages(&self, query: &[(&str, String)]) -> Result<Page<Message>, ClientError> {
         self.get(&with_query("/v1/messages", query)).await
     }
@@ -147,14 +147,14 @@ impl Client {
         self.post(&format!("/v1/messages/{}/{act}", encode(id)), &ActRequest { reason }).await
     }
 
-    /// What sending many messages again would do.
-    pub async fn plan_retry(&self, request: &RetryRequest) -> Result<RetryPlan, ClientError> {
-        self.post("/v1/messages/retry", &RetryRequest { plan: true, ..request.clone() }).await
+    /// What `cancel`, `hold`, `release` or `retry` of many messages would do.
+    pub async fn plan_for_many(&self, act: &str, request: &BulkRequest) -> Result<BulkPlan, ClientError> {
+        self.post(&format!("/v1/messages/{act}"), &BulkRequest { plan: true, ..request.clone() }).await
     }
 
-    /// Sends many messages again, at a rate; what is left takes another call with the cursor of the answer.
-    pub async fn retry_many(&self, request: &RetryRequest) -> Result<RetryReply, ClientError> {
-        self.post("/v1/messages/retry", &RetryRequest { plan: false, ..request.clone() }).await
+    /// Does it; what is left takes another call with the cursor of the answer.
+    pub async fn act_on_many(&self, act: &str, request: &BulkRequest) -> Result<BulkReply, ClientError> {
+        self.post(&format!("/v1/messages/{act}"), &BulkRequest { plan: false, ..request.clone() }).await
     }
 
     /// Posts credentials as JSON objects, one or many.

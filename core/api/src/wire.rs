@@ -4,6 +4,7 @@
 //! newer engine.
 
 mod audit;
+mod bulk;
 mod health;
 mod reach;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use audit::{AuditEntry, USER_HEADER};
+pub use bulk::{BulkAnswer, BulkFilter, BulkGroup, BulkPlan, BulkReply, BulkRequest};
 pub use health::{Check, Health};
 pub use reach::{Forecast, ForecastDay, Forecasts, Obstacle, Permit, Reachability, TemplateReach};
 
@@ -202,93 +204,6 @@ pub struct Reason {
     pub newest_at: String,
     /// The one that was accepted last, to look at.
     pub newest: String,
-}
-
-/// Many messages to send again, at a rate.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RetryRequest {
-    /// Which of those that stopped short of being sent.
-    pub filter: RetryFilter,
-    /// How fast, as in `50/s`: each gets a time of its own. That is the rate if none is given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate: Option<String>,
-    /// Why, for the record.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-    /// Only say what would be done.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub plan: bool,
-    /// What the plan, or the call before, said to go on with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
-}
-
-/// Which messages to send again.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RetryFilter {
-    /// `held`, `failed`, `unknown`, `expired` or `cancelled`. Never left out: `unknown` ones may have arrived.
-    pub state: String,
-    /// Of this channel.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub channel: Option<String>,
-    /// For this reason.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// Of this template.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template: Option<String>,
-}
-
-/// What sending many again would do: the answer to a plan.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-pub struct RetryPlan {
-    /// How many messages.
-    pub count: u64,
-    /// Some of them, the newest.
-    pub sample: Vec<Message>,
-    /// How fast.
-    pub rate: String,
-    /// Seconds until the last of them is due.
-    pub takes_s: u64,
-    /// Whether they may have arrived, and arrive twice.
-    pub may_arrive_twice: bool,
-    /// The cursor with which the same request is for these messages and no others; absent if there are none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-}
-
-/// What sending many again did.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-pub struct RetryReply {
-    /// Messages that are scheduled now, each at its own time.
-    pub moved: u64,
-    /// Messages that somebody else moved meanwhile.
-    pub passed_over: u64,
-    /// Messages that wait for another call with the cursor.
-    pub left: u64,
-    /// When the last of the moved ones is due.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_due_at: Option<String>,
-    /// The cursor to go on with; absent at the end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-}
-
-/// The answer to many messages to send again: what would be done, or what was.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-#[serde(untagged)]
-pub enum RetryAnswer {
-    /// To a plan.
-    Plan(RetryPlan),
-    /// To an act.
-    Done(RetryReply),
 }
 
 /// A copy of the store to make, over the local socket alone.

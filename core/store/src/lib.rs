@@ -26,7 +26,7 @@ pub use error::StoreError;
 pub use hash::{Fingerprint, fingerprint};
 pub use reach::{BoundRow, HeldRow, OfRecipient, SuppressedRow};
 pub use read::{
-    AttemptRow, Counts, CredentialFilter, CredentialRow, DeadCount, DeadFilter, FiringRow, MessageFilter, MessageRow,
-    Page, ReasonRow, RunRow, ScheduleRow, Span,
+    AttemptRow, BulkCount, BulkFilter, Counts, CredentialFilter, CredentialRow, FiringRow, MessageFilter, MessageRow,
+    Page, Planned, ReasonRow, RunRow, ScheduleRow, Span,
 };
 pub use sqlite::{Ids, Reader, Writer, backup, open};

@@ -26,36 +26,59 @@ pub struct MessageFilter {
     pub recipient: Option<String>,
     /// Standing there for this reason.
     pub reason: Option<String>,
+    /// Accepted at this instant or later, in the order of acceptance.
+    pub newer_than: Option<Timestamp>,
+    /// Accepted before this instant, in the order of acceptance.
+    pub older_than: Option<Timestamp>,
     /// Older than this one: a cursor.
     pub before: Option<i64>,
     /// At most so many.
     pub limit: u32,
 }
 
-/// Which of the messages that stopped short of being sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadFilter {
-    /// In this state, one of those of [`State::is_dead`].
-    pub state: State,
+/// Which messages a bulk act is for. Those of no state are none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BulkFilter {
+    /// In one of these states.
+    pub states: Vec<State>,
     /// Of this channel.
     pub channel: Option<String>,
-    /// For this reason.
-    pub reason: Option<String>,
     /// Of this template.
     pub template: Option<String>,
+    /// For this recipient.
+    pub recipient: Option<String>,
+    /// Standing there for this reason.
+    pub reason: Option<String>,
 }
 
-impl fmt::Display for DeadFilter {
+impl fmt::Display for BulkFilter {
     /// As it is typed: `state=failed channel=alerts`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "state={}", self.state)?;
-        for (name, value) in [("channel", &self.channel), ("reason", &self.reason), ("template", &self.template)] {
+        let states: Vec<&str> = self.states.iter().map(|state| state.as_str()).collect();
+        write!(f, "state={}", states.join(","))?;
+        let others = [
+            ("channel", &self.channel),
+            ("template", &self.template),
+            ("to", &self.recipient),
+            ("reason", &self.reason),
+        ];
+        for (name, value) in others {
             if let Some(value) = value {
                 write!(f, " {name}={value}")?;
             }
         }
         Ok(())
     }
+}
+
+/// Since when a message must stand where it is to belong to a plan: what ended after the plan was made and before now is
+/// not of it. What ended in a future that the clock has left since is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Planned {
+    /// When the plan was made.
+    pub at: Timestamp,
+    /// The present instant.
+    pub now: Timestamp,
 }
 
 /// A stretch of messages by their ids: what a bulk act that began at an instant is still for.
@@ -73,14 +96,21 @@ impl Span {
 }
 
 /// What a bulk act is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeadCount {
-    /// How many messages.
-    pub count: u64,
-    /// The last of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BulkCount {
+    /// How many messages, by state and channel: none of them is zero.
+    pub groups: Vec<(State, String, u64)>,
+    /// Up to this one: what comes later is another's business.
     pub last: Option<MessageId>,
-    /// Whether an attempt of one of them may have arrived.
+    /// Whether an attempt of one of them may have arrived. Known of those that stopped short of being sent alone.
     pub ambiguous: bool,
+}
+
+impl BulkCount {
+    /// How many messages in all.
+    pub fn sum(&self) -> u64 {
+        self.groups.iter().map(|group| group.2).sum()
+    }
 }
 
 /// Messages that stopped short of being sent in one way.

@@ -19,6 +19,7 @@ mod receipt;
 mod row;
 mod rows;
 mod schedule;
+mod select;
 mod settle;
 mod standing;
 mod sweep;

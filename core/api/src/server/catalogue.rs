@@ -119,6 +119,7 @@ pub(super) const CATALOGUE: &[Kind] = &[
         "it would be over before it could be sent",
         "send it with a later `expires_at`, or not at all",
     ),
+    kind(422, "filter-empty", "the filter is for everything", "name what the act is for: a state at least"),
     kind(422, "key-invalid", "no idempotency key can be that", "use 1 to 255 visible ASCII characters"),
     kind(
         422,
@@ -143,6 +144,7 @@ pub(super) const CATALOGUE: &[Kind] = &[
         "messages in that state are on their way by themselves",
         "name a state of those that stopped",
     ),
+    kind(422, "state-unfit", "no message in that state takes this act", "name one of the states that the detail lists"),
     kind(422, "time-invalid", "that is no time", "write it as the detail says: RFC 3339, not too far ahead"),
     kind(429, "rate", "too many calls", "send again after the time that the header `Retry-After` says"),
     kind(503, "busy", "too much at once", "send again after the time that the header `Retry-After` says"),

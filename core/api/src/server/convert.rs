@@ -2,7 +2,7 @@
 
 use tidings_engine::events::{Happened, What};
 use tidings_engine::{
-    Backup, ChannelView, KeyView, LaneState, PluginFileView, PluginView, Reloaded, Retried, RetryPlan, ScheduleView,
+    Backup, BulkDone, BulkPlan, ChannelView, KeyView, LaneState, PluginFileView, PluginView, Reloaded, ScheduleView,
     SettingChange, Submission, Submitted, TokenView,
 };
 use tidings_model::rate::Rate;
@@ -88,24 +88,28 @@ pub(super) fn reason(row: ReasonRow) -> wire::Reason {
     }
 }
 
-pub(super) fn retry_plan(plan: RetryPlan) -> wire::RetryPlan {
-    wire::RetryPlan {
+pub(super) fn bulk_plan(plan: BulkPlan) -> wire::BulkPlan {
+    let group =
+        |(state, channel, count): (State, String, u64)| wire::BulkGroup { state: state.to_string(), channel, count };
+    wire::BulkPlan {
         count: plan.count,
+        effect: plan.effect,
+        groups: plan.groups.into_iter().map(group).collect(),
         sample: plan.sample.into_iter().map(|row| message(row, Vec::new())).collect(),
-        rate: rate(plan.rate),
-        takes_s: plan.takes.as_secs(),
+        rate: plan.pace.map(|(of, _)| rate(of)),
+        takes_s: plan.pace.map(|(_, takes)| takes.as_secs()),
         may_arrive_twice: plan.may_arrive_twice,
         next: plan.next,
     }
 }
 
-pub(super) fn retried(retried: Retried) -> wire::RetryReply {
-    wire::RetryReply {
-        moved: retried.moved,
-        passed_over: retried.passed_over,
-        left: retried.left,
-        last_due_at: instant(retried.last_due_at),
-        next: retried.next,
+pub(super) fn bulk_done(done: BulkDone) -> wire::BulkReply {
+    wire::BulkReply {
+        moved: done.moved,
+        passed_over: done.passed_over,
+        left: done.left,
+        last_due_at: instant(done.last_due_at),
+        next: done.next,
     }
 }
 

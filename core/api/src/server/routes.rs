@@ -59,7 +59,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     use Scope::{Collect, Operate, Read, Send};
     const GET: Method = Method::GET;
     const POST: Method = Method::POST;
-    const LIST: &[&str] = &["state", "reason", "channel", "template", "to", "limit", "cursor"];
+    const LIST: &[&str] =
+        &["state", "reason", "channel", "template", "to", "newer_than", "older_than", "limit", "cursor"];
     const LEDGER: &[&str] = &["source", "recipient", "usable", "limit", "cursor"];
     const RECORD: &[&str] = &["who", "act", "subject", "since", "limit", "cursor"];
     const SEND: &[&str] = &[
@@ -74,6 +75,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         "expired",
         "plugin-absent",
     ];
+    const MANY: &[&str] = &["cursor-invalid", "filter-empty", "state-unfit", "time-invalid", "note-too-long"];
     const ACT: &[&str] = &["message-unknown", "state", "note-too-long"];
     const CHANNEL: &[&str] = &["channel-unknown", "note-too-long"];
     const PUSH: &[&str] = &[
@@ -96,8 +98,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("Who you are to this engine, and what you may do")
             .gives::<wire::Hello>(200),
         call(GET, "/v1/messages", Key(Read), LIST, messages::list_messages)
-            .says("Messages, newest first")
-            .gives::<wire::Page<wire::Message>>(200),
+            .says("Messages, newest first; a page may have fewer rows than asked for, and still a next one")
+            .gives::<wire::Page<wire::Message>>(200)
+            .refuses(&["time-invalid"]),
         call(POST, "/v1/messages", Key(Send), &["dry_run"], messages::send_message)
             .says("Send one message: when it is answered with 202, it is on disk")
             .idempotent()
@@ -116,11 +119,27 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("Messages that stopped short of being sent, counted by why")
             .gives::<wire::Reasons>(200)
             .refuses(&["state-goes-on"]),
+        call(POST, "/v1/messages/cancel", Key(Operate), &[], messages::cancel_many)
+            .says("Withdraw many messages that are not on their way yet, or say what that would do")
+            .takes::<wire::BulkRequest>()
+            .gives::<wire::BulkAnswer>(200)
+            .refuses(MANY),
+        call(POST, "/v1/messages/hold", Key(Operate), &[], messages::hold_many)
+            .says("Stop many messages until they are released, or say what that would do")
+            .takes::<wire::BulkRequest>()
+            .gives::<wire::BulkAnswer>(200)
+            .refuses(MANY),
+        call(POST, "/v1/messages/release", Key(Operate), &[], messages::release_many)
+            .says("Let many held messages go on, or say what that would do")
+            .takes::<wire::BulkRequest>()
+            .gives::<wire::BulkAnswer>(200)
+            .refuses(MANY),
         call(POST, "/v1/messages/retry", Key(Operate), &[], messages::retry_many)
             .says("Send many messages again at a rate, or say what that would do")
-            .takes::<wire::RetryRequest>()
-            .gives::<wire::RetryAnswer>(200)
-            .refuses(&["rate-invalid", "cursor-invalid", "state-goes-on", "note-too-long"]),
+            .takes::<wire::BulkRequest>()
+            .gives::<wire::BulkAnswer>(200)
+            .refuses(MANY)
+            .refuses(&["rate-invalid", "state-goes-on"]),
         call(GET, "/v1/messages/{id}", Key(Read), &[], messages::show_message)
             .says("One message with its data and its attempts")
             .gives::<wire::Message>(200)

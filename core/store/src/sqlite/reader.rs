@@ -12,8 +12,7 @@ use super::row::{instant, noted};
 use crate::batch::{ChannelId, TemplateId, Waiting};
 use crate::error::StoreError;
 use crate::read::{
-    AttemptRow, Counts, CredentialFilter, CredentialRow, DeadCount, DeadFilter, FiringRow, MessageFilter, MessageRow,
-    Page, ReasonRow, RunRow, ScheduleRow, Span,
+    AttemptRow, Counts, CredentialFilter, CredentialRow, FiringRow, MessageRow, Page, ReasonRow, RunRow, ScheduleRow,
 };
 
 /// Reads, and changes nothing. Cheap to clone.
@@ -21,11 +20,6 @@ use crate::read::{
 pub struct Reader {
     pub(super) pool: SqlitePool,
 }
-
-const MESSAGE: &str =
-    "SELECT m.id, c.name, t.name, m.recipient, m.state, m.priority, m.due_at, m.attempts, m.ambiguous,
-    m.expires_at, m.created_at, m.finished_at, m.reason, m.detail, m.provider_id, m.run_id
-    FROM message AS m JOIN channel AS c ON c.id = m.channel_id JOIN template AS t ON t.id = m.template_id";
 
 const CREDENTIAL: &str =
     "SELECT id, app, source, recipient, scope, uses_left, expires_at, bound_to, created_at FROM credential WHERE true";
@@ -54,9 +48,7 @@ impl Reader {
     /// One message with its data, and its attempts in order.
     pub async fn message(&self, id: MessageId) -> Result<Option<(MessageRow, Vec<AttemptRow>)>, StoreError> {
         let during = || StoreError::during("read a message");
-        let mut query = QueryBuilder::<Sqlite>::new(MESSAGE);
-        query.push(" WHERE m.id = ").push_bind(id.0);
-        let Some(row) = query.build().fetch_optional(&self.pool).await.map_err(during())? else {
+        let Some(row) = super::select::message(id).build().fetch_optional(&self.pool).await.map_err(during())? else {
             return Ok(None);
         };
         let mut message = message_row(&row)?;
@@ -85,14 +77,6 @@ impl Reader {
         })
         .collect();
         Ok(Some((message, attempts)))
-    }
-
-    /// Messages, newest first.
-    pub async fn messages(&self, filter: &MessageFilter) -> Result<Page<MessageRow>, StoreError> {
-        let rows = self.newest(select_messages(filter), "m.id", filter.limit).await?;
-        let rows: Vec<MessageRow> = rows.iter().map(message_row).collect::<Result<_, _>>()?;
-        let last = rows.last().map(|row| row.id.0);
-        Ok(page(rows, filter.limit, last))
     }
 
     /// The messages of these states by channel, reason and template, the largest group first; and whether there are
@@ -128,37 +112,6 @@ impl Reader {
         let more = groups.len() > most;
         groups.truncate(most);
         Ok((groups, more))
-    }
-
-    /// The first messages of the filter in that span, oldest first, at most so many: a step of a bulk act.
-    ///
-    /// # Panics
-    ///
-    /// On a state that is not one of [`State::is_dead`].
-    pub async fn dead(&self, filter: &DeadFilter, span: Span, most: u32) -> Result<Vec<MessageId>, StoreError> {
-        let rows = bind_dead(sqlx::query(include_str!("../../sql/sqlite/find_dead.sql")), filter, span)
-            .bind(most)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(StoreError::during("find messages to act on"))?;
-        Ok(rows.iter().map(|row| MessageId(row.get(0))).collect())
-    }
-
-    /// How many messages of the filter are in that span.
-    ///
-    /// # Panics
-    ///
-    /// On a state that is not one of [`State::is_dead`].
-    pub async fn count_dead(&self, filter: &DeadFilter, span: Span) -> Result<DeadCount, StoreError> {
-        let row = bind_dead(sqlx::query(include_str!("../../sql/sqlite/count_dead.sql")), filter, span)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(StoreError::during("count messages to act on"))?;
-        Ok(DeadCount {
-            count: u64::try_from(row.get::<i64, _>(0)).expect("a count is not negative"),
-            last: row.get::<Option<i64>, _>(1).map(MessageId),
-            ambiguous: row.get::<Option<bool>, _>(2).unwrap_or(false),
-        })
     }
 
     /// Credentials, newest first, without their values.
@@ -344,40 +297,6 @@ impl Reader {
     }
 }
 
-type SqliteQuery<'a> = sqlx::query::Query<'a, Sqlite, sqlx::sqlite::SqliteArguments>;
-
-/// Binds what find_dead.sql and count_dead.sql have in common.
-fn bind_dead<'a>(query: SqliteQuery<'a>, filter: &'a DeadFilter, span: Span) -> SqliteQuery<'a> {
-    assert!(filter.state.is_dead(), "{} messages are not acted on in bulk", filter.state);
-    let DeadFilter { state, channel, reason, template } = filter;
-    query.bind(state.code()).bind(channel).bind(reason).bind(template).bind(span.after.0).bind(span.until.0)
-}
-
-pub(super) fn select_messages(filter: &MessageFilter) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::<Sqlite>::new(MESSAGE);
-    query.push(" WHERE true");
-    if let Some(state) = filter.state {
-        // A literal, so that the partial index of that state can serve.
-        query.push(format_args!(" AND m.state = {}", state.code()));
-    }
-    if let Some(channel) = &filter.channel {
-        query.push(" AND c.name = ").push_bind(channel);
-    }
-    if let Some(template) = &filter.template {
-        query.push(" AND t.name = ").push_bind(template);
-    }
-    if let Some(recipient) = &filter.recipient {
-        query.push(" AND m.recipient = ").push_bind(recipient);
-    }
-    if let Some(reason) = &filter.reason {
-        query.push(" AND m.reason = ").push_bind(reason);
-    }
-    if let Some(before) = filter.before {
-        query.push(" AND m.id < ").push_bind(before);
-    }
-    query
-}
-
 /// A page of rows, the last of which has that id, out of a walk that ended there; `None` if it came to the end.
 pub(super) fn page_of<T>(rows: Vec<T>, limit: u32, last: Option<i64>, end: Option<i64>) -> Page<T> {
     let full = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
@@ -389,12 +308,12 @@ fn page<T>(rows: Vec<T>, limit: u32, last: Option<i64>) -> Page<T> {
     Page { rows, next: if full { last } else { None } }
 }
 
-fn state(row: &SqliteRow, index: usize) -> Result<State, StoreError> {
+pub(super) fn state(row: &SqliteRow, index: usize) -> Result<State, StoreError> {
     let code = row.get(index);
     State::from_code(code).ok_or_else(|| StoreError::Corrupt(format!("{code} is no state")))
 }
 
-fn message_row(row: &SqliteRow) -> Result<MessageRow, StoreError> {
+pub(super) fn message_row(row: &SqliteRow) -> Result<MessageRow, StoreError> {
     Ok(MessageRow {
         id: MessageId(row.get(0)),
         channel: row.get(1),

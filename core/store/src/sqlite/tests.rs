@@ -1,9 +1,9 @@
 //! What only the inside of the SQLite store can show: a migration that fails, and how lists are read.
 
 use super::*;
-use crate::read::MessageFilter;
+use crate::read::{Planned, Span};
 use sqlx::Row as _;
-use tidings_model::State;
+use tidings_model::{MessageId, State};
 
 async fn empty() -> SqliteConnection {
     SqliteConnectOptions::new().in_memory(true).connect().await.unwrap()
@@ -48,25 +48,75 @@ async fn the_indexes_of_dead_letters_hold_the_states_that_may_be_sent_again() {
     }
 }
 
+/// Every statement that lists, finds or counts messages, for every filter there can be.
+fn choices() -> Vec<(String, select::Way, bool, String)> {
+    use select::Way::{ById, Recent, Whole};
+    let span = Span { after: MessageId(3), until: MessageId(9) };
+    let planned = Planned { at: Timestamp(1), now: Timestamp(2) };
+    let mut statements = Vec::new();
+    for state in std::iter::once(None).chain(State::ALL.map(Some)) {
+        for bits in 0..16_u8 {
+            let some = |bit: u8| (bits & bit != 0).then_some("x");
+            let choice = select::Choice {
+                state,
+                channel: some(1),
+                template: some(2),
+                recipient: some(4),
+                reason: some(8),
+                span,
+            };
+            let mut ways = vec![Recent];
+            ways.extend(state.and_then(select::index));
+            for way in ways {
+                let name = format!("{state:?} {bits:04b} {way:?}");
+                let mut add = |what: &str, sorts: bool, query: sqlx::QueryBuilder<sqlx::Sqlite>| {
+                    statements.push((format!("{what} of {name}"), way, sorts, query.into_string()));
+                };
+                // What is read as a whole is few, and sorted.
+                let whole = matches!(way, Whole(_));
+                add("a page", whole, select::page(&choice, way, 50));
+                if !whole {
+                    add("the end", false, select::end(&choice, way));
+                }
+                if matches!(way, ById(_) | Whole(_)) {
+                    add("the next", whole, select::next(&choice, way, planned, 50));
+                    add("a count", true, select::count(&choice, way));
+                    add("doubt", false, select::ambiguous(&choice, way));
+                    add("the counts", false, select::tally(&choice));
+                }
+            }
+        }
+    }
+    statements
+}
+
 #[tokio::test]
-async fn a_list_of_dead_letters_reads_no_others() {
+async fn no_choice_among_messages_reads_the_whole_table() {
     let mut connection = empty().await;
     migrate(&mut connection, "x", MIGRATIONS).await.unwrap();
-    for state in State::ALL.into_iter().filter(|state| state.is_dead()) {
-        for (channel, reason) in [(None, None), (None, Some("r")), (Some("c"), None), (Some("c"), Some("r"))] {
-            let (channel, reason) = (channel.map(str::to_owned), reason.map(str::to_owned));
-            let filter = MessageFilter { state: Some(state), channel, reason, before: Some(9), ..Default::default() };
-            let list = reader::select_messages(&filter).into_string();
-            let plan: Vec<String> =
-                sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {list} ORDER BY m.id DESC LIMIT 50")))
-                    .fetch_all(&mut connection)
-                    .await
-                    .unwrap()
-                    .iter()
-                    .map(|row| row.get(3))
-                    .collect();
-            let plan = plan.join("\n");
-            assert!(plan.contains("SEARCH m USING INDEX message_dead"), "{filter:?}:\n{plan}");
+    for (name, way, sorts, sql) in choices() {
+        let plan: Vec<String> = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
+            .fetch_all(&mut connection)
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error}: {sql}"))
+            .iter()
+            .map(|row| row.get(3))
+            .collect();
+        let told = plan.join("\n    ");
+        for line in &plan {
+            let scans_messages = line.starts_with("SCAN m") && !line.starts_with("SCAN m USING");
+            assert!(!scans_messages, "{name} reads all messages:\n    {told}");
+            assert!(sorts || !line.contains("TEMP B-TREE"), "{name} sorts:\n    {told}");
+        }
+        let expected = match way {
+            _ if name.starts_with("the counts") => "SCAN c".to_owned(),
+            select::Way::Recent => "SEARCH m USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)".to_owned(),
+            select::Way::ById(index) | select::Way::Whole(index) => format!("INDEX {index}"),
+        };
+        let found = plan.iter().any(|line| line.contains(&expected)) || name.starts_with("the counts");
+        assert!(found, "{name}: no `{expected}` in\n    {told}");
+        if way == select::Way::ById("message_dead") && !name.starts_with("the counts") {
+            assert!(told.contains("(state=? AND id>? AND id<?)"), "{name}:\n    {told}");
         }
     }
 }

@@ -9,18 +9,21 @@ use crate::error::StoreError;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Dated {
     Audit,
+    Messages,
 }
 
 impl Dated {
     pub(super) fn last(self) -> &'static str {
         match self {
             Dated::Audit => "SELECT max(id) FROM audit",
+            Dated::Messages => "SELECT max(id) FROM message",
         }
     }
 
     pub(super) fn from(self) -> &'static str {
         match self {
             Dated::Audit => "SELECT id, at FROM audit WHERE id >= ?1 ORDER BY id LIMIT 1",
+            Dated::Messages => "SELECT id, created_at FROM message WHERE id >= ?1 ORDER BY id LIMIT 1",
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Messages that stopped short of being sent: by reason, and step by step for acts on many.
+//! Messages that stopped short of being sent, by reason.
 
 use tidings_model::{CredentialFate, Event, MessageId, State};
-use tidings_store::{Batch, DeadFilter, MessageFilter, NewMessage, ReasonRow, Settle, Span};
+use tidings_store::{Batch, MessageFilter, NewMessage, ReasonRow, Settle};
 
 use crate::harness::{BOUND, FREE, HOUR, NOON, Store, act, outcome};
 
@@ -11,13 +11,10 @@ for_every_store! {
     reasons_of_a_channel_are_its_own,
     what_goes_on_is_in_no_group,
     a_list_by_reason_has_those_and_no_others,
-    steps_of_a_bulk_act_join_without_gap_or_overlap,
-    a_bulk_act_is_for_what_its_filter_says,
-    a_count_says_whether_any_of_them_may_have_arrived,
 }
 
 /// Accepts, claims and ends a message of the channel without credentials for that reason.
-async fn ended(store: &mut Store, state: State, reason: &'static str, shipped: bool) -> MessageId {
+pub(crate) async fn ended(store: &mut Store, state: State, reason: &'static str, shipped: bool) -> MessageId {
     let template = if shipped { store.shipped } else { store.paid };
     let message = NewMessage { template, ..store.message(FREE, "ann") };
     let id = store.accept(vec![message]).await[0];
@@ -115,68 +112,4 @@ async fn a_list_by_reason_has_those_and_no_others(mut store: Store) {
         let seen: Vec<_> = store.messages(&filter).await.iter().map(|row| row.id).collect();
         assert_eq!(seen, expected, "{filter:?}");
     }
-}
-
-fn failed() -> DeadFilter {
-    DeadFilter { state: State::Failed, channel: None, reason: None, template: None }
-}
-
-async fn steps_of_a_bulk_act_join_without_gap_or_overlap(mut store: Store) {
-    let mut ids = Vec::new();
-    for _ in 0..5 {
-        ids.push(ended(&mut store, State::Failed, "rejected", false).await);
-        ended(&mut store, State::Unknown, "no_answer", false).await;
-    }
-    for most in 1..7 {
-        // Those that came after the act began are not its business.
-        let (mut seen, mut span) = (Vec::new(), Span { until: ids[3], ..Span::ALL });
-        loop {
-            let left = u64::try_from(4 - seen.len()).unwrap();
-            let count = store.reader.count_dead(&failed(), span).await.unwrap();
-            assert_eq!((count.count, count.last), (left, (left > 0).then_some(ids[3])), "{span:?}");
-            let step = store.reader.dead(&failed(), span, most).await.unwrap();
-            let Some(last) = step.last() else { break };
-            span.after = *last;
-            seen.extend(step);
-        }
-        assert_eq!(seen, ids[..4], "steps of {most}");
-    }
-}
-
-async fn a_bulk_act_is_for_what_its_filter_says(mut store: Store) {
-    let first = ended(&mut store, State::Failed, "rejected", false).await;
-    let gone = ended(&mut store, State::Failed, "recipient_gone", false).await;
-    let shipped = ended(&mut store, State::Failed, "rejected", true).await;
-    let unknown = ended(&mut store, State::Unknown, "rejected", false).await;
-    let some = |text: &str| Some(text.to_owned());
-    let cases = [
-        (failed(), vec![first, gone, shipped]),
-        (DeadFilter { state: State::Unknown, ..failed() }, vec![unknown]),
-        (DeadFilter { reason: some("rejected"), ..failed() }, vec![first, shipped]),
-        (DeadFilter { template: some("shipped"), ..failed() }, vec![shipped]),
-        (DeadFilter { channel: some(FREE), reason: some("recipient_gone"), ..failed() }, vec![gone]),
-        (DeadFilter { channel: some(BOUND), ..failed() }, vec![]),
-        (DeadFilter { channel: some("no-such-channel"), ..failed() }, vec![]),
-        (DeadFilter { template: some("no-such-template"), ..failed() }, vec![]),
-    ];
-    for (filter, expected) in cases {
-        assert_eq!(store.reader.dead(&filter, Span::ALL, 9).await.unwrap(), expected, "{filter:?}");
-        let count = store.reader.count_dead(&filter, Span::ALL).await.unwrap();
-        let counted = (usize::try_from(count.count).unwrap(), count.last);
-        assert_eq!(counted, (expected.len(), expected.last().copied()), "{filter:?}");
-    }
-}
-
-async fn a_count_says_whether_any_of_them_may_have_arrived(mut store: Store) {
-    let cancelled = DeadFilter { state: State::Cancelled, ..failed() };
-    let id = store.accept_one(FREE, "ann").await;
-    store.commit(Batch { operations: vec![act(Event::Cancel, id)], ..Batch::default() }).await;
-    assert!(!store.reader.count_dead(&cancelled, Span::ALL).await.unwrap().ambiguous);
-    // Held in the middle of an attempt, and withdrawn then: nobody saw what came of that attempt.
-    let id = store.accept_one(FREE, "ann").await;
-    let claimed = store.claim_one(FREE).await;
-    store.settle(vec![outcome(&claimed, State::Held, CredentialFate::Keep)]).await;
-    store.commit(Batch { operations: vec![act(Event::Cancel, id)], ..Batch::default() }).await;
-    assert!(store.reader.count_dead(&cancelled, Span::ALL).await.unwrap().ambiguous);
-    assert!(!store.reader.count_dead(&failed(), Span::ALL).await.unwrap().ambiguous, "of none");
 }

@@ -26,6 +26,7 @@ mod harness;
 mod accept;
 mod audit;
 mod backup;
+mod bulk;
 mod claim;
 mod credentials;
 mod dead;

@@ -6,13 +6,13 @@ use axum::body::Bytes;
 use axum::extract::{Path, Query, State as Shared};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use tidings_engine::{Class, EngineHandle, Refusal, RetryMany};
+use tidings_engine::{BulkAct, BulkKind, Class, EngineHandle, Refusal};
 use tidings_model::trace::TraceContext;
 use tidings_model::{Event, MessageId, State};
-use tidings_store::{DeadFilter, MessageFilter};
+use tidings_store::{BulkFilter, MessageFilter};
 
 use super::answer::{Answer, json, parse, reason};
-use super::query::{Asked, cursor, flag, limit};
+use super::query::{Asked, cursor, flag, limit, past};
 use crate::server::acting::Acting;
 use crate::server::problem::{key_invalid, unreadable};
 use crate::server::{convert, idempotency};
@@ -57,6 +57,8 @@ pub(super) async fn list_messages(Shared(engine): Shared<EngineHandle>, Query(qu
         template: query.get("template").cloned(),
         recipient: query.get("to").cloned(),
         reason: query.get("reason").cloned(),
+        newer_than: past(&query, "newer_than", engine.now())?,
+        older_than: past(&query, "older_than", engine.now())?,
         before: cursor(&query)?,
         limit: limit(&query)?,
     };
@@ -139,17 +141,53 @@ async fn act(
     Ok(json(StatusCode::OK, &wire::ActReply { id: id.to_string(), state: state.to_string() }))
 }
 
-/// A plan, or up to a bounded number of messages that get their times; the rest takes another call.
-pub(super) async fn retry_many(Shared(engine): Shared<EngineHandle>, acting: Acting, body: Bytes) -> Answer<Response> {
-    let request: wire::RetryRequest = parse(&body)?;
-    let wire::RetryFilter { state, channel, reason, template } = request.filter;
-    let filter = DeadFilter { state: state_named(&state)?, channel, reason, template };
-    let by = acting.by(request.note)?;
-    let asked = RetryMany { filter, rate: request.rate, by, cursor: request.cursor };
-    if request.plan {
-        return Ok(json(StatusCode::OK, &convert::retry_plan(engine.plan_retry(&asked).await?)));
+pub(super) async fn cancel_many(engine: Shared<EngineHandle>, acting: Acting, body: Bytes) -> Answer<Response> {
+    act_on_many(engine, acting, body, BulkKind::Cancel).await
+}
+
+pub(super) async fn hold_many(engine: Shared<EngineHandle>, acting: Acting, body: Bytes) -> Answer<Response> {
+    act_on_many(engine, acting, body, BulkKind::Hold).await
+}
+
+pub(super) async fn release_many(engine: Shared<EngineHandle>, acting: Acting, body: Bytes) -> Answer<Response> {
+    act_on_many(engine, acting, body, BulkKind::Release).await
+}
+
+pub(super) async fn retry_many(engine: Shared<EngineHandle>, acting: Acting, body: Bytes) -> Answer<Response> {
+    act_on_many(engine, acting, body, BulkKind::Retry).await
+}
+
+/// A plan, or up to a bounded number of messages that are moved; the rest takes another call.
+async fn act_on_many(
+    Shared(engine): Shared<EngineHandle>,
+    acting: Acting,
+    body: Bytes,
+    kind: BulkKind,
+) -> Answer<Response> {
+    let wire::BulkRequest { filter, rate, note, plan, cursor } = parse(&body)?;
+    if kind == BulkKind::Retry && filter.state.is_none() {
+        return Err(unreadable("a retry needs a `state` in its filter: messages that are unknown may have arrived"));
     }
-    Ok(json(StatusCode::OK, &convert::retried(engine.retry_many(&asked).await?)))
+    if kind != BulkKind::Retry && rate.is_some() {
+        return Err(unreadable("`rate` is for a retry: only there each message gets a time of its own"));
+    }
+    let past = |name: &str, text: Option<String>| {
+        text.map(|text| tidings_engine::config::past(name, &text, engine.now())).transpose()
+    };
+    let newer_than = past("newer_than", filter.newer_than)?;
+    let older_than = past("older_than", filter.older_than)?;
+    let filter = BulkFilter {
+        states: filter.state.map(|state| state_named(&state)).transpose()?.into_iter().collect(),
+        channel: filter.channel,
+        template: filter.template,
+        recipient: filter.to,
+        reason: filter.reason,
+    };
+    let asked = BulkAct { kind, filter, newer_than, older_than, rate, by: acting.by(note)?, cursor };
+    if plan {
+        return Ok(json(StatusCode::OK, &convert::bulk_plan(engine.plan_for_many(&asked).await?)));
+    }
+    Ok(json(StatusCode::OK, &convert::bulk_done(engine.act_on_many(&asked).await?)))
 }
 
 pub(super) fn message_id(text: &str) -> Answer<MessageId> {

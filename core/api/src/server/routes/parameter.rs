@@ -20,6 +20,8 @@ pub(in crate::server) fn parameter(name: &str) -> Option<Value> {
         "channel" => text("of this channel"),
         "template" => text("of this template"),
         "to" => text("for this recipient"),
+        "newer_than" => text("accepted at this time or later: RFC 3339, or how long ago, as in `2h`"),
+        "older_than" => text("accepted before this time: RFC 3339, or how long ago, as in `2h`"),
         "recipient" => text("of this recipient"),
         "usable" => json!({ "type": "boolean", "description": "only those that could be used" }),
         "schedule" => text("of this schedule"),
