@@ -21,6 +21,9 @@ pub(crate) struct Args {
     /// An engine elsewhere, as in http://127.0.0.1:7380; its key is read from TIDINGS_API_KEY.
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) url: Option<String>,
+    /// Whom to trust beside the system's roots when the URL is https: certificates in PEM.
+    #[arg(long, global = true, value_name = "FILE", requires = "url")]
+    pub(crate) ca: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -28,7 +31,7 @@ pub(crate) struct Args {
 impl Args {
     /// Where the engine is that a command asks.
     pub(crate) fn reach(&self) -> Reach {
-        Reach { config: self.config.clone(), url: self.url.clone() }
+        Reach { config: self.config.clone(), url: self.url.clone(), ca: self.ca.clone() }
     }
 }
 

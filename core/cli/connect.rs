@@ -17,11 +17,16 @@ fn user() -> Option<String> {
         .find(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
+/// How a certificate begins in PEM (RFC 7468): a bundle without one would trust nobody, in silence.
+const PEM_BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
 /// Where the engine is.
 #[derive(Debug)]
 pub(crate) struct Reach {
     pub(crate) config: PathBuf,
     pub(crate) url: Option<String>,
+    /// Whom to trust beside the system's roots.
+    pub(crate) ca: Option<PathBuf>,
 }
 
 impl Reach {
@@ -38,7 +43,15 @@ impl Reach {
                         "the key in TIDINGS_API_KEY was cut short or mistyped: its last characters do not fit the rest";
                     return Err(Failure::Usage(text.to_owned()));
                 }
-                Ok(Client::new(Address::Url(url.clone()), key)?)
+                let Some(ca) = &self.ca else { return Ok(Client::new(Address::Url(url.clone()), key)?) };
+                let unread = |problem: &dyn std::fmt::Display| {
+                    Failure::Usage(format!("`--ca {}`: {problem}; it takes certificates in PEM", ca.display()))
+                };
+                let pem = std::fs::read(ca).map_err(|error| unread(&error))?;
+                if !pem.windows(PEM_BEGIN.len()).any(|part| part == PEM_BEGIN) {
+                    return Err(unread(&"it holds no certificate"));
+                }
+                Client::trusting(url, key, &pem).map_err(|error| unread(&error))
             }
             None => {
                 let socket = local_socket(&self.config).map_err(|error| {

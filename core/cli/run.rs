@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_api::client::{Address, Client};
-use tidings_api::server;
+use tidings_api::server::{self, Tls};
 use tidings_engine::config::World;
 use tidings_engine::{By, Config, ConfigOrigin, Engine, EngineHandle, Left, Look, Problem, Registry, SystemClock};
 use tidings_host::PluginFile;
@@ -75,12 +75,13 @@ pub(crate) async fn run(path: &Path, args: RunArgs) -> Outcome {
         logging::to_stderr(LevelFilter::INFO, format)?;
     }
     let grace = config.grace;
+    let scheme = if config.api.tls.is_some() { "https" } else { "http" };
     // Before anybody can know that the engine is there: a signal from then on is a request to stop, not the end.
     let mut stop = StopSignals::listen()?;
     // Of a screen it says that the terminal is gone, and the screen hears it itself.
     let mut hangup = if args.tui { None } else { Some(signal(SignalKind::hangup())?) };
     let mut running = Running::start(config).await?;
-    let tcp = running.tcp.map_or_else(|| "no TCP port".to_owned(), |address| format!("http://{address}"));
+    let tcp = running.tcp.map_or_else(|| "no TCP port".to_owned(), |address| format!("{scheme}://{address}"));
     tracing::info!("tidings runs; its API is on the socket {} and {tcp}", running.socket.display());
     if args.tui {
         let client = Client::new(Address::Socket(running.socket.clone()), None)?;
@@ -169,9 +170,16 @@ impl Running {
             None => None,
         };
         if let Some(address) = api.listen.filter(|address| !address.ip().is_loopback()) {
-            tracing::warn!(%address, "the API is open to the network without TLS; put a TLS proxy before it");
+            if api.tls.is_none() {
+                tracing::warn!(
+                    %address,
+                    "the API is open to the network without TLS, and so are the keys of its callers: set `[api] tls`, or \
+                     put a TLS proxy before it"
+                );
+            }
         }
         make_room_for(api.limits.connections);
+        let tls = api.tls.as_ref().map(|files| Tls::open(&files.cert, &files.key)).transpose()?;
         let engine = Engine::start(config, Arc::new(SystemClock)).await?;
         let (stop, stopped) = watch::channel(false);
         let mut servers = Vec::new();
@@ -182,7 +190,7 @@ impl Running {
         if let Some(listener) = tcp {
             address = listener.local_addr().ok();
             let router = server::keyed_router(engine.handle(), limits);
-            servers.push(tokio::spawn(server::serve_tcp(listener, router, limits, stopped)));
+            servers.push(tokio::spawn(server::serve_tcp(listener, router, limits, tls, stopped)));
         }
         let running = Running { engine, socket: api.socket, tcp: address, stop, servers };
         running.wait_for_socket().await?;

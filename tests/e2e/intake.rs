@@ -188,7 +188,7 @@ fn a_long_bulk_takes_the_memory_of_a_short_one() {
         format!("{line}\n")
     };
     let block = line.repeat(100);
-    let mut run = |blocks: u32| {
+    let run = |blocks: u32| {
         let mut call = Call::begin(&world, "/v1/messages/bulk?dry_run=true");
         let mut reading = BufReader::new(call.writing.try_clone().unwrap());
         let answers = std::thread::spawn(move || {

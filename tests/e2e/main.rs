@@ -35,6 +35,7 @@ mod reload;
 mod retention;
 mod schedules;
 mod secrets;
+mod tls;
 mod tokens;
 mod traces;
 mod transports;

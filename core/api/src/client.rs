@@ -77,7 +77,23 @@ impl Client {
     /// A client of the engine there. The key is needed over TCP. The program must have installed a default provider of
     /// `rustls` before.
     pub fn new(address: Address, key: Option<String>) -> Result<Client, ClientError> {
-        let builder = reqwest::Client::builder().timeout(CALL_TIMEOUT).connect_timeout(CONNECT_TIMEOUT).no_proxy();
+        let shown = match &address {
+            Address::Socket(path) => show(path),
+            Address::Url(url) => url.clone(),
+        };
+        Client::build(reqwest::Client::builder(), address, key)
+            .map_err(|source| ClientError::Unreachable { address: shown, source })
+    }
+
+    /// The same over https, for an engine whose certificate is signed by none of the system's roots: these in PEM are
+    /// trusted beside them.
+    pub fn trusting(url: &str, key: Option<String>, roots: &[u8]) -> Result<Client, reqwest::Error> {
+        let roots = reqwest::Certificate::from_pem_bundle(roots)?;
+        Client::build(reqwest::Client::builder().tls_certs_merge(roots), Address::Url(url.to_owned()), key)
+    }
+
+    fn build(builder: reqwest::ClientBuilder, address: Address, key: Option<String>) -> Result<Client, reqwest::Error> {
+        let builder = builder.timeout(CALL_TIMEOUT).connect_timeout(CONNECT_TIMEOUT).no_proxy();
         let (builder, base, shown) = match address {
             Address::Socket(path) => (builder.unix_socket(path.as_path()), "http://tidings".to_owned(), show(&path)),
             Address::Url(url) => {
@@ -85,7 +101,7 @@ impl Client {
                 (builder, url.clone(), url)
             }
         };
-        let http = builder.build().map_err(|source| ClientError::Unreachable { address: shown.clone(), source })?;
+        let http = builder.build()?;
         Ok(Client { http, base, shown, key, user: None })
     }
 

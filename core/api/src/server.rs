@@ -15,9 +15,11 @@ mod intake;
 mod openapi;
 mod problem;
 mod process;
+mod rates;
 mod routes;
 mod serve;
 mod socket;
+mod tls;
 
 use std::io;
 use std::path::Path;
@@ -35,6 +37,7 @@ use tokio::sync::watch;
 
 pub use openapi::document;
 pub use problem::Refused;
+pub use tls::{Tls, TlsError};
 
 /// The routes for callers that need no key: the local socket's.
 pub fn router(engine: EngineHandle, limits: ApiLimits) -> Router {
@@ -57,14 +60,15 @@ pub async fn serve_socket(
     serve(Listener::Socket(socket::bind(path)?), router, limits, stop).await
 }
 
-/// Serves over TCP until told to stop.
+/// Serves over TCP until told to stop, with TLS if there is one.
 pub async fn serve_tcp(
     listener: TcpListener,
     router: Router,
     limits: ApiLimits,
+    tls: Option<Tls>,
     stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    serve(Listener::Tcp(listener), router, limits, stop).await
+    serve(Listener::Tcp(listener, tls), router, limits, stop).await
 }
 
 /// Knows a caller by the key that is shown. A call without a right key goes on without a caller, to what is open to

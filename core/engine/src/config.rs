@@ -31,7 +31,7 @@ use tidings_model::{AppName, ChannelName, Policy, ScheduleName, SourceName, Temp
 use tidings_sdk::App;
 
 pub(crate) use channels::rate;
-pub use limits::ApiLimits;
+pub use limits::{ApiLimits, TlsFiles};
 pub use read::{Problem, past};
 use read::{Section, Source};
 pub(crate) use read::{duration, no_such};
@@ -91,6 +91,8 @@ pub struct ApiConfig {
     pub keys: Vec<ConfigKey>,
     /// The local socket, for whoever may open the file.
     pub socket: PathBuf,
+    /// The TLS of the TCP port.
+    pub tls: Option<TlsFiles>,
     /// What callers may cost.
     pub limits: ApiLimits,
     /// Whether `/metrics` is answered without a key.
@@ -525,9 +527,13 @@ impl Reading<'_> {
         let socket = PathBuf::from(format!("{}.sock", store_url.trim_start_matches("sqlite://")));
         let limits = ApiLimits::default();
         let Some(section) = root.section("api") else {
-            return ApiConfig { listen: None, keys: Vec::new(), socket, limits, metrics_open: false };
+            return ApiConfig { listen: None, keys: Vec::new(), socket, tls: None, limits, metrics_open: false };
         };
         let limits = limits::read(&section);
+        let tls = limits::tls(&section, self.folder);
+        if tls.is_some() && section.find("listen").is_none() {
+            section.missing("listen", "an address, because `tls` is for a TCP port");
+        }
         let listen = section.parsed("listen", |value| {
             let text = read::text(value)?;
             text.parse::<SocketAddr>().map_err(|_| format!("`{text}` is no address; write it as in `127.0.0.1:7380`"))
@@ -537,7 +543,7 @@ impl Reading<'_> {
         let named = section.text("socket").map(|path| self.folder.join(path));
         let metrics_open = section.choice("metrics", &["key", "open"]) == Some("open");
         section.finish();
-        ApiConfig { listen, keys, socket: named.unwrap_or(socket), limits, metrics_open }
+        ApiConfig { listen, keys, socket: named.unwrap_or(socket), tls, limits, metrics_open }
     }
 
     fn engine(&self, root: &Section<'_>) -> Duration {

@@ -128,7 +128,7 @@ pub(crate) async fn engine(args: EngineArgs) -> Result<(), Failure> {
     let (stop, stopped) = watch::channel(false);
     let limits = ApiLimits::default();
     let router = server::keyed_router(handle.clone(), limits);
-    let serving = tokio::spawn(server::serve_tcp(listener, router, limits, stopped));
+    let serving = tokio::spawn(server::serve_tcp(listener, router, limits, None, stopped));
     let standing = standing(&handle).await?;
     say(&Told { seconds, usage: Usage::now()?, standing, api: Some(api), ..Told::default() })?;
 

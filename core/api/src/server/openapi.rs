@@ -218,8 +218,8 @@ fn problems(endpoint: &Endpoint) -> Vec<&'static Kind> {
     }
     match endpoint.access {
         Access::Open => {}
-        Access::AnyKey => codes.extend(["unauthorised"]),
-        Access::Key(_) => codes.extend(["unauthorised", "scope"]),
+        Access::AnyKey => codes.extend(["unauthorised", "rate"]),
+        Access::Key(_) => codes.extend(["unauthorised", "scope", "rate"]),
         Access::Local => codes.extend(["unauthorised", "local-only"]),
     }
     codes.sort_unstable();

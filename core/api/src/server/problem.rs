@@ -1,5 +1,7 @@
 //! Errors as RFC 9457 has them.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tidings_engine::{Class, Refusal};
@@ -76,6 +78,12 @@ pub(super) fn body_late() -> Refused {
 /// Other bodies have all the memory there is for them.
 pub(super) fn bodies_busy() -> Refused {
     listed("busy", "the bodies of other calls take all the memory there is for them (`[api.limits] bodies_mib`)")
+}
+
+/// The key has made more calls than it may.
+pub(super) fn too_fast(key: &str, count: u32, period: Duration) -> Refused {
+    let detail = format!("the key `{key}` may make {count} calls in {} s (`[api.limits] rate`)", period.as_secs_f64());
+    listed("rate", detail)
 }
 
 /// Others bring lines.

@@ -46,6 +46,7 @@ use super::body::{Memory, whole};
 use super::caller::Caller;
 use super::idempotency;
 use super::problem::{Refused, forbidden, from_framework, key_unread, local_only, no_route, unauthorised, unreadable};
+use super::rates::Rates;
 use crate::wire;
 
 /// Bytes of a message to send: its data in its widest spelling fits.
@@ -284,7 +285,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 /// The calls, for requests that carry their [`Caller`].
 pub(super) fn routes(engine: EngineHandle, limits: ApiLimits) -> Router {
     let mut router = Router::new();
-    let memory = Memory::of(limits.bodies_mib as usize * 1024 * 1024);
+    let bearing = Arc::new(Bearing {
+        memory: Memory::of(limits.bodies_mib as usize * 1024 * 1024),
+        rates: limits.rate.map(Rates::of),
+        engine: engine.clone(),
+    });
     for endpoint in endpoints() {
         let path = endpoint.path;
         let is_open = path == "/metrics" && engine.metrics_are_open();
@@ -294,8 +299,8 @@ pub(super) fn routes(engine: EngineHandle, limits: ApiLimits) -> Router {
             is_idempotent: endpoint.is_idempotent,
             body_bytes_max: (!endpoint.is_streamed()).then_some(endpoint.body_bytes_max),
         };
-        let memory = Arc::clone(&memory);
-        let check = move |request: Request, next: Next| pass(taking, Arc::clone(&memory), request, next);
+        let bearing = Arc::clone(&bearing);
+        let check = move |request: Request, next: Next| pass(taking, Arc::clone(&bearing), request, next);
         let (measures, method) = (Arc::clone(engine.measures()), traffic::name(&endpoint.method));
         let count =
             move |request: Request, next: Next| traffic::count(Arc::clone(&measures), method, path, request, next);
@@ -312,6 +317,13 @@ pub(super) fn routes(engine: EngineHandle, limits: ApiLimits) -> Router {
         .with_state(engine)
 }
 
+/// What all calls are measured by.
+struct Bearing {
+    memory: Arc<Memory>,
+    rates: Option<Rates>,
+    engine: EngineHandle,
+}
+
 /// What a call takes, of its line in the table.
 #[derive(Debug, Clone, Copy)]
 struct Taking {
@@ -323,7 +335,7 @@ struct Taking {
 }
 
 /// Lets a request through that its line in the table allows, with its whole body.
-async fn pass(taking: Taking, memory: Arc<Memory>, request: Request, next: Next) -> Result<Response, Refused> {
+async fn pass(taking: Taking, bearing: Arc<Bearing>, request: Request, next: Next) -> Result<Response, Refused> {
     let Taking { access, parameters, is_idempotent, body_bytes_max } = taking;
     let caller = request.extensions().get::<Caller>();
     match access {
@@ -348,12 +360,17 @@ async fn pass(taking: Taking, memory: Arc<Memory>, request: Request, next: Next)
             return Err(unknown_parameter(name, parameters));
         }
     }
+    if let (Some(rates), Some(caller)) = (&bearing.rates, caller.filter(|caller| !caller.local))
+        && let Some(too_fast) = rates.take(&caller.name, bearing.engine.now())
+    {
+        return Ok(too_fast);
+    }
     if !is_idempotent && request.headers().contains_key(idempotency::HEADER) {
         return Err(key_unread());
     }
     let Some(bytes_max) = body_bytes_max else { return Ok(next.run(request).await) };
     let (parts, body) = request.into_parts();
-    let (bytes, _held) = whole(body, bytes_max, &memory).await?;
+    let (bytes, _held) = whole(body, bytes_max, &bearing.memory).await?;
     Ok(next.run(Request::from_parts(parts, Body::from(bytes))).await)
 }
 

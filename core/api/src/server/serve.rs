@@ -24,9 +24,11 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
 use super::connection::{Answered, Awaited, CoarseClock, Phase, Watch, Watched};
+use super::tls::Tls;
 
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -52,7 +54,7 @@ const NO_PLACE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 
 /// Where callers come from.
 pub(super) enum Listener {
-    Tcp(TcpListener),
+    Tcp(TcpListener, Option<Tls>),
     Socket(UnixListener),
 }
 
@@ -98,16 +100,20 @@ fn look_every(limits: &ApiLimits) -> Duration {
 /// A connection, whatever it came over.
 enum Stream {
     Tcp(tokio::net::TcpStream),
+    Tls(tokio::net::TcpStream, TlsAcceptor),
     Socket(tokio::net::UnixStream),
 }
 
 async fn accept(listener: &Listener) -> io::Result<Stream> {
     match listener {
-        Listener::Tcp(listener) => {
+        Listener::Tcp(listener, tls) => {
             let (stream, _) = listener.accept().await?;
             // Answers are small and awaited: none is held back for the next. A socket that refuses is merely slower.
             stream.set_nodelay(true).unwrap_or_default();
-            Ok(Stream::Tcp(stream))
+            Ok(match tls {
+                Some(tls) => Stream::Tls(stream, tls.acceptor()),
+                None => Stream::Tcp(stream),
+            })
         }
         Listener::Socket(listener) => Ok(Stream::Socket(listener.accept().await?.0)),
     }
@@ -145,6 +151,13 @@ impl Door {
         let (router, limits, seen) = (self.router.clone(), self.limits, Arc::clone(&watch));
         let task = match stream {
             Stream::Tcp(stream) => self.tasks.spawn(converse(stream, router, limits, seen)),
+            Stream::Tls(stream, acceptor) => self.tasks.spawn(async move {
+                // It has the time of a head; a caller that speaks no TLS is its own affair.
+                match acceptor.accept(stream).await {
+                    Ok(stream) => converse(stream, router, limits, seen).await,
+                    Err(error) => tracing::debug!("a connection did not become TLS: {error}"),
+                }
+            }),
             Stream::Socket(stream) => self.tasks.spawn(converse(stream, router, limits, seen)),
         };
         self.inside.insert(task.id(), Inside { watch, task });
@@ -180,6 +193,8 @@ impl Door {
             return;
         }
         match stream {
+            // To say it in TLS would cost what there is no place for.
+            Stream::Tls(..) => return,
             Stream::Tcp(stream) => self.tasks.spawn(tell_no_place(stream)),
             Stream::Socket(stream) => self.tasks.spawn(tell_no_place(stream)),
         };

@@ -1,7 +1,11 @@
 //! `[api.limits]`: what our API bears from its callers.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tidings_model::rate::Rate;
+
+use super::channels::rate;
 use super::read::Section;
 
 /// What the API bears from its callers. Each listener (the local socket, the TCP port) counts for itself.
@@ -19,6 +23,8 @@ pub struct ApiLimits {
     pub body: Duration,
     /// How long we wait for a caller to take each 16 KiB of our answer, or its end.
     pub answer: Duration,
+    /// Calls of each key; none over the local socket are counted.
+    pub rate: Option<Rate>,
     /// MiB of bodies that are in memory at once.
     pub bodies_mib: u32,
 }
@@ -31,6 +37,7 @@ impl Default for ApiLimits {
             head: Duration::from_secs(10),
             body: Duration::from_secs(20),
             answer: Duration::from_secs(30),
+            rate: None,
             bodies_mib: 64,
         }
     }
@@ -56,8 +63,46 @@ pub(super) fn read(api: &Section<'_>) -> ApiLimits {
         head: wait("head", defaults.head),
         body: wait("body", defaults.body),
         answer: wait("answer", defaults.answer),
+        rate: section.parsed("rate", |value| rate(&super::read::text(value)?)),
         bodies_mib: section.number("bodies_mib", 8..=65_536).unwrap_or(defaults.bodies_mib),
     };
     section.finish();
     limits
+}
+
+/// Where the TLS of the TCP port stands: read at a start, and again when the files change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain in PEM, the server's own first.
+    pub cert: PathBuf,
+    /// Its key in PEM.
+    pub key: PathBuf,
+}
+
+/// Reads `tls = { cert = "…", key = { file = "…" } }`.
+pub(super) fn tls(api: &Section<'_>, folder: &Path) -> Option<TlsFiles> {
+    let section = api.section("tls")?;
+    let cert = section.text("cert").map(|path| folder.join(path));
+    if cert.is_none() && section.find("cert").is_none() {
+        section.missing("cert", "`cert = \"FILE\"`: the certificate chain in PEM");
+    }
+    let key = section.find("key").and_then(|found| {
+        if found.value.is_str() {
+            // The name of a file is no secret, but its neighbours' form is kept.
+            section.report(&found.span, &found.path, "write it as in `key = { file = \"FILE\" }`");
+            return None;
+        }
+        let table = section.as_section(&found)?;
+        let file = table.text("file").map(|path| folder.join(path));
+        if file.is_none() && table.find("file").is_none() {
+            table.missing("file", "`file = \"FILE\"`: the key in PEM");
+        }
+        table.finish();
+        file
+    });
+    if section.find("key").is_none() {
+        section.missing("key", "`key = { file = \"FILE\" }`: the certificate's key in PEM");
+    }
+    section.finish();
+    Some(TlsFiles { cert: cert?, key: key? })
 }
