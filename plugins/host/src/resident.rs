@@ -9,7 +9,7 @@ use tidings_abi::v1::Text;
 use tidings_sdk::{Outcome, OwnedDelivery};
 
 use crate::limits::{BUSY_WAIT, DETAIL_BYTES_MAX, INSTANCES_MAX, Limits, PANICS_MAX, PANICS_WITHIN, PLUGINS_MAX};
-use crate::lines::{LineBudget, shown};
+use crate::lines::{LineBudget, for_people, shown};
 use crate::operations::{Open, Operations};
 use crate::panics::PanicWindow;
 use crate::queue::{NotQueued, Queue, Work};
@@ -279,7 +279,8 @@ impl Resident {
             return;
         }
         let message = match message {
-            Some(message) => self.shown(&message[..message.len().min(DETAIL_BYTES_MAX)]),
+            // Cut when the secrets are out of it.
+            Some(message) => for_people(self.shown(message).as_bytes(), DETAIL_BYTES_MAX),
             None => "no message".to_owned(),
         };
         if self.may_log() {

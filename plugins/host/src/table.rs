@@ -8,7 +8,6 @@ use tidings_abi::v1::{self, Text};
 use tidings_abi::{array, empty};
 
 use crate::border::{called_now, is_new_panic};
-use crate::limits::DETAIL_BYTES_MAX;
 use crate::lines::LINE_BYTES_READ;
 use crate::operations::Answered;
 use crate::read;
@@ -149,8 +148,8 @@ unsafe extern "C" fn panicked(instance: u64, message: Text) {
     contained(|| {
         let Some(resident) = resident_of(instance) else { return };
         if is_new_panic(resident) {
-            // SAFETY: the caller's word; no more is looked at than is shown.
-            let message = unsafe { message.bytes(DETAIL_BYTES_MAX) };
+            // SAFETY: the caller's word; no more is looked at than of a line.
+            let message = unsafe { message.bytes(LINE_BYTES_READ + 1) };
             resident.panicked(message.ok());
         }
     });

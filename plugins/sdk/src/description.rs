@@ -135,7 +135,7 @@ impl Description {
         }
         let value: Value = serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))?;
         let object = value.as_object().ok_or("is no object")?;
-        let name = plugin_name(word(object, "name")?)?;
+        let name = named(word(object, "name")?, "")?;
         let version = leaked(word(object, "version")?);
         let schema = object.get("settings").cloned().unwrap_or_else(|| json!({}));
         let app_settings = from_schema(&schema).map_err(|error| format!("`settings`: {error}"))?;
@@ -191,11 +191,11 @@ impl Description {
     }
 }
 
-/// A plugin's or a stage's name: what stands in config before and after the dot.
-fn plugin_name(name: &str) -> Result<&'static str, String> {
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+/// A plugin's or a stage's name: what stands in config before and after the dot. `more` is what a stage's may have, too.
+fn named(name: &str, more: &str) -> Result<&'static str, String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || more.contains(c);
     if name.is_empty() || name.len() > 31 || !name.chars().all(fits) {
-        return Err(format!("the name {name:?} is not of a-z, 0-9, - and _, at most 31"));
+        return Err(format!("the name {name:?} is not of a-z, 0-9 and -{more}, at most 31"));
     }
     Ok(leaked(name))
 }
@@ -221,7 +221,7 @@ fn stage_to_json(stage: &StageDescription) -> Value {
 
 fn stage_from_json(value: &Value) -> Result<StageDescription, String> {
     let object = value.as_object().ok_or("a stage is no object")?;
-    let name = plugin_name(word(object, "name")?)?;
+    let name = named(word(object, "name")?, "_")?;
     let place = |error: String| format!("stage `{name}`: {error}");
     let role = word(object, "role")?;
     let known: &[&str] = match role {
@@ -357,6 +357,8 @@ mod tests {
             ("[]".to_owned(), "is no object"),
             ("{}".to_owned(), "has no `name`"),
             (r#"{"name": "A b", "version": "1", "stages": []}"#.to_owned(), "a-z"),
+            (r#"{"name": "a_b", "version": "1", "stages": []}"#.to_owned(), "a-z, 0-9 and -, at most"),
+            (stage(r#"{"role": "transport", "name": "x y"}"#), "a-z, 0-9 and -_, at most"),
             (stage(""), "has 0 stages"),
             (stage(r#"{"role": "sender", "name": "x"}"#), "no role `sender`"),
             (stage(r#"{"role": "transport", "name": "x", "templat": {}}"#), "stage `x`: unknown key `templat`"),

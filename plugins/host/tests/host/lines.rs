@@ -25,6 +25,17 @@ async fn no_secret_of_a_setting_or_a_delivery_stands_in_a_refusal() {
 }
 
 #[tokio::test]
+async fn no_half_of_a_secret_stands_at_the_end_of_what_a_panic_says() {
+    logged();
+    let loaded = load("talks").unwrap();
+    let stage = loaded.open_http_transport("send", &app("shop", json!({}))).unwrap();
+    stage.request(delivery("panicked")).await.unwrap_err();
+    let log = logged();
+    assert!(log.contains(&format!("{} …", "x".repeat(1018))), "{log}");
+    assert!(!log.contains("CANA"), "{log}");
+}
+
+#[tokio::test]
 async fn a_line_moves_no_cursor_and_is_cut() {
     logged();
     let loaded = load("talks").unwrap();

@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 
 use super::host;
 
-/// Bytes of a panic's text that are told.
-const TEXT_BYTES_MAX: usize = 512;
+/// Bytes of a panic's text that are told: more than the host shows, because a secret that were cut here it would not find.
+const TEXT_BYTES_MAX: usize = 2 * 4096;
 
 /// What this thread does just now.
 struct Here {
