@@ -169,3 +169,37 @@ fn receipt(app: &AppName, provider_id: String, failed: Option<String>, now: Time
     let (delivered, detail) = (failed.is_none(), failed.unwrap_or_default());
     Ok(Receipt { app: app.clone(), provider_id, delivered, detail, received_at: now })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shop() -> AppName {
+        AppName::new("shop").unwrap()
+    }
+
+    #[test]
+    fn a_withdrawal_is_of_all_that_was_given_in_its_second_and_before() {
+        let permit =
+            |made_at| Permit { recipient: "ann".into(), scope: Some("T".into()), made_at, ..Permit::default() };
+        let until =
+            |made_at| withdrawal(&shop(), "wechat.subscription", permit(made_at), Timestamp(7)).unwrap().given_until;
+        assert_eq!(until(Some(Timestamp(1_714_037_059_000))), Timestamp(1_714_037_059_999));
+        assert_eq!(until(None), Timestamp(7), "without a time it is of all there are");
+        let nobody = Permit { recipient: String::new(), ..permit(None) };
+        assert!(withdrawal(&shop(), "wechat.subscription", nobody, Timestamp(7)).is_err());
+    }
+
+    #[test]
+    fn a_receipt_says_whether_and_why_not_and_names_a_message() {
+        let receipt = |name: &str, failed: Option<&str>| {
+            receipt(&shop(), name.to_owned(), failed.map(str::to_owned), Timestamp(7))
+        };
+        let arrived = receipt("1", None).unwrap();
+        assert_eq!((arrived.delivered, arrived.detail.as_str(), arrived.received_at), (true, "", Timestamp(7)));
+        let failed = receipt("1", Some("user block")).unwrap();
+        assert_eq!((failed.delivered, failed.detail.as_str()), (false, "user block"));
+        assert!(receipt(&"1".repeat(PROVIDER_ID_BYTES_MAX), None).is_ok());
+        assert!(receipt(&"1".repeat(PROVIDER_ID_BYTES_MAX + 1), None).is_err() && receipt("", None).is_err());
+    }
+}

@@ -5,6 +5,7 @@
 mod control;
 mod faults;
 mod phone;
+mod pushes;
 mod sends;
 mod speed;
 mod tokens;
