@@ -26,6 +26,7 @@ mod help;
 mod intake;
 mod keys;
 mod lifecycle;
+mod openapi;
 mod plugin;
 mod plugin_files;
 mod plugins;

@@ -516,6 +516,7 @@ pub struct KeyRequest {
     /// What the caller is called from now on, in the record of changes too.
     pub name: String,
     /// What it is for: `send`, `collect`, `read`, `operate`.
+    #[cfg_attr(feature = "server", schemars(inner(regex(pattern = "^(send|collect|read|operate)$"))))]
     pub scopes: Vec<String>,
     /// Not after; not after the end of the key that makes it, if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -546,6 +547,7 @@ pub struct Key {
     /// Its name.
     pub name: String,
     /// What it is for: `send`, `collect`, `read`, `operate`.
+    #[cfg_attr(feature = "server", schemars(inner(regex(pattern = "^(send|collect|read|operate)$"))))]
     pub scopes: Vec<String>,
     /// Whether config names it: it is changed there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

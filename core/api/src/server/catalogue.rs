@@ -165,3 +165,95 @@ pub(super) const CATALOGUE: &[Kind] = &[
 pub(super) fn find(code: &str) -> Option<&'static Kind> {
     CATALOGUE.iter().find(|kind| kind.code == code)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/API.md");
+    const BEGIN: &str = "<!-- problems: made of core/api/src/server/catalogue.rs -->\n";
+    const END: &str = "<!-- end -->";
+
+    fn table() -> String {
+        let mut table = "| Status | Code | It says | What to do |\n|---|---|---|---|\n".to_owned();
+        for Kind { code, status, title, remedy } in CATALOGUE {
+            table.push_str(&format!("| {status} | `{code}` | {title} | {remedy} |\n"));
+        }
+        table
+    }
+
+    /// With TIDINGS_WRITE_DOCS set, the page is written instead of compared.
+    #[test]
+    fn the_page_has_every_problem_of_the_catalogue() {
+        let page = std::fs::read_to_string(PAGE).unwrap();
+        let (before, rest) = page.split_once(BEGIN).unwrap();
+        let (found, after) = rest.split_once(END).unwrap();
+        if std::env::var_os("TIDINGS_WRITE_DOCS").is_some() {
+            std::fs::write(PAGE, format!("{before}{BEGIN}{}{END}{after}", table())).unwrap();
+            return;
+        }
+        assert!(
+            found == table(),
+            "docs/API.md is old; run this test with TIDINGS_WRITE_DOCS=1. It must have:\n{}",
+            table()
+        );
+    }
+
+    /// The sources that answer with problems, without their spaces, so that a code stands beside what it is given to.
+    fn sources() -> String {
+        fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    walk(&path, found);
+                } else if path.extension().is_some_and(|end| end == "rs") && !path.ends_with("catalogue.rs") {
+                    found.push(path);
+                }
+            }
+        }
+        let (mut files, api) = (Vec::new(), Path::new(env!("CARGO_MANIFEST_DIR")));
+        walk(&api.join("src/server"), &mut files);
+        walk(&api.join("../engine/src"), &mut files);
+        let text: String = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+        text.chars().filter(|c| !c.is_whitespace()).collect()
+    }
+
+    /// What stands in quotes behind each place of `call`.
+    fn codes<'t>(text: &'t str, call: &str) -> Vec<&'t str> {
+        text.split(call).skip(1).filter_map(|rest| rest.strip_prefix('"')?.split('"').next()).collect()
+    }
+
+    #[test]
+    fn every_code_that_is_used_is_in_the_catalogue_and_every_one_there_is_used() {
+        let sources = sources();
+        let mut used = 0;
+        for (call, status) in [
+            ("Refusal::invalid(", Some(422)),
+            ("Refusal::not_found(", Some(404)),
+            ("Refusal::new(Class::Invalid,", Some(422)),
+            ("Refusal::new(Class::NotFound,", Some(404)),
+            ("Refusal::new(Class::Conflict,", Some(409)),
+            ("Refusal::new(Class::Forbidden,", Some(403)),
+            ("Refusal::new(Class::Unavailable,", Some(503)),
+            ("Refusal::new(Class::Full,", Some(507)),
+            ("Refusal{code:", None),
+            ("listed(", None),
+        ] {
+            for code in codes(&sources, call) {
+                let kind = find(code).unwrap_or_else(|| panic!("`{code}` is not in the catalogue"));
+                assert!(
+                    status.is_none_or(|status| status == kind.status),
+                    "`{code}` is {} and used by {call}",
+                    kind.status
+                );
+                used += 1;
+            }
+        }
+        assert!(used > 30, "{used} places were found");
+        for kind in CATALOGUE {
+            assert!(sources.contains(&format!("\"{}\"", kind.code)), "nobody answers `{}`", kind.code);
+        }
+    }
+}

@@ -206,8 +206,8 @@ fn responses(endpoint: &Endpoint, problem: &Value, generator: &mut SchemaGenerat
 /// Every problem that a call may answer.
 fn problems(endpoint: &Endpoint) -> Vec<&'static Kind> {
     let mut codes: Vec<&str> = endpoint.refuses.clone();
+    codes.extend(ANY);
     if endpoint.path.starts_with("/v1/") {
-        codes.extend(ANY);
         codes.extend(if endpoint.method == "GET" { READS } else { WRITES });
     }
     if !endpoint.takes.is_empty() {

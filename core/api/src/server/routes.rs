@@ -114,6 +114,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("Send many messages: a line out for each line in, and a bad line never stops the rest")
             .idempotent()
             .takes_as::<wire::SendRequest>(NDJSON, Form::Many)
+            .or_nothing()
             .gives_as::<wire::BulkLine>(200, NDJSON, Form::Many)
             .refuses(&["key-invalid"]),
         call(GET, "/v1/messages/reasons", Key(Read), &["state", "channel"], messages::list_reasons)
@@ -178,6 +179,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         call(POST, "/v1/credentials/{source}/bulk", Key(Collect), &["app"], bulk::add_credentials_bulk)
             .says("Take many credentials into the ledger: a line out for each line in; the same lines may come again")
             .takes_as::<wire::CredentialFields>(NDJSON, Form::Many)
+            .or_nothing()
             .gives_as::<wire::CredentialLine>(200, NDJSON, Form::Many)
             .refuses(&["source-unknown", "app-unknown", "app-ambiguous"]),
         call(GET, "/v1/credentials/forecast", Key(Read), &["template"], reach::forecast)

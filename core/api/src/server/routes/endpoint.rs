@@ -117,9 +117,14 @@ impl Endpoint {
     }
 
     /// A JSON body, or none.
-    pub(super) fn may_take<T: JsonSchema>(mut self) -> Endpoint {
+    pub(super) fn may_take<T: JsonSchema>(self) -> Endpoint {
+        self.takes::<T>().or_nothing()
+    }
+
+    /// It may come without a body: one of no lines, say, asks for nothing and is given that.
+    pub(super) fn or_nothing(mut self) -> Endpoint {
         self.body_is_optional = true;
-        self.takes::<T>()
+        self
     }
 
     /// A body of another media type. Said once more, the caller has the choice.

@@ -8,7 +8,9 @@ use tidings_model::limits::PAGE_ROWS_MAX;
 pub(in crate::server) fn parameter(name: &str) -> Option<Value> {
     let text = |about: &str| json!({ "type": "string", "description": about });
     let schema = match name {
-        "id" => json!({ "type": "string", "description": "the message's id", "pattern": "^msg_[0-9]+$" }),
+        "id" => {
+            json!({ "type": "string", "description": "the message's id", "pattern": "^(msg_)?[1-9][0-9]{0,17}$" })
+        }
         "name" => text("its name"),
         "source" => text("a credential source, as in `wechat.form_id`"),
         "app" => text("an app's name; needed where several take the same source"),
@@ -39,7 +41,9 @@ pub(in crate::server) fn parameter(name: &str) -> Option<Value> {
         "limit" => {
             json!({ "type": "integer", "description": "at most so many rows", "minimum": 1, "maximum": PAGE_ROWS_MAX })
         }
-        "cursor" => text("go on from there: `next` of the page before"),
+        "cursor" => {
+            json!({ "type": "string", "description": "go on from there: `next` of the page before", "minLength": 1 })
+        }
         _ => return None,
     };
     Some(schema)
