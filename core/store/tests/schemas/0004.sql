@@ -6,10 +6,12 @@ CREATE TABLE api_key (
     scopes     TEXT    NOT NULL,
     created_at INTEGER NOT NULL,
     created_by TEXT    NOT NULL,
+    -- Not after; null for as long as it is not revoked.
+    expires_at INTEGER,
     revoked_at INTEGER
 ) WITHOUT ROWID, STRICT;
-INSERT INTO "api_key" VALUES('old','11ff','send',1600000000000,'local',1700000000000);
-INSERT INTO "api_key" VALUES('ops','00ff','operate,read',1700000000000,'local',NULL);
+INSERT INTO "api_key" VALUES('old','11ff','send',1600000000000,'local',1650000000000,1700000000000);
+INSERT INTO "api_key" VALUES('ops','00ff','operate,read',1700000000000,'local',NULL,NULL);
 CREATE TABLE app (
     name        TEXT PRIMARY KEY,
     -- Which settings were halted: other settings lift the halt by themselves.
@@ -253,7 +255,8 @@ CREATE INDEX message_queued    ON message (channel_id, priority DESC, due_at, id
 CREATE INDEX message_waiting   ON message (recipient, id) WHERE state = 2;
 CREATE INDEX message_sending   ON message (id) WHERE state = 3;
 CREATE INDEX message_expiring  ON message (expires_at, id) WHERE expires_at IS NOT NULL AND state IN (0, 1, 2, 4);
-CREATE INDEX credential_free  ON credential (recipient, app, source, expires_at) WHERE bound_to IS NULL AND uses_left > 0;
+CREATE INDEX credential_free ON credential (recipient, app, source, expires_at, scope, uses_left, bound_to)
+    WHERE bound_to IS NULL AND uses_left > 0;
 CREATE UNIQUE INDEX credential_bound ON credential (bound_to) WHERE bound_to IS NOT NULL;
 CREATE INDEX run_running ON run (id) WHERE state = 0;
 CREATE INDEX run_of_schedule ON run (schedule, id);
