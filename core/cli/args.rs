@@ -75,6 +75,9 @@ pub(crate) enum Command {
     Audit(AuditCommand),
     /// What happens: what there is of it, or as it happens.
     Events(EventsArgs),
+    /// Webhooks of config: how they stand, a try, going on.
+    #[command(subcommand)]
+    Webhooks(WebhooksCommand),
     /// Plugins: start one, look at those that config names, prove a file.
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -364,6 +367,37 @@ pub(crate) struct ChannelActArgs {
     /// Why, for the record.
     #[arg(long)]
     pub(crate) reason: Option<String>,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WebhooksCommand {
+    /// The webhooks, what waits for them, and what is wrong.
+    List(JsonArgs),
+    /// Set one going again that was disabled: what waits for it is told now.
+    Resume(WebhookResumeArgs),
+    /// Post one notice that says nothing, once.
+    Test(WebhookTestArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct WebhookResumeArgs {
+    /// The webhook.
+    pub(crate) name: String,
+    /// Why, for the record.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct WebhookTestArgs {
+    /// The webhook.
+    pub(crate) name: String,
     /// For scripts.
     #[arg(long)]
     pub(crate) json: bool,

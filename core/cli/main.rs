@@ -25,6 +25,7 @@ mod schedules;
 mod screen;
 mod send;
 mod tokens;
+mod webhooks;
 
 use std::process::ExitCode;
 
@@ -104,6 +105,7 @@ async fn carry_out(args: Args) -> Outcome {
         Command::Runs(command) => schedules::runs(&reach, command).await,
         Command::Audit(command) => audit::audit(&reach, command).await,
         Command::Events(args) => events::events(&reach, args).await,
+        Command::Webhooks(command) => webhooks::webhooks(&reach, command).await,
         Command::Plugin(command) => plugin::plugin(&reach, command).await,
         Command::Reload(args) => reload::reload(&reach, args).await,
         Command::Backup(args) => backup::backup(&reach, args).await,

@@ -19,7 +19,7 @@ fn help_names_every_command() {
     let expected = [
         (
             "",
-            "demo run check send credentials reachability messages channels tokens keys openapi schedules runs audit events plugin reload backup tui sandbox help",
+            "demo run check send credentials reachability messages channels tokens keys openapi schedules runs audit events webhooks plugin reload backup tui sandbox help",
         ),
         ("credentials", "add list forecast help"),
         ("messages", "list show reasons retry cancel help"),
@@ -27,6 +27,7 @@ fn help_names_every_command() {
         ("tokens", "list refresh help"),
         ("schedules", "list help"),
         ("runs", "list help"),
+        ("webhooks", "list resume test help"),
         ("plugin", "new list check help"),
     ];
     for (command, names) in expected {
@@ -58,6 +59,8 @@ fn every_command_has_help_of_its_own() {
         ("schedules list", &["--json"]),
         ("runs list", &["--schedule"]),
         ("events", &["--follow", "--type", "--channel", "--full", "--after", "--json"]),
+        ("webhooks resume", &["NAME", "--reason", "--json"]),
+        ("webhooks test", &["NAME", "--json"]),
         ("plugin new", &["--role", "http-transport", "credential-source", "--sdk"]),
         ("plugin list", &["--json"]),
         ("plugin check", &["FILE", "--only", "--values", "--seed", "--in-process", "--json", "file.note"]),

@@ -41,3 +41,4 @@ mod tokens;
 mod traces;
 mod transports;
 mod watch;
+mod webhooks;

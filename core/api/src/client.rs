@@ -14,7 +14,8 @@ pub use events::{EventStream, Told};
 use crate::wire::{
     ActReply, ActRequest, AuditEntry, BackupReply, BackupRequest, BulkLine, BulkPlan, BulkReply, BulkRequest, Channel,
     Credential, CredentialsReply, Forecasts, Hello, Key, KeyRequest, Message, NewKey, Overview, Page, Plugin, Problem,
-    Reachability, Reasons, ReloadReply, Run, Schedule, SendReply, SendRequest, Token, USER_HEADER,
+    Reachability, Reasons, ReloadReply, Run, Schedule, SendReply, SendRequest, Token, USER_HEADER, Webhook,
+    WebhookTest,
 };
 
 /// How long one call may take.
@@ -244,6 +245,21 @@ impl Client {
     /// Makes a key as good as none.
     pub async fn revoke_key(&self, name: &str, reason: Option<String>) -> Result<Key, ClientError> {
         self.post(&format!("/v1/keys/{}/revoke", encode(name)), &ActRequest { reason }).await
+    }
+
+    /// The webhooks.
+    pub async fn webhooks(&self) -> Result<Vec<Webhook>, ClientError> {
+        self.get("/v1/webhooks").await
+    }
+
+    /// Sets a webhook going again.
+    pub async fn resume_webhook(&self, name: &str, reason: Option<String>) -> Result<Webhook, ClientError> {
+        self.post(&format!("/v1/webhooks/{}/resume", encode(name)), &ActRequest { reason }).await
+    }
+
+    /// Posts one notice to a webhook, to try it.
+    pub async fn test_webhook(&self, name: &str) -> Result<WebhookTest, ClientError> {
+        self.post(&format!("/v1/webhooks/{}/test", encode(name)), &ActRequest::default()).await
     }
 
     /// The schedules.

@@ -379,6 +379,9 @@ pub struct Overview {
     pub schedules: Vec<Schedule>,
     /// Tokens by app.
     pub tokens: Vec<Token>,
+    /// The webhooks that are failing or disabled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub webhooks: Vec<Webhook>,
     /// The messages that changed last, newest first: a few dozen.
     pub recent: Vec<Change>,
 }
@@ -728,4 +731,54 @@ pub struct Gap {
     pub until: Option<String>,
     /// `too_slow`, `too_late` (it came back after what it missed had left), or `restarted` (the engine).
     pub reason: String,
+}
+
+/// A webhook of ours.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct Webhook {
+    /// Its name.
+    pub name: String,
+    /// Where it is posted, without the path: a secret may stand there.
+    pub url: String,
+    /// What is told.
+    pub events: Vec<String>,
+    /// Only of these channels; empty for all.
+    pub channels: Vec<String>,
+    /// `thin` or `full`.
+    pub content: String,
+    /// `ok`, `failing` (every try fails, and it is tried again) or `disabled` (until an operator resumes it).
+    pub state: String,
+    /// Since when every try failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<String>,
+    /// Since when it is told nothing more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_at: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What its receiver answered last that was no yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
+    /// Notices that wait.
+    pub pending: u64,
+    /// Notices that its receiver took since the start.
+    pub told: u64,
+    /// Notices that left because too many waited.
+    pub dropped: u64,
+    /// Notices that were given up after their last try.
+    pub given_up: u64,
+}
+
+/// What came of a notice that was posted to try a webhook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct WebhookTest {
+    /// Whether the receiver took it.
+    pub taken: bool,
+    /// What it answered, or what was found instead.
+    pub answer: String,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
 }

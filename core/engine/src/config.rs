@@ -13,6 +13,7 @@ mod schedules;
 mod settings;
 mod templates;
 mod watch;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,7 +28,7 @@ use tidings_host::{Loaded, PluginFile};
 use tidings_model::cron::Cron;
 use tidings_model::limits::{KEEP_AUDIT_DEFAULT, KEEP_DONE_DEFAULT, KEEP_FAILED_DEFAULT};
 use tidings_model::rate::Rate;
-use tidings_model::{AppName, ChannelName, Policy, ScheduleName, SourceName, TemplateName};
+use tidings_model::{AppName, ChannelName, Policy, ScheduleName, SourceName, TemplateName, WebhookName};
 use tidings_sdk::App;
 
 pub(crate) use channels::rate;
@@ -43,6 +44,7 @@ use crate::reload::ConfigOrigin;
 use crate::render::Body;
 use crate::retention::Keep;
 use crate::stages::{CallbackStage, RendererStage, SourceStage, TokenStage, TransportStage};
+use crate::webhooks::WebhookConfig;
 
 /// The default of `[store] url`.
 pub const STORE_URL: &str = "sqlite://tidings.db";
@@ -72,6 +74,8 @@ pub struct Config {
     pub templates: BTreeMap<TemplateName, TemplateConfig>,
     /// Cron lines.
     pub schedules: BTreeMap<ScheduleName, ScheduleConfig>,
+    /// Who of ours is told what happens.
+    pub webhooks: BTreeMap<WebhookName, Arc<WebhookConfig>>,
     /// The plugins there are.
     pub plugins: Registry,
     /// What is no mistake and still worth a sentence.
@@ -479,6 +483,7 @@ impl Reading<'_> {
         }
         let templates = self.templates(root, &channels, &mut notes);
         let schedules = self.schedules(root, &apps, &templates);
+        let webhooks = self.webhooks(root, &channels);
         Config {
             folder: PathBuf::new(),
             store_url,
@@ -491,6 +496,7 @@ impl Reading<'_> {
             channels: channels.known.into_iter().map(|(name, channel)| (name, Arc::new(channel))).collect(),
             templates: templates.known,
             schedules,
+            webhooks,
             plugins: self.registry.clone(),
             notes,
             settings: BTreeMap::new(),

@@ -6,15 +6,15 @@ use std::time::Duration;
 use tidings_model::limits::TICK_CHANGES_MAX;
 use tidings_model::retry::Backoff;
 use tidings_model::settle::rescue;
-use tidings_model::{Attempt, Clock, OnUnknown, Policy, State};
-use tidings_store::{Batch, Orphan, Reader, Settle, StoreError, Writer};
+use tidings_model::{Attempt, Clock, OnUnknown, Policy, State, WebhookName};
+use tidings_store::{Batch, Committed, Orphan, Reader, Settle, StoreError, Writer};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::clock::random;
 use crate::config::Config;
 use crate::definitions::{self, Definitions};
-use crate::events::{Names, Ring, Watch, Whose, changes};
+use crate::events::{Ring, Watch, Whose, changes};
 use crate::handle::{EngineHandle, Shared};
 use crate::http::Http;
 use crate::jobs::Jobs;
@@ -27,6 +27,7 @@ use crate::reach::Forecaster;
 use crate::retention::Retention;
 use crate::scheduler::Scheduler;
 use crate::telemetry::{Exporter, Telemetry};
+use crate::webhooks::{Couriers, Desk, Mail, notices};
 use crate::writer::{SharedLanes, WriterHandle, WriterTask, look};
 
 /// Why an engine does not start.
@@ -55,6 +56,7 @@ pub struct Engine {
     writer: JoinHandle<Result<(), StoreError>>,
     scheduler: JoinHandle<()>,
     exporter: Option<Exporter>,
+    couriers: JoinHandle<()>,
 }
 
 /// What a stop left for the next start.
@@ -94,6 +96,15 @@ impl Engine {
         let definitions = Arc::new(Definitions::new(config, ids, keepers));
         let lanes: SharedLanes = Arc::new(Mutex::new(Lanes::new(&definitions, &states, halts)));
         let (redefine, present) = watch::channel(Arc::clone(&definitions));
+        let mail = Mail {
+            desk: Arc::new(Desk::new(store.webhooks().await?, store.pending())),
+            http: http.clone(),
+            reader: reader.clone(),
+            writer: writer.clone(),
+            clock: Arc::clone(&clock),
+            instance: Arc::from(store.instance()),
+        };
+        forget_webhooks(&mut store, &definitions.config).await?;
         let pipeline = Arc::new(Pipeline {
             present: present.clone(),
             http,
@@ -103,7 +114,8 @@ impl Engine {
             instance: instance.clone(),
         });
         let ring = Arc::new(Ring::new(clock.now()));
-        settle_orphans(&mut store, &pipeline, &*clock, &definitions.names, &ring).await?;
+        settle_orphans(&mut store, &pipeline, &*clock, &definitions, &ring).await?;
+        mail.desk.set_pending(store.pending());
         store.commit(&Batch { now: clock.now(), wake_all: true, ..Batch::default() }).await?;
 
         tell_forgotten(&definitions.config, &reader).await?;
@@ -141,6 +153,7 @@ impl Engine {
             redefine,
             pipeline,
             ring: Arc::clone(&ring),
+            desk: Arc::clone(&mail.desk),
             mint_desk,
             clock: Arc::clone(&clock),
             measures: Arc::clone(&measures),
@@ -153,6 +166,8 @@ impl Engine {
         // It ends by itself when the engine stops; what it was about is asked for again at the next start.
         drop(tokio::spawn(minter.run()));
         drop(tokio::spawn(watch.run()));
+        let couriers = Couriers { mail: mail.clone(), present: present.clone(), stop: stop.subscribe() };
+        let couriers = tokio::spawn(couriers.run());
         let writer_join = tokio::spawn(task.run());
         let scheduler = tokio::spawn(scheduler.run());
         let started_at = clock.now();
@@ -162,6 +177,7 @@ impl Engine {
             lanes: Arc::clone(&lanes),
             keys,
             ring,
+            mail,
             reader,
             writer,
             clock,
@@ -174,7 +190,7 @@ impl Engine {
             instance,
         };
         let handle = EngineHandle { shared: Arc::new(shared) };
-        Ok(Engine { handle, stop, stop_writer, in_flight, lanes, writer: writer_join, scheduler, exporter })
+        Ok(Engine { handle, stop, stop_writer, in_flight, lanes, writer: writer_join, scheduler, couriers, exporter })
     }
 
     /// What others may ask of it.
@@ -211,6 +227,9 @@ impl Engine {
         if tokio::time::timeout_at(deadline + Duration::from_secs(1), self.scheduler).await.is_err() {
             tracing::warn!("a job did not stop in time; it goes on at the next start");
         }
+        if tokio::time::timeout_at(deadline, self.couriers).await.is_err() {
+            tracing::info!("a webhook did not answer in time; it is told again at the next start, under the same id");
+        }
         let counts = self.handle.counts().await.unwrap_or_default();
         let sending = look(&self.lanes).in_flight();
         self.stop_writer.send_replace(true);
@@ -233,7 +252,7 @@ async fn settle_orphans(
     store: &mut Writer,
     pipeline: &Pipeline,
     clock: &dyn Clock,
-    names: &Names,
+    definitions: &Definitions,
     ring: &Ring,
 ) -> Result<(), StoreError> {
     let orphans = store.orphans().await?;
@@ -245,19 +264,37 @@ async fn settle_orphans(
         let settles =
             slice.iter().map(|orphan| pipeline.rescue(orphan).unwrap_or_else(|| forsake(orphan, clock))).collect();
         let batch = Batch { now: clock.now(), settles, ..Batch::default() };
-        let committed = match store.commit(&batch).await {
-            Err(error) if error.is_full() => {
-                // What was set aside is for them.
-                store.release_ballast();
-                store.commit(&batch).await?
-            }
-            done => done?,
-        };
         let whose: Vec<Whose> = slice
             .iter()
             .map(|orphan| Whose { template: orphan.template, recipient: orphan.recipient.clone() })
             .collect();
-        ring.append(changes(&batch, &whose, &[], &committed, names));
+        let mut happened = Vec::new();
+        let mut tell = |committed: &Committed| {
+            happened = changes(&batch, &whose, &[], committed, &definitions.names);
+            notices(&definitions.config, &happened)
+        };
+        match store.commit_and_tell(&batch, &mut tell).await {
+            Err(error) if error.is_full() => {
+                // What was set aside is for them.
+                store.release_ballast();
+                store.commit_and_tell(&batch, &mut tell).await?;
+            }
+            done => drop(done?),
+        }
+        ring.append(happened);
+    }
+    Ok(())
+}
+
+/// What waits for a webhook that config no longer has is told to nobody: it is forgotten, and that is told.
+async fn forget_webhooks(store: &mut Writer, config: &Config) -> Result<(), StoreError> {
+    let gone: Vec<WebhookName> =
+        store.pending().keys().filter(|name| !config.webhooks.contains_key(*name)).cloned().collect();
+    for webhook in gone {
+        let count = store.forget_notices(&webhook).await?;
+        if count > 0 {
+            tracing::warn!(%webhook, count, "config no longer has this webhook; what waited for it is forgotten");
+        }
     }
     Ok(())
 }

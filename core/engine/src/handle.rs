@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidings_model::limits::EVENT_READERS_MAX;
 use tidings_model::trace::{SpanId, TraceContext, TraceId};
-use tidings_model::{AppName, ChannelName, Clock, MessageId, ScheduleName, State, Timestamp};
+use tidings_model::{AppName, ChannelName, Clock, MessageId, ScheduleName, State, Timestamp, WebhookName};
 use tidings_sdk::Intake;
 use tidings_store::{
     Accepted, AppHalt, ChannelId, Counts, CredentialIntake, MessageRow, NewMessage, Reader, RunRow, TemplateId,
@@ -25,6 +25,7 @@ use crate::registry::PluginView;
 use crate::telemetry::{Exported, Span, SpanKind, Telemetry};
 use crate::token::{Keeper, Trouble};
 use crate::trace;
+use crate::webhooks::{Mail, Tested, WebhookConfig, WebhookView};
 use crate::writer::{SharedLanes, WriterHandle, look};
 
 /// Changes shown to whoever looks once: a screenful, not a history.
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) lanes: SharedLanes,
     pub(crate) ring: Arc<Ring>,
     pub(crate) keys: Keys,
+    pub(crate) mail: Mail,
     pub(crate) reader: Reader,
     pub(crate) writer: WriterHandle,
     pub(crate) clock: Arc<dyn Clock>,
@@ -325,6 +327,33 @@ impl EngineHandle {
         EventReader::new(&self.shared.ring, filter, begin).ok_or_else(|| {
             let detail = format!("{EVENT_READERS_MAX} read along already; come again later, or poll the lists");
             Refusal::new(Class::Unavailable, "too-many-readers", detail)
+        })
+    }
+
+    /// The webhooks by name.
+    pub fn webhooks(&self) -> Vec<WebhookView> {
+        let config = Arc::clone(&self.definitions().config);
+        config.webhooks.iter().map(|(name, webhook)| self.shared.mail.view(name, webhook)).collect()
+    }
+
+    /// Sets a webhook going that is told nothing more, and has what waits for it told now.
+    pub async fn resume_webhook(&self, name: &str, by: &By) -> Result<WebhookView, Refusal> {
+        let (name, config) = self.webhook(name)?;
+        self.shared.writer.resume_webhook(name.clone(), by.entry("webhook.resume", name.as_str())).await?;
+        Ok(self.shared.mail.view(&name, &config))
+    }
+
+    /// Posts a notice that says nothing to a webhook, once, and says what came of it.
+    pub async fn test_webhook(&self, name: &str) -> Result<Tested, Refusal> {
+        let (name, config) = self.webhook(name)?;
+        Ok(self.shared.mail.test(&name, &config).await)
+    }
+
+    fn webhook(&self, name: &str) -> Result<(WebhookName, Arc<WebhookConfig>), Refusal> {
+        let definitions = self.definitions();
+        let found = definitions.config.webhooks.get_key_value(name);
+        found.map(|(name, config)| (name.clone(), Arc::clone(config))).ok_or_else(|| {
+            Refusal::not_found("webhook-unknown", format!("there is no webhook `{}`", name.escape_debug()))
         })
     }
 

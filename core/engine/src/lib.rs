@@ -13,6 +13,7 @@ pub mod refusal;
 pub mod registry;
 pub mod render;
 pub mod stages;
+pub mod webhooks;
 
 mod acts;
 mod admit;

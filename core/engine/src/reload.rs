@@ -176,6 +176,15 @@ fn differences(before: &Config, after: &Config) -> Vec<SettingChange> {
             changes.push(SettingChange { setting: path, before: value("a key"), after: value("another key") });
         }
     }
+    for (name, webhook) in &after.webhooks {
+        let path = format!("webhooks.{name}");
+        let is_written = changes.iter().any(|change| is_under(&change.setting, &path));
+        let other = before.webhooks.get(name).is_some_and(|before| before.differs(webhook));
+        if other && !is_written {
+            let value = |text: &str| Some(text.to_owned());
+            changes.push(SettingChange { setting: path, before: value("a secret"), after: value("another secret") });
+        }
+    }
     changes
 }
 

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use tidings_model::limits::{TICK_CHANGES_MAX, WRITER_QUEUE_MAX};
 use tidings_model::retry::{Backoff, delay};
-use tidings_model::{AppName, AuditId, Clock, State, Timestamp};
+use tidings_model::{AppName, AuditId, Clock, State, Timestamp, WebhookName};
 use tidings_store::{
     Accepted, Acts, AppHalt, AuditEntry, Batch, ChannelId, Committed, CredentialIntake, Fired, Firing, KeyChange,
-    LaneRow, NewCredential, NewMessage, Operated, Operation, Record, RunProgress, Settle, StoreError, Sweep, Swept,
-    TokenRow, Writer,
+    LaneRow, NewCredential, NewMessage, NoticeSettle, Operated, Operation, Record, RunProgress, Settle, StoreError,
+    Sweep, Swept, TokenRow, Writer,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -28,6 +28,7 @@ use crate::pipeline::Pipeline;
 use crate::receive::Effects;
 use crate::refusal::Refusal;
 use crate::retention::Retention;
+use crate::webhooks::{Desk, notices};
 
 /// How long a caller waits for a place in the writer's queue before it is told that the engine is busy.
 const QUEUE_WAIT: Duration = Duration::from_secs(5);
@@ -70,6 +71,8 @@ enum Work {
     Sweep(Sweep, Reply<Swept>),
     Tell(Vec<Besides>),
     Key(KeyChange, AuditEntry, Reply<()>),
+    Notices(Box<NoticeSettle>, Vec<Besides>, Reply<()>),
+    ResumeWebhook(WebhookName, AuditEntry, Reply<()>),
 }
 
 /// Operations on messages that are one act, or a step of one.
@@ -195,6 +198,15 @@ impl WriterHandle {
         self.ask(|reply| Work::Key(change, entry, reply)).await
     }
 
+    /// Writes what webhooks were told, and tells what came of it.
+    pub(crate) async fn settle_notices(&self, settle: NoticeSettle, besides: Vec<Besides>) -> Result<(), Refusal> {
+        self.ask(|reply| Work::Notices(Box::new(settle), besides, reply)).await
+    }
+
+    pub(crate) async fn resume_webhook(&self, webhook: WebhookName, entry: AuditEntry) -> Result<(), Refusal> {
+        self.ask(|reply| Work::ResumeWebhook(webhook, entry, reply)).await
+    }
+
     /// Removes a slice of what is old.
     pub(crate) async fn sweep(&self, sweep: Sweep) -> Result<Swept, Refusal> {
         self.ask(|reply| Work::Sweep(sweep, reply)).await
@@ -243,6 +255,8 @@ pub(crate) struct WriterTask {
     pub(crate) pipeline: Arc<Pipeline>,
     /// Whoever reads along finds there what happened.
     pub(crate) ring: Arc<Ring>,
+    /// The couriers of webhooks are told there that something waits for them.
+    pub(crate) desk: Arc<Desk>,
     /// Who waits for a permit that may be minted is told there.
     pub(crate) mint_desk: MintDesk,
     pub(crate) clock: Arc<dyn Clock>,
@@ -500,7 +514,13 @@ impl WriterTask {
         batch.sweeps.extend(own);
         let begun = Instant::now();
         self.measures.commit_begins();
-        match self.store.commit(&batch).await {
+        let definitions = Arc::clone(&self.redefine.borrow());
+        let mut happened = Vec::new();
+        let tell = |committed: &Committed| {
+            happened = changes(&batch, &whose, &besides, committed, &definitions.names);
+            notices(&definitions.config, &happened)
+        };
+        match self.store.commit_and_tell(&batch, tell).await {
             Ok(committed) => {
                 self.measures.committed(&batch, &committed, begun.elapsed());
                 let (outcomes, messages, claimed) =
@@ -511,8 +531,8 @@ impl WriterTask {
                     self.retention.swept(swept, now);
                 }
                 self.count_late(&committed);
-                let names = &Arc::clone(&self.redefine.borrow()).names;
-                self.ring.append(changes(&batch, &whose, &besides, &committed, names));
+                self.desk.committed(&committed.backlogs, &batch.resumed);
+                self.ring.append(happened);
                 replies.answer(&committed);
                 self.dispatch(committed);
             }
@@ -755,6 +775,20 @@ impl Gathered {
             Work::Sweep(sweep, reply) => {
                 self.batch.sweeps.push(sweep);
                 self.replies.swept.push(reply);
+                1
+            }
+            Work::Notices(settle, mut besides, reply) => {
+                self.batch.notices.push(*settle);
+                self.besides.append(&mut besides);
+                self.replies.done.push(reply);
+                1
+            }
+            Work::ResumeWebhook(webhook, entry, reply) => {
+                let what = What::Webhook { webhook: Arc::from(webhook.as_str()), reason: String::new() };
+                self.besides.push((EventKind::WebhookResumed, what));
+                self.batch.resumed.push(webhook);
+                self.batch.records.push(entry.into());
+                self.replies.done.push(reply);
                 1
             }
             Work::Tell(mut besides) => {

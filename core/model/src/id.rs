@@ -103,6 +103,10 @@ text!(
     KeyName, "key name", "letters, digits, `-`, `_`, `.`; at most 64 bytes", is_name
 );
 text!(
+    /// Who of ours is told what happens, by its name in config.
+    WebhookName, "webhook name", "letters, digits, `-`, `_`, `.`; at most 64 bytes", is_name
+);
+text!(
     /// A credential source, `plugin.kind`: `wechat.form_id`.
     SourceName, "credential source", "`plugin.kind`, as in `wechat.form_id`", |text| is_name(text) && text.contains('.')
 );
@@ -154,6 +158,10 @@ number!(
 number!(
     /// One permit in the ledger.
     CredentialId, "credential id", "crd"
+);
+number!(
+    /// Something that a webhook is to be told.
+    NoticeId, "notice id", "evt"
 );
 number!(
     /// One firing of a schedule.

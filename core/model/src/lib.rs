@@ -38,8 +38,8 @@ pub mod limits;
 pub use access::{Scope, Scopes};
 pub use credential::{CredentialFacts, CredentialKind};
 pub use id::{
-    AppName, AuditId, ChannelName, CredentialId, IdempotencyKey, InvalidName, KeyName, MessageId, Recipient, RunId,
-    ScheduleName, SourceName, TemplateName,
+    AppName, AuditId, ChannelName, CredentialId, IdempotencyKey, InvalidName, KeyName, MessageId, NoticeId, Recipient,
+    RunId, ScheduleName, SourceName, TemplateName, WebhookName,
 };
 pub use outcome::Outcome;
 pub use settle::{Attempt, CredentialFate, LaneEffect, OnUnknown, Policy, Settlement};

@@ -35,6 +35,10 @@ pub const LOG_PAGES_MAX: i64 = 16 * 1024;
 pub const EVENTS_HELD_MAX: usize = 16 * 1024;
 /// Between two signs of life of a stream of events at most.
 pub const EVENT_HEARTBEAT: Duration = Duration::from_secs(15);
+/// Notices that wait for one webhook; beyond that the oldest leave, and are counted.
+pub const NOTICES_MAX: u64 = 100_000;
+/// Posts to one webhook at once.
+pub const NOTICES_IN_FLIGHT_MAX: u32 = 16;
 /// Readers of events at once.
 pub const EVENT_READERS_MAX: usize = 1024;
 /// Rows looked at in one transaction for what leaves by age: few, so that no tick is long.

@@ -1,12 +1,15 @@
 //! What goes into one transaction of the writer, and what comes out of it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidings_model::rate::{Arrival, Rate};
 use tidings_model::{
     AppName, AuditId, CredentialId, Event, IdempotencyKey, KeyName, MessageId, Recipient, Refused, RunId, ScheduleName,
-    Scopes, Settlement, SourceName, State, Timestamp,
+    Scopes, Settlement, SourceName, State, Timestamp, WebhookName,
 };
+
+use crate::notice::{Backlog, NoticeSettle};
 
 use crate::audit::Record;
 
@@ -49,6 +52,10 @@ pub struct Batch {
     pub firings: Vec<Firing>,
     /// Runs that went on or ended.
     pub runs: Vec<RunProgress>,
+    /// Notices that were tried.
+    pub notices: Vec<NoticeSettle>,
+    /// Webhooks that an operator sets going.
+    pub resumed: Vec<WebhookName>,
     /// Channels that have room for messages.
     pub claims: Vec<ClaimRequest>,
     /// Whether to ask everybody again who waits and has some free credential: after a start, with perhaps another config.
@@ -87,6 +94,8 @@ pub struct Committed {
     pub waiting: Vec<Waiting>,
     /// The new rate state of each channel that claimed.
     pub arrivals: Vec<(ChannelId, Arrival)>,
+    /// The notices of each webhook that the transaction touched.
+    pub backlogs: BTreeMap<WebhookName, Backlog>,
     /// For each sweep, what left.
     pub swept: Vec<Swept>,
     /// Whether a bounded step stopped at its bound: there is more to do at once.

@@ -11,6 +11,7 @@ mod audit;
 mod batch;
 mod error;
 mod hash;
+mod notice;
 mod reach;
 mod read;
 mod sqlite;
@@ -24,6 +25,7 @@ pub use batch::{
 };
 pub use error::StoreError;
 pub use hash::{Fingerprint, fingerprint};
+pub use notice::{Backlog, NewNotice, NoticeRow, NoticeSettle, WebhookStanding};
 pub use reach::{BoundRow, HeldRow, OfRecipient, SuppressedRow};
 pub use read::{
     AttemptRow, BulkCount, BulkFilter, Counts, CredentialFilter, CredentialRow, FiringRow, MessageFilter, MessageRow,

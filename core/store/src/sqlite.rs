@@ -12,6 +12,7 @@ mod depth;
 mod due;
 mod keys;
 mod log;
+mod notice;
 mod operate;
 mod reach;
 mod reader;
@@ -37,10 +38,11 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
-use tidings_model::{AppName, ChannelName, TemplateName, Timestamp};
+use tidings_model::{AppName, ChannelName, TemplateName, Timestamp, WebhookName};
 
 use crate::batch::{AppHalt, ChannelId, ChannelState, KeyRow, Orphan, TemplateId, TokenRow};
 use crate::error::StoreError;
+use crate::notice::WebhookStanding;
 pub use backup::backup;
 use ballast::Ballast;
 use log::Log;
@@ -100,6 +102,8 @@ pub struct Writer {
     /// A transaction failed: whether it landed, and what state the connection is in, nobody can say.
     in_doubt: bool,
     instance: String,
+    /// How many notices of each webhook wait.
+    pending: notice::Pending,
     ballast: Ballast,
     log: Log,
     /// Held as long as the writer lives: the file is ours.
@@ -146,6 +150,7 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
     let last_message = sequence(&mut connection, "message").await?;
     let last_credential = sequence(&mut connection, "credential").await?;
     let last_audit = sequence(&mut connection, "audit").await?;
+    let pending = notice::pending(&mut connection).await?;
     let instance = instance(&mut connection).await?;
     let log = Log::new();
     let let_go = log.let_go();
@@ -175,6 +180,7 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
         quiet_until: LOOK_NOW,
         in_doubt: false,
         instance,
+        pending,
         ballast: Ballast::beside(&path),
         log,
         _lock: lock,
@@ -199,6 +205,7 @@ impl Writer {
         self.last_message = sequence(&mut self.connection, "message").await?;
         self.last_credential = sequence(&mut self.connection, "credential").await?;
         self.last_audit = sequence(&mut self.connection, "audit").await?;
+        self.pending = notice::pending(&mut self.connection).await?;
         self.quiet_until = LOOK_NOW;
         self.in_doubt = false;
         Ok(())
@@ -270,6 +277,25 @@ impl Writer {
     /// The keys of callers, the revoked ones too.
     pub async fn keys(&mut self) -> Result<Vec<KeyRow>, StoreError> {
         keys::read(&mut self.connection).await
+    }
+
+    /// How every webhook stands that has stood somehow.
+    pub async fn webhooks(&mut self) -> Result<HashMap<WebhookName, WebhookStanding>, StoreError> {
+        notice::standings(&mut self.connection).await
+    }
+
+    /// How many notices of each webhook wait.
+    pub fn pending(&self) -> &HashMap<WebhookName, u64> {
+        &self.pending
+    }
+
+    /// Forgets what waits for webhooks that config no longer has, and says how many that was.
+    pub async fn forget_notices(&mut self, webhook: &WebhookName) -> Result<u64, StoreError> {
+        let during = || StoreError::during("forget the notices of a webhook");
+        for sql in ["DELETE FROM notice WHERE webhook = ?1", "DELETE FROM webhook WHERE name = ?1"] {
+            sqlx::query(sql).bind(webhook.as_str()).execute(&mut self.connection).await.map_err(during())?;
+        }
+        Ok(self.pending.remove(webhook).unwrap_or_default())
     }
 
     /// How many messages of a channel are in a state.

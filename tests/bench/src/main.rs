@@ -21,6 +21,7 @@ mod pipeline;
 mod plugin;
 mod queue;
 mod raw;
+mod readers;
 mod report;
 mod server;
 mod usage;
@@ -57,6 +58,8 @@ enum Scenario {
     Plugin(plugin::PluginArgs),
     /// What a channel feels of a plugin that hangs, panics, floods the log or lies beside it.
     Neighbours(neighbours::NeighboursArgs),
+    /// Who reads along with what happens: a thousand idle ones, and a slow one beside load.
+    Readers(readers::ReadersArgs),
     /// The local provider, for the scenarios.
     #[command(hide = true)]
     Serve,
@@ -111,6 +114,7 @@ async fn run(scenario: Scenario) -> Result<(), Failure> {
         Scenario::Backlog(args) => Box::pin(backlog::backlog(args)).await,
         Scenario::Plugin(args) => Box::pin(plugin::plugin(args)).await,
         Scenario::Neighbours(args) => Box::pin(neighbours::neighbours(args)).await,
+        Scenario::Readers(args) => Box::pin(readers::readers(args)).await,
         Scenario::Serve => server::serve().await,
         Scenario::Engine(args) => Box::pin(engine::engine(args)).await,
     }

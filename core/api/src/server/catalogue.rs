@@ -79,6 +79,7 @@ pub(super) const CATALOGUE: &[Kind] = &[
     kind(404, "message-unknown", "there is no such message", "it never was, or it ended and left the store by its age"),
     kind(404, "source-unknown", "there is no such credential source", "name one of those that the detail lists"),
     kind(404, "template-unknown", "there is no such template", "name one of those that the detail lists"),
+    kind(404, "webhook-unknown", "there is no such webhook", "name one of `GET /v1/webhooks`"),
     kind(405, "method", "not with this method", "use a method that the header `Allow` names"),
     kind(408, "late", "the body did not come in time", "send it without pauses, or in parts"),
     kind(409, "backup-exists", "the file is there", "name a file that is not there: none is written over"),

@@ -1,6 +1,7 @@
 //! The engine's values as the wire shows them.
 
-use tidings_engine::events::{Happened, What};
+use tidings_engine::events::{Content, Happened, What};
+use tidings_engine::webhooks::WebhookView;
 use tidings_engine::{
     Backup, BulkDone, BulkPlan, ChannelView, KeyView, LaneState, PluginFileView, PluginView, Reloaded, ScheduleView,
     SettingChange, Submission, Submitted, TokenView,
@@ -267,6 +268,36 @@ pub(super) fn change(happened: Happened) -> Option<wire::Change> {
         state: change.state.to_string(),
         reason: change.reason.map(str::to_owned),
     })
+}
+
+pub(super) fn webhook(view: WebhookView) -> wire::Webhook {
+    let WebhookView { name, config, standing, pending, told, last_failure } = view;
+    let state = match (&standing.disabled, standing.failing_since) {
+        (Some(_), _) => "disabled",
+        (None, Some(_)) => "failing",
+        (None, None) => "ok",
+    };
+    let content = match config.content {
+        Content::Thin => "thin",
+        Content::Full => "full",
+    };
+    let (disabled_at, reason) = standing.disabled.unzip();
+    wire::Webhook {
+        name: name.to_string(),
+        url: config.shown(),
+        events: config.wants.kinds().map(|kind| kind.to_string()).collect(),
+        channels: config.wants.channels().to_vec(),
+        content: content.to_owned(),
+        state: state.to_owned(),
+        failing_since: instant(standing.failing_since),
+        disabled_at: instant(disabled_at),
+        reason,
+        last_failure: last_failure.map(|(_, found)| found),
+        pending,
+        told,
+        dropped: standing.dropped,
+        given_up: standing.given_up,
+    }
 }
 
 /// The counts of one channel, or of all of them.

@@ -24,6 +24,7 @@ mod schedules;
 mod tokens;
 mod traced;
 mod traffic;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -196,6 +197,18 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .gives_as::<wire::Event>(200, EVENT_STREAM, Form::Many)
             .refuses(&["too-many-readers"]),
+        call(GET, "/v1/webhooks", Key(Read), &[], webhooks::list_webhooks)
+            .says("The webhooks that are told what happens, and how they stand")
+            .gives::<Vec<wire::Webhook>>(200),
+        call(POST, "/v1/webhooks/{name}/resume", Key(Operate), &[], webhooks::resume_webhook)
+            .says("Set a webhook going again, and have everything told now that waits for it")
+            .may_take::<wire::ActRequest>()
+            .gives::<wire::Webhook>(200)
+            .refuses(&["webhook-unknown", "note-too-long"]),
+        call(POST, "/v1/webhooks/{name}/test", Key(Operate), &[], webhooks::test_webhook)
+            .says("Post one notice of the type `webhook.test`, once, and say what came of it")
+            .gives::<wire::WebhookTest>(200)
+            .refuses(&["webhook-unknown"]),
         call(GET, "/v1/channels", Key(Read), &[], channels::list_channels)
             .says("The channels with their counts")
             .gives::<Vec<wire::Channel>>(200),

@@ -214,7 +214,7 @@ fn milliseconds(text: &str) -> Result<Value, String> {
     duration(text).map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).into())
 }
 
-fn checked_url(url: &str) -> Result<String, String> {
+pub(super) fn checked_url(url: &str) -> Result<String, String> {
     let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
     if host.is_empty() || host.starts_with('/') || host.contains(char::is_whitespace) {
         return Err(format!(

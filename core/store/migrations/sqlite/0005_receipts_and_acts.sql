@@ -16,3 +16,17 @@ CREATE TABLE acted (
     audit_id   INTEGER NOT NULL,
     PRIMARY KEY (message_id, audit_id)
 ) WITHOUT ROWID, STRICT;
+
+-- How our webhooks stand: since when every try failed, since when and why they are told nothing more, and how many notices
+-- nobody was told.
+CREATE TABLE webhook (
+    name            TEXT PRIMARY KEY,
+    failing_since   INTEGER,
+    disabled_at     INTEGER,
+    disabled_reason TEXT,
+    given_up        INTEGER NOT NULL DEFAULT 0,
+    dropped         INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID, STRICT;
+
+-- When too many notices wait for a webhook, the oldest leave.
+CREATE INDEX notice_age ON notice (webhook, id);

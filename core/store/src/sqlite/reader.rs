@@ -31,13 +31,13 @@ impl Reader {
         Reader { pool }
     }
 
-    pub(super) fn pool(&self) -> &SqlitePool {
-        &self.pool
-    }
-
     /// A look at the store as it is now: what is written meanwhile is not in it. It ends with its answer.
     pub(super) async fn look(&self) -> Result<sqlx::Transaction<'static, Sqlite>, StoreError> {
         self.pool.begin().await.map_err(StoreError::during("look at the store"))
+    }
+
+    pub(super) fn pool(&self) -> &SqlitePool {
+        &self.pool
     }
 
     /// How a reader connects.

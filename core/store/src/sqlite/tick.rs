@@ -16,6 +16,7 @@ use super::tally::{Moves, Tally};
 use super::{LOOK_NOW, Writer};
 use crate::batch::{Batch, ChannelId, Committed, Settle};
 use crate::error::StoreError;
+use crate::notice::NewNotice;
 
 impl Writer {
     /// Commits everything in the batch, or nothing.
@@ -27,17 +28,32 @@ impl Writer {
     ///
     /// On an [`Operation`](crate::Operation) that is no act of an operator.
     pub async fn commit(&mut self, batch: &Batch) -> Result<Committed, StoreError> {
+        self.commit_and_tell(batch, |_| Vec::new()).await
+    }
+
+    /// The same, and what `tell` answers with to what the batch did is written in the same transaction: what webhooks are
+    /// to be told. It is asked at the end of the transaction, before anything of it is on disk.
+    pub async fn commit_and_tell(
+        &mut self,
+        batch: &Batch,
+        mut tell: impl FnMut(&Committed) -> Vec<NewNotice> + Send,
+    ) -> Result<Committed, StoreError> {
         self.resolve_doubt().await?;
-        let mut done = self.transact(batch, Fence::Counts).await;
+        let mut done = self.transact(batch, Fence::Counts, &mut tell).await;
         if matches!(done, Err(StoreError::Late)) {
             // Rare, and nothing is written yet: the same again, looking first.
-            done = self.transact(batch, Fence::Looks).await;
+            done = self.transact(batch, Fence::Looks, &mut tell).await;
         }
         self.in_doubt = done.is_err();
         done
     }
 
-    async fn transact(&mut self, batch: &Batch, fence: Fence) -> Result<Committed, StoreError> {
+    async fn transact(
+        &mut self,
+        batch: &Batch,
+        fence: Fence,
+        tell: &mut (impl FnMut(&Committed) -> Vec<NewNotice> + Send),
+    ) -> Result<Committed, StoreError> {
         let now = batch.now;
         let mut committed = Committed::default();
         let mut transaction =
@@ -86,12 +102,18 @@ impl Writer {
         for request in &batch.claims {
             step.claim(&self.tally, request, &mut committed).await?;
         }
+        step.settle_notices(&batch.notices, &self.pending, &mut committed.backlogs).await?;
+        step.resume_webhooks(&batch.resumed, &self.pending, &mut committed.backlogs).await?;
+        let notices = tell(&committed);
+        step.add_notices(&notices, &self.pending, &mut committed.backlogs).await?;
         committed.next_due = if is_quiet { quiet_until } else { step.next_due().await? };
         let moves = step.save_tally().await?;
 
         transaction.commit().await.map_err(StoreError::during("commit"))?;
         self.tally.apply(moves);
         self.early.apply(early);
+        let pending = committed.backlogs.iter().map(|(webhook, backlog)| (webhook.clone(), backlog.pending));
+        self.pending.extend(pending);
         self.quiet_until = committed.next_due;
         self.last_message += length(batch.messages.len());
         self.last_credential += length(batch.credentials.len());

@@ -34,6 +34,7 @@ mod edges;
 mod fence;
 mod file;
 mod keys;
+mod notices;
 mod operate;
 mod reach;
 mod read;

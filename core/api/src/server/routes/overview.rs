@@ -13,6 +13,7 @@ use crate::wire;
 pub(super) async fn overview(Shared(engine): Shared<EngineHandle>) -> Answer<Response> {
     let counts = engine.counts().await?;
     let schedules = engine.schedules().await?.into_iter().map(convert::schedule).collect();
+    let webhooks = engine.webhooks().into_iter().map(convert::webhook);
     let overview = wire::Overview {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         now: engine.now().to_rfc3339(),
@@ -24,6 +25,7 @@ pub(super) async fn overview(Shared(engine): Shared<EngineHandle>) -> Answer<Res
         channels: channels(&engine, &counts),
         schedules,
         tokens: engine.tokens().into_iter().map(convert::token).collect(),
+        webhooks: webhooks.filter(|webhook| webhook.state != "ok").collect(),
         recent: engine.recent().into_iter().filter_map(convert::change).collect(),
     };
     Ok(json(StatusCode::OK, &overview))
