@@ -8,13 +8,13 @@ use clap::Args;
 use tokio::task::JoinSet;
 
 use crate::Common;
-use crate::accept::post;
 use crate::bare;
 use crate::child::PATIENCE;
 use crate::disk;
 use crate::engine::EngineProcess;
 use crate::failure::{Failure, check};
 use crate::folder::Folder;
+use crate::intake::post;
 use crate::measure::{Spread, millis, percentile, rate};
 use crate::report::Report;
 use crate::server::{Provider, client, now_ns};

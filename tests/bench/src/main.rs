@@ -6,7 +6,6 @@
 
 #![expect(clippy::print_stderr, reason = "progress goes there; what was measured goes through `report`")]
 
-mod accept;
 mod backlog;
 mod bare;
 mod child;
@@ -14,6 +13,8 @@ mod disk;
 mod engine;
 mod failure;
 mod folder;
+mod hostile;
+mod intake;
 mod latency;
 mod measure;
 mod neighbours;
@@ -48,8 +49,9 @@ enum Scenario {
     Pipeline(pipeline::PipelineArgs),
     /// The store alone (accept, claim, settle) beside raw SQLite, by batch size.
     Queue(queue::QueueArgs),
-    /// Many clients at the API, each message on disk before its 202, beside an API that stores nothing.
-    Accept(accept::AcceptArgs),
+    /// Messages over the API: one by one beside an API that stores nothing, in bulk beside raw SQLite, and while others
+    /// mean no good.
+    Intake(intake::IntakeArgs),
     /// From a message's POST to its arrival at the provider, at a steady rate.
     Latency(latency::LatencyArgs),
     /// The engine with a long past and a long queue beside an empty one, and its start after a crash.
@@ -109,7 +111,7 @@ async fn run(scenario: Scenario) -> Result<(), Failure> {
     match scenario {
         Scenario::Pipeline(args) => Box::pin(pipeline::pipeline(args)).await,
         Scenario::Queue(args) => Box::pin(queue::queue(args)).await,
-        Scenario::Accept(args) => Box::pin(accept::accept(args)).await,
+        Scenario::Intake(args) => Box::pin(intake::intake(args)).await,
         Scenario::Latency(args) => Box::pin(latency::latency(args)).await,
         Scenario::Backlog(args) => Box::pin(backlog::backlog(args)).await,
         Scenario::Plugin(args) => Box::pin(plugin::plugin(args)).await,

@@ -10,11 +10,11 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::Common;
-use crate::accept::post;
 use crate::child::PATIENCE;
 use crate::engine::{EngineProcess, KEY};
 use crate::failure::{Failure, check};
 use crate::folder::Folder;
+use crate::intake::post;
 use crate::latency::{WARM_UP, at_a_rate, seen, wait_until_sent};
 use crate::measure::{Spread, millis, percentile};
 use crate::report::Report;

@@ -141,7 +141,7 @@ async fn ours(args: &QueueArgs, tick: u32, kind: Kind) -> Result<Took, Failure> 
     Ok(Took { messages: args.messages, permit, accept, work })
 }
 
-fn slices(messages: u32) -> impl Iterator<Item = std::ops::Range<u32>> {
+pub(crate) fn slices(messages: u32) -> impl Iterator<Item = std::ops::Range<u32>> {
     let first = (1..=messages).step_by(ACCEPT_BATCH as usize);
     first.map(move |first| first..(messages + 1).min(first + ACCEPT_BATCH))
 }

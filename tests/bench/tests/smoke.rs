@@ -49,9 +49,10 @@ fn queue() {
 }
 
 #[test]
-fn accept() {
-    let report = run("accept --messages 200 --clients 8");
+fn intake() {
+    let report = run("intake --messages 200 --clients 8 --half-open 20 --crowd 50");
     check_positive(&report, &["per_second", "ratio_to_bare", "p50_ms", "p99_ms", "rss_mb"]);
+    check_positive(&report, &["bulk_per_second", "bulk_ratio_to_raw", "crowd_p99_times", "hostile_after_mb"]);
 }
 
 #[test]
