@@ -70,6 +70,9 @@ pub(crate) enum Command {
     /// Runs of schedules.
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Recipients who are told nothing.
+    #[command(subcommand)]
+    Suppressions(SuppressionsCommand),
     /// The record of changes: who did what, when, why.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -505,6 +508,59 @@ pub(crate) struct RunsListArgs {
     pub(crate) schedule: Option<String>,
     #[command(flatten)]
     pub(crate) page: PageArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SuppressionsCommand {
+    /// In the order of apps and recipients.
+    List(SuppressionsListArgs),
+    /// Tell this one nothing, and withdraw what is not on its way yet.
+    Add(SuppressionAddArgs),
+    /// Tell this one again.
+    Remove(SuppressionRemoveArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SuppressionsListArgs {
+    /// Of this app.
+    #[arg(long)]
+    pub(crate) app: Option<String>,
+    /// This recipient alone.
+    #[arg(long)]
+    pub(crate) recipient: Option<String>,
+    #[command(flatten)]
+    pub(crate) page: PageArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SuppressionAddArgs {
+    /// The app.
+    pub(crate) app: String,
+    /// Who.
+    pub(crate) recipient: String,
+    /// Why, for the list and the record.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Until when: RFC 3339, or +30d from now; for good if not given.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires: Option<String>,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SuppressionRemoveArgs {
+    /// The app.
+    pub(crate) app: String,
+    /// Who.
+    pub(crate) recipient: String,
+    /// Why, for the record.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -24,6 +24,7 @@ mod sandbox;
 mod schedules;
 mod screen;
 mod send;
+mod suppressions;
 mod tokens;
 mod webhooks;
 
@@ -103,6 +104,7 @@ async fn carry_out(args: Args) -> Outcome {
         Command::Openapi => output::line(&tidings_api::server::document()),
         Command::Schedules(command) => schedules::schedules(&reach, command).await,
         Command::Runs(command) => schedules::runs(&reach, command).await,
+        Command::Suppressions(command) => suppressions::suppressions(&reach, command).await,
         Command::Audit(command) => audit::audit(&reach, command).await,
         Command::Events(args) => events::events(&reach, args).await,
         Command::Webhooks(command) => webhooks::webhooks(&reach, command).await,

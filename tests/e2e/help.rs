@@ -19,10 +19,12 @@ fn help_names_every_command() {
     let expected = [
         (
             "",
-            "demo run check send credentials reachability messages channels tokens keys openapi schedules runs audit events webhooks plugin reload backup tui sandbox help",
+            "demo run check send credentials reachability messages channels tokens keys openapi schedules runs suppressions audit events webhooks plugin reload backup tui sandbox help",
         ),
         ("credentials", "add list forecast help"),
-        ("messages", "list show reasons retry cancel help"),
+        ("messages", "list show reasons retry cancel hold release help"),
+        ("suppressions", "list add remove help"),
+        ("audit", "list help"),
         ("channels", "list pause resume help"),
         ("tokens", "list refresh help"),
         ("schedules", "list help"),

@@ -36,6 +36,7 @@ mod reload;
 mod retention;
 mod schedules;
 mod secrets;
+mod suppression;
 mod tls;
 mod tokens;
 mod traces;

@@ -14,8 +14,8 @@ pub use events::{EventStream, Told};
 use crate::wire::{
     ActReply, ActRequest, AuditEntry, BackupReply, BackupRequest, BulkLine, BulkPlan, BulkReply, BulkRequest, Channel,
     Credential, CredentialsReply, Forecasts, Hello, Key, KeyRequest, Message, NewKey, Overview, Page, Plugin, Problem,
-    Reachability, Reasons, ReloadReply, Run, Schedule, SendReply, SendRequest, Token, USER_HEADER, Webhook,
-    WebhookTest,
+    Reachability, Reasons, ReloadReply, Run, Schedule, SendReply, SendRequest, Suppression, SuppressionReply,
+    SuppressionRequest, Token, USER_HEADER, Webhook, WebhookTest,
 };
 
 /// How long one call may take.
@@ -270,6 +270,29 @@ impl Client {
     /// A page of runs. The query is that of `GET /v1/runs`: `schedule`, `limit`, `cursor`.
     pub async fn runs(&self, query: &[(&str, String)]) -> Result<Page<Run>, ClientError> {
         self.get(&with_query("/v1/runs", query)).await
+    }
+
+    /// Recipients who are told nothing. The query is that of `GET /v1/suppressions`: `app`, `recipient`, `limit`, `cursor`.
+    pub async fn suppressions(&self, query: &[(&str, String)]) -> Result<Page<Suppression>, ClientError> {
+        self.get(&with_query("/v1/suppressions", query)).await
+    }
+
+    /// Has a recipient told nothing.
+    pub async fn suppress(&self, request: &SuppressionRequest) -> Result<SuppressionReply, ClientError> {
+        self.post("/v1/suppressions", request).await
+    }
+
+    /// Has a recipient told again.
+    pub async fn unsuppress(
+        &self,
+        app: &str,
+        recipient: &str,
+        why: Option<String>,
+    ) -> Result<Suppression, ClientError> {
+        let mut query = vec![("app", app.to_owned()), ("recipient", recipient.to_owned())];
+        query.extend(why.map(|why| ("why", why)));
+        let text = self.text(self.http.delete(self.url(&with_query("/v1/suppressions", &query)))).await?;
+        self.parse(&text)
     }
 
     /// A page of the record of changes. The query is that of `GET /v1/audit`: `who`, `act`, `subject`, `since`, `limit`,

@@ -7,6 +7,7 @@ mod audit;
 mod bulk;
 mod health;
 mod reach;
+mod suppression;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -15,6 +16,7 @@ pub use audit::{AuditEntry, USER_HEADER};
 pub use bulk::{BulkAnswer, BulkFilter, BulkGroup, BulkPlan, BulkReply, BulkRequest};
 pub use health::{Check, Health};
 pub use reach::{Forecast, ForecastDay, Forecasts, Obstacle, Permit, Reachability, TemplateReach};
+pub use suppression::{Suppression, SuppressionReply, SuppressionRequest};
 
 /// A message to send.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

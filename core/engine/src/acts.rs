@@ -71,7 +71,7 @@ impl EngineHandle {
     /// Carries out an operator's act on a message: `Cancel`, `Retry`, `Hold` or `Release`.
     pub async fn operate(&self, message: MessageId, event: Event, by: &By) -> Result<State, Refusal> {
         let (act, changed) = words(event);
-        let operation = Operation { message, event, from: None, due_at: None, note: by.note(changed) };
+        let operation = Operation { message, event, from: None, due_at: None, reason: None, note: by.note(changed) };
         let entry = Some(by.entry(act, message.to_string()));
         let done = self.shared.writer.operate(Deed { operations: vec![operation], entry, onto: None }).await?;
         match done.operated.into_iter().next() {

@@ -175,6 +175,7 @@ impl EngineHandle {
                 event,
                 from: Some(*from),
                 due_at: due_at(index),
+                reason: None,
                 note: note.clone(),
             });
             let deed = Deed { operations: operations.collect(), entry: Some(entry.clone()), onto };

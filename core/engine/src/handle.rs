@@ -22,6 +22,7 @@ use crate::measure::Measures;
 use crate::reach::Forecaster;
 use crate::refusal::{Class, Refusal};
 use crate::registry::PluginView;
+use crate::suppression::suppressed;
 use crate::telemetry::{Exported, Span, SpanKind, Telemetry};
 use crate::token::{Keeper, Trouble};
 use crate::trace;
@@ -167,7 +168,15 @@ impl EngineHandle {
 
     /// Checks messages as [`EngineHandle::submit`] would, and accepts none.
     pub async fn dry_run(&self, submissions: Vec<Submission>) -> Vec<Result<Submitted, Refusal>> {
-        self.admit(submissions).await.0
+        let (mut answers, messages) = self.admit(submissions).await;
+        for (place, message) in messages {
+            match self.suppression_of(&message).await {
+                Ok(None) => {}
+                Ok(Some(row)) => answers[place] = Err(suppressed(row.expires_at)),
+                Err(refusal) => answers[place] = Err(refusal),
+            }
+        }
+        answers
     }
 
     /// Answers with a no, or with what a yes would be; and the messages of the yeses by their place.
@@ -257,6 +266,7 @@ impl EngineHandle {
                 let trace = Some(self.trace_of(message, named.as_ref()));
                 Ok(Submitted { message: Some(message), state: row.map(|row| row.state), replayed: true, trace })
             }
+            Accepted::Suppressed(until) => Err(suppressed(until)),
             Accepted::KeyTaken(message) => Err(Refusal::new(
                 Class::Invalid,
                 "key-taken",

@@ -128,6 +128,7 @@ struct Broadcast<'a> {
 struct Count {
     accepted: u64,
     before: u64,
+    suppressed: u64,
     refused: u64,
     problems: Vec<String>,
 }
@@ -138,8 +139,11 @@ impl Broadcast<'_> {
             Audience::File(path) => self.file(path).await?,
             Audience::Everyone => self.everyone(nominal).await?,
         }
-        let Count { accepted, before, refused, problems } = self.count;
+        let Count { accepted, before, suppressed, refused, problems } = self.count;
         let mut result = format!("{accepted} accepted, {refused} refused");
+        if suppressed > 0 {
+            result.push_str(&format!(", {suppressed} suppressed"));
+        }
         if before > 0 {
             result.push_str(&format!(", {before} accepted before an interruption"));
         }
@@ -268,6 +272,7 @@ impl Broadcast<'_> {
                         match one {
                             Accepted::New(_) => self.count.accepted += 1,
                             Accepted::Repeat(_) => self.count.before += 1,
+                            Accepted::Suppressed(_) => self.count.suppressed += 1,
                             // The row is not what it was before the interruption: nobody was told by this one.
                             Accepted::KeyTaken(_) => {
                                 let to = message.recipient.clone();

@@ -13,7 +13,7 @@ use tidings_model::{AppName, AuditId, Clock, State, Timestamp, WebhookName};
 use tidings_store::{
     Accepted, Acts, AppHalt, AuditEntry, Batch, ChannelId, Committed, CredentialIntake, Fired, Firing, KeyChange,
     LaneRow, NewCredential, NewMessage, NoticeSettle, Operated, Operation, Record, RunProgress, Settle, StoreError,
-    Sweep, Swept, TokenRow, Writer,
+    SuppressionChange, Sweep, Swept, TokenRow, Writer,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -73,6 +73,7 @@ enum Work {
     Key(KeyChange, AuditEntry, Reply<()>),
     Notices(Box<NoticeSettle>, Vec<Besides>, Reply<()>),
     ResumeWebhook(WebhookName, AuditEntry, Reply<()>),
+    Suppress(SuppressionChange, AuditEntry, Reply<()>),
 }
 
 /// Operations on messages that are one act, or a step of one.
@@ -205,6 +206,11 @@ impl WriterHandle {
 
     pub(crate) async fn resume_webhook(&self, webhook: WebhookName, entry: AuditEntry) -> Result<(), Refusal> {
         self.ask(|reply| Work::ResumeWebhook(webhook, entry, reply)).await
+    }
+
+    /// Writes that somebody is told nothing, or something again.
+    pub(crate) async fn suppress(&self, change: SuppressionChange, entry: AuditEntry) -> Result<(), Refusal> {
+        self.ask(|reply| Work::Suppress(change, entry, reply)).await
     }
 
     /// Removes a slice of what is old.
@@ -749,6 +755,12 @@ impl Gathered {
             Work::Lift(app, entry, reply) => {
                 self.halts.push(app);
                 self.in_force.push(entry.into());
+                self.replies.done.push(reply);
+                1
+            }
+            Work::Suppress(change, entry, reply) => {
+                self.batch.suppressions.push(change);
+                self.batch.records.push(entry.into());
                 self.replies.done.push(reply);
                 1
             }

@@ -32,6 +32,8 @@ pub struct Batch {
     pub operations: Vec<Operation>,
     /// Who makes the changes of this batch, and why.
     pub records: Vec<Record>,
+    /// Recipients who are told nothing from now on, or something again.
+    pub suppressions: Vec<SuppressionChange>,
     /// New messages.
     pub messages: Vec<NewMessage>,
     /// New credentials.
@@ -170,6 +172,8 @@ pub struct Operation {
     pub from: Option<State>,
     /// When a message that is retried later is due; now if not given.
     pub due_at: Option<Timestamp>,
+    /// The word for why it stands there then; the act's own if not given.
+    pub reason: Option<&'static str>,
     /// Who and why, for people.
     pub note: String,
 }
@@ -221,6 +225,33 @@ pub enum Accepted {
     Repeat(MessageId),
     /// The key belongs to another request.
     KeyTaken(MessageId),
+    /// Its recipient is told nothing: until then, or for good. It is not in the store, and its key is free.
+    Suppressed(Option<Timestamp>),
+}
+
+/// Who is told nothing, or something again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SuppressionChange {
+    /// This recipient is told nothing; if that was so before, it is now so for this reason and time.
+    Add {
+        /// The app.
+        app: AppName,
+        /// Who.
+        recipient: Recipient,
+        /// Why.
+        reason: String,
+        /// Who says so.
+        who: String,
+        /// Until when; `None` for good.
+        expires_at: Option<Timestamp>,
+    },
+    /// This one is told again.
+    Remove {
+        /// The app.
+        app: AppName,
+        /// Who.
+        recipient: Recipient,
+    },
 }
 
 /// A credential to take into the ledger.

@@ -20,8 +20,8 @@ pub use audit::{Acts, AuditEntry, AuditFilter, AuditRow, Record};
 pub use batch::{
     Accepted, AppHalt, Batch, Bound, ChannelId, ChannelState, ClaimRequest, Claimed, Committed, CredentialIntake,
     Fired, Firing, KeyChange, KeyRow, LaneRow, Moved, Needs, NewCredential, NewMessage, Operated, Operation, Orphan,
-    Receipt, Received, RunProgress, Settle, SourceRule, Sweep, Swept, TemplateId, TokenRow, Verdict, Waiting,
-    Withdrawal,
+    Receipt, Received, RunProgress, Settle, SourceRule, SuppressionChange, Sweep, Swept, TemplateId, TokenRow, Verdict,
+    Waiting, Withdrawal,
 };
 pub use error::StoreError;
 pub use hash::{Fingerprint, fingerprint};
@@ -29,6 +29,6 @@ pub use notice::{Backlog, NewNotice, NoticeRow, NoticeSettle, WebhookStanding};
 pub use reach::{BoundRow, HeldRow, OfRecipient, SuppressedRow};
 pub use read::{
     AttemptRow, BulkCount, BulkFilter, Counts, CredentialFilter, CredentialRow, FiringRow, MessageFilter, MessageRow,
-    Page, Planned, ReasonRow, RunRow, ScheduleRow, Span,
+    Page, Planned, ReasonRow, RunRow, ScheduleRow, Span, SuppressionFilter, SuppressionRow,
 };
 pub use sqlite::{Ids, Reader, Writer, backup, open};

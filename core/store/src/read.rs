@@ -289,3 +289,33 @@ pub struct FiringRow {
     /// The run that began.
     pub run: Option<RunId>,
 }
+
+/// Which suppressions.
+#[derive(Debug, Clone, Default)]
+pub struct SuppressionFilter {
+    /// Of this app.
+    pub app: Option<String>,
+    /// Of this recipient.
+    pub recipient: Option<String>,
+    /// Behind this app and recipient: a cursor.
+    pub after: Option<(String, String)>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A recipient who is told nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuppressionRow {
+    /// The app.
+    pub app: String,
+    /// Who.
+    pub recipient: String,
+    /// Why.
+    pub reason: String,
+    /// Who said so.
+    pub who: String,
+    /// Since when.
+    pub created_at: Timestamp,
+    /// Until when; `None` for good.
+    pub expires_at: Option<Timestamp>,
+}

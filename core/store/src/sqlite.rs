@@ -23,6 +23,7 @@ mod schedule;
 mod select;
 mod settle;
 mod standing;
+mod suppression;
 mod sweep;
 mod tally;
 mod tick;
@@ -94,6 +95,8 @@ pub struct Writer {
     early: Early,
     /// Whose app the messages of a channel are sent with: a provider's name for a message holds in its app alone.
     apps: HashMap<ChannelId, AppName>,
+    /// Somebody may be suppressed: as long as nobody is, nobody asks.
+    suppresses: bool,
     last_message: i64,
     last_credential: i64,
     last_audit: i64,
@@ -151,6 +154,7 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
     let last_credential = sequence(&mut connection, "credential").await?;
     let last_audit = sequence(&mut connection, "audit").await?;
     let pending = notice::pending(&mut connection).await?;
+    let suppresses = suppression::any(&mut connection).await?;
     let instance = instance(&mut connection).await?;
     let log = Log::new();
     let let_go = log.let_go();
@@ -174,6 +178,7 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
         tally,
         early,
         apps: HashMap::new(),
+        suppresses,
         last_message,
         last_credential,
         last_audit,
@@ -206,6 +211,7 @@ impl Writer {
         self.last_credential = sequence(&mut self.connection, "credential").await?;
         self.last_audit = sequence(&mut self.connection, "audit").await?;
         self.pending = notice::pending(&mut self.connection).await?;
+        self.suppresses = suppression::any(&mut self.connection).await?;
         self.quiet_until = LOOK_NOW;
         self.in_doubt = false;
         Ok(())

@@ -78,6 +78,7 @@ pub(super) const CATALOGUE: &[Kind] = &[
     kind(404, "key-unknown", "there is no such key", "name one of `GET /v1/keys`"),
     kind(404, "message-unknown", "there is no such message", "it never was, or it ended and left the store by its age"),
     kind(404, "source-unknown", "there is no such credential source", "name one of those that the detail lists"),
+    kind(404, "suppression-unknown", "this recipient is not suppressed", "name one of `GET /v1/suppressions`"),
     kind(404, "template-unknown", "there is no such template", "name one of those that the detail lists"),
     kind(404, "webhook-unknown", "there is no such webhook", "name one of `GET /v1/webhooks`"),
     kind(405, "method", "not with this method", "use a method that the header `Allow` names"),
@@ -138,6 +139,7 @@ pub(super) const CATALOGUE: &[Kind] = &[
     ),
     kind(422, "rate-invalid", "that is no rate", "write it as in `50/s`"),
     kind(422, "recipient-invalid", "no recipient can be that", "mend it as the detail says"),
+    kind(422, "recipient-suppressed", "the recipient is told nothing", "do not send; `GET /v1/suppressions` says why"),
     kind(422, "scope-unknown", "there is no such scope", "name one or more of send, collect, read, operate"),
     kind(
         422,

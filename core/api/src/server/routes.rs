@@ -21,6 +21,7 @@ mod plugins;
 mod query;
 mod reach;
 mod schedules;
+mod suppressions;
 mod tokens;
 mod traced;
 mod traffic;
@@ -61,9 +62,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     use Scope::{Collect, Operate, Read, Send};
     const GET: Method = Method::GET;
     const POST: Method = Method::POST;
+    const DELETE: Method = Method::DELETE;
     const LIST: &[&str] =
         &["state", "reason", "channel", "template", "to", "newer_than", "older_than", "limit", "cursor"];
     const LEDGER: &[&str] = &["source", "recipient", "usable", "limit", "cursor"];
+    const SUPPRESSIONS: &[&str] = &["app", "recipient", "limit", "cursor"];
     const RECORD: &[&str] = &["who", "act", "subject", "since", "limit", "cursor"];
     const SEND: &[&str] = &[
         "template-unknown",
@@ -73,6 +76,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         "key-taken",
         "data-invalid",
         "data-too-large",
+        "recipient-suppressed",
         "time-invalid",
         "expired",
         "plugin-absent",
@@ -258,6 +262,18 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .may_take::<wire::ActRequest>()
             .gives::<wire::ReloadReply>(200)
             .refuses(&["config-invalid", "config-fixed", "needs-restart", "note-too-long"]),
+        call(GET, "/v1/suppressions", Key(Read), SUPPRESSIONS, suppressions::list_suppressions)
+            .says("Recipients who are told nothing, in the order of apps and recipients")
+            .gives::<wire::Page<wire::Suppression>>(200),
+        call(POST, "/v1/suppressions", Key(Operate), &[], suppressions::add_suppression)
+            .says("Have a recipient told nothing from now on, and withdraw what is not on its way yet")
+            .takes::<wire::SuppressionRequest>()
+            .gives::<wire::SuppressionReply>(200)
+            .refuses(&["app-unknown", "recipient-invalid", "time-invalid", "expired", "note-too-long"]),
+        call(DELETE, "/v1/suppressions", Key(Operate), &["app", "recipient", "why"], suppressions::remove_suppression)
+            .says("Have a recipient told again")
+            .gives::<wire::Suppression>(200)
+            .refuses(&["app-unknown", "recipient-invalid", "suppression-unknown", "note-too-long"]),
         call(GET, "/v1/audit", Key(Read), RECORD, audit::list_audit)
             .says("The record of changes, newest first: who did what, when, why")
             .gives::<wire::Page<wire::AuditEntry>>(200)

@@ -30,3 +30,5 @@ CREATE TABLE webhook (
 
 -- When too many notices wait for a webhook, the oldest leave.
 CREATE INDEX notice_age ON notice (webhook, id);
+
+CREATE INDEX suppression_expiring ON suppression (expires_at) WHERE expires_at IS NOT NULL;

@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use tidings_model::limits::IDEMPOTENCY_LIFE;
-use tidings_model::{CredentialId, MessageId, State};
+use tidings_model::{AppName, CredentialId, MessageId, State};
 
 use super::rows::{ROWS_MAX, RowsStatement, fetch_json};
+use super::suppression::Suppressed;
 use super::tick::{Step, json};
-use crate::batch::{Accepted, CredentialIntake, NewCredential, NewMessage};
+use crate::batch::{Accepted, ChannelId, CredentialIntake, NewCredential, NewMessage};
 use crate::error::StoreError;
 
 static INSERT_MESSAGES: LazyLock<RowsStatement> =
@@ -25,6 +26,8 @@ impl Step<'_> {
         &mut self,
         messages: &[NewMessage],
         last_message: i64,
+        suppressed: &Suppressed,
+        apps: &HashMap<ChannelId, AppName>,
     ) -> Result<Vec<Accepted>, StoreError> {
         if messages.is_empty() {
             return Ok(Vec::new());
@@ -41,16 +44,22 @@ impl Step<'_> {
         let mut answers = Vec::with_capacity(messages.len());
         let mut rows = Vec::with_capacity(messages.len());
         for (id, message) in (last_message + 1..).zip(messages) {
+            if let Some(key) = &message.key
+                && let Some((first, hash)) = taken.get(key.as_str())
+            {
+                let same = *hash == message.body_hash;
+                let first = MessageId(*first);
+                answers.push(if same { Accepted::Repeat(first) } else { Accepted::KeyTaken(first) });
+                continue;
+            }
+            if !suppressed.is_empty()
+                && let Some(app) = apps.get(&message.channel)
+                && let Some(until) = suppressed.get(&(app.to_string(), message.recipient.to_string()))
+            {
+                answers.push(Accepted::Suppressed(*until));
+                continue;
+            }
             if let Some(key) = &message.key {
-                if let Some((first, hash)) = taken.get(key.as_str()) {
-                    let same = *hash == message.body_hash;
-                    answers.push(if same {
-                        Accepted::Repeat(MessageId(*first))
-                    } else {
-                        Accepted::KeyTaken(MessageId(*first))
-                    });
-                    continue;
-                }
                 // Two of the same key in one batch: the first of them wins.
                 taken.insert(key.as_str().to_owned(), (id, message.body_hash));
             }

@@ -29,7 +29,7 @@ impl Step<'_> {
     ) -> Result<Vec<Operated>, StoreError> {
         let mut answers = Vec::with_capacity(operations.len());
         // One event and note at a time: operators act on lists of messages in one way.
-        for group in operations.chunk_by(|a, b| a.event == b.event && a.note == b.note) {
+        for group in operations.chunk_by(|a, b| a.event == b.event && a.note == b.note && a.reason == b.reason) {
             let during = || StoreError::during("carry out an operator's act");
             let ids: Vec<i64> = group.iter().map(|operation| operation.message.0).collect();
             let mut stand: HashMap<i64, Stand> = sqlx::query(include_str!("../../sql/sqlite/states_before.sql"))
@@ -50,11 +50,11 @@ impl Step<'_> {
                 .collect();
             let event = group[0].event;
             assert!(ACTS.contains(&event), "`{}` is no act of an operator", event.as_str());
-            let reason = match event {
+            let reason = group[0].reason.or(match event {
                 Event::Cancel => Some("cancelled"),
                 Event::Hold => Some("held"),
                 _ => None,
-            };
+            });
             let mut rows = Vec::new();
             for operation in group {
                 let id = &operation.message.0;

@@ -104,6 +104,8 @@ impl Step<'_> {
     }
 
     async fn sweep_audit(&mut self, after: i64, before: Timestamp) -> Result<Swept, StoreError> {
+        // Few, and of the same kind: they have no walk of their own.
+        self.sweep_suppressions().await?;
         let query = sqlx::query(include_str!("../../sql/sqlite/sweep_audit.sql"))
             .bind(after)
             .bind(SWEEP_ROWS_MAX)

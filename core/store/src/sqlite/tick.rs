@@ -12,6 +12,7 @@ use tidings_model::{State, Timestamp};
 
 use super::due::{earliest, quiet_until};
 use super::rows::{ROWS_MAX, RowsStatement};
+use super::suppression::Suppressed;
 use super::tally::{Moves, Tally};
 use super::{LOOK_NOW, Writer};
 use crate::batch::{Batch, ChannelId, Committed, Settle};
@@ -64,8 +65,15 @@ impl Writer {
         committed.settled = step.settle(&batch.settles).await?;
         committed.operated = step.operate(&batch.operations, &mut committed.moved).await?;
         committed.recorded = step.record(batch, &committed.operated, self.last_audit).await?;
+        step.save_suppressions(&batch.suppressions).await?;
+        let suppresses = self.suppresses || !batch.suppressions.is_empty();
+        let suppressed = if suppresses && !batch.messages.is_empty() {
+            step.suppressed(&batch.messages, &self.apps).await?
+        } else {
+            Suppressed::new()
+        };
         let last_message = self.last_message;
-        committed.accepted = step.accept(&batch.messages, last_message).await?;
+        committed.accepted = step.accept(&batch.messages, last_message, &suppressed, &self.apps).await?;
         committed.credentials = step.take_credentials(&batch.credentials, self.last_credential).await?;
         step.withdraw(&batch.withdrawals).await?;
         let applied = batch.settles.iter().zip(&committed.settled).filter(|(_, applied)| **applied);
@@ -116,6 +124,7 @@ impl Writer {
         self.pending.extend(pending);
         self.quiet_until = committed.next_due;
         self.last_message += length(batch.messages.len());
+        self.suppresses = suppresses;
         self.last_credential += length(batch.credentials.len());
         self.last_audit += length(batch.records.len());
         let rows = batch.settles.len() + batch.messages.len() + batch.credentials.len() + committed.claimed.len();

@@ -327,7 +327,7 @@ pub(crate) fn outcome(claimed: &Claimed, to: State, credential: CredentialFate) 
 }
 
 pub(crate) fn act(event: Event, message: MessageId) -> Operation {
-    Operation { message, event, from: None, due_at: None, note: "by hand".to_owned() }
+    Operation { message, event, from: None, due_at: None, reason: None, note: "by hand".to_owned() }
 }
 
 pub(crate) fn ids(claimed: &[Claimed]) -> Vec<MessageId> {

@@ -42,3 +42,4 @@ mod receipts;
 mod recover;
 mod retention;
 mod schedule;
+mod suppression;

@@ -34,6 +34,7 @@ pub(in crate::server) fn parameter(name: &str) -> Option<Value> {
             json!({ "type": "boolean", "description": "false: tell what is there, from the oldest, and end" })
         }
         "dry_run" => json!({ "type": "boolean", "description": "check everything, accept nothing" }),
+        "why" => text("why, for the record"),
         "who" => text("by this one: a key's name, or `local`"),
         "act" => text("of this act, as in `message.cancel`, or of all on a thing, as in `message`"),
         "subject" => text("on this subject: a message, a channel, an app"),
