@@ -72,7 +72,7 @@ pub(crate) async fn readers(args: ReadersArgs) -> Result<(), Failure> {
 
 async fn round(provider: &Provider, args: &ReadersArgs, number: u32) -> Result<Round, Failure> {
     let folder = Folder::make(args.common.dir.as_deref())?;
-    let mut engine = EngineProcess::start(folder.path(), &provider.url, Kind::Free, 1, PATIENCE)?;
+    let mut engine = EngineProcess::start(folder.path(), &provider.url, Kind::Free, 1, None, PATIENCE)?;
     engine.pause()?;
     let address = engine.api()?.trim_start_matches("http://").to_owned();
     let window = Duration::from_secs(args.seconds.into());
