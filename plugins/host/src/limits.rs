@@ -45,6 +45,11 @@ pub const REPLY_BYTES_MAX: usize = 256 * 1024;
 pub const LOG_LINES_PER_SECOND: u32 = 100;
 /// Lines a plugin may log at once.
 pub const LOG_LINES_BURST: u32 = 200;
+/// Lines over those bounds after which the thread that logs them rests: who floods the log slows itself, not its
+/// neighbours.
+pub const LOG_LINES_PER_REST: u64 = 256;
+/// For so long.
+pub const LOG_REST: Duration = Duration::from_millis(1);
 /// Bytes of one line.
 pub const LINE_BYTES_MAX: usize = 4096;
 

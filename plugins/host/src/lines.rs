@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidings_model::secret::{LEFT_OUT, SECRET_BYTES_MIN, without};
 
-use crate::limits::{LINE_BYTES_MAX, LOG_LINES_BURST, LOG_LINES_PER_SECOND};
+use crate::limits::{LINE_BYTES_MAX, LOG_LINES_BURST, LOG_LINES_PER_REST, LOG_LINES_PER_SECOND};
 
 /// Bytes of a line that are looked at: what follows the bound matters only to see the whole of a secret that begins
 /// before it.
@@ -90,6 +90,11 @@ impl LineBudget {
         }
     }
 
+    /// Whether whoever logged the line that was left out just now rests before it goes on.
+    pub(crate) fn must_rest(&self) -> bool {
+        self.left_out > 0 && self.left_out.is_multiple_of(LOG_LINES_PER_REST)
+    }
+
     /// How many lines were left out and not yet told; told now, if there is room again.
     pub(crate) fn left_out(&mut self, now: Duration) -> Option<u64> {
         self.fill(now);
@@ -143,6 +148,15 @@ mod tests {
         line.extend(b"12CANARY-1CANARY-1");
         let line = shown(&line, &["CANARY-1"]);
         assert!(!line.contains("CANA"), "{}", &line[line.len() - 20..]);
+    }
+
+    #[test]
+    fn whoever_floods_the_log_rests_again_and_again() {
+        let mut budget = LineBudget::new();
+        let second = Duration::from_secs(1);
+        let flood = u64::from(LOG_LINES_BURST) + 10 * LOG_LINES_PER_REST;
+        let rests = (0..flood).filter(|_| !budget.may_log(second) && budget.must_rest()).count();
+        assert_eq!(rests, 10);
     }
 
     #[test]

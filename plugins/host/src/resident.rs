@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use tidings_abi::v1::Text;
 use tidings_sdk::{Outcome, OwnedDelivery};
 
-use crate::limits::{BUSY_WAIT, DETAIL_BYTES_MAX, INSTANCES_MAX, Limits, PANICS_MAX, PANICS_WITHIN, PLUGINS_MAX};
+use crate::limits::{
+    BUSY_WAIT, DETAIL_BYTES_MAX, INSTANCES_MAX, LOG_REST, Limits, PANICS_MAX, PANICS_WITHIN, PLUGINS_MAX,
+};
 use crate::lines::{LineBudget, for_people, shown};
 use crate::operations::{Open, Operations};
 use crate::panics::PanicWindow;
@@ -295,10 +297,14 @@ impl Resident {
     /// Whether one more line may be logged; one that may not is counted.
     pub(crate) fn may_log(&self) -> bool {
         let now = since_start();
-        let (left_out, may) = {
+        let (left_out, may, must_rest) = {
             let mut lines = lock(&self.lines);
-            (lines.left_out(now), lines.may_log(now))
+            let (left_out, may) = (lines.left_out(now), lines.may_log(now));
+            (left_out, may, !may && lines.must_rest())
         };
+        if must_rest {
+            std::thread::sleep(LOG_REST);
+        }
         self.tell_left_out(left_out);
         count(if may { &self.counted.log_lines } else { &self.counted.log_lines_left_out });
         may
