@@ -169,14 +169,12 @@ impl Running {
             }
             None => None,
         };
-        if let Some(address) = api.listen.filter(|address| !address.ip().is_loopback()) {
-            if api.tls.is_none() {
-                tracing::warn!(
-                    %address,
-                    "the API is open to the network without TLS, and so are the keys of its callers: set `[api] tls`, or \
-                     put a TLS proxy before it"
-                );
-            }
+        if let Some(address) = api.listen.filter(|address| api.tls.is_none() && !address.ip().is_loopback()) {
+            tracing::warn!(
+                %address,
+                "the API is open to the network without TLS, and so are the keys of its callers: set `[api] tls`, or put \
+                 a TLS proxy before it"
+            );
         }
         make_room_for(api.limits.connections);
         let tls = api.tls.as_ref().map(|files| Tls::open(&files.cert, &files.key)).transpose()?;
