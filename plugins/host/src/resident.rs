@@ -303,7 +303,7 @@ impl Resident {
             (left_out, may, !may && lines.must_rest())
         };
         if must_rest {
-            std::thread::sleep(LOG_REST);
+            rest();
         }
         self.tell_left_out(left_out);
         count(if may { &self.counted.log_lines } else { &self.counted.log_lines_left_out });
@@ -398,4 +398,10 @@ fn watch() {
             tracing::error!("no thread watches over the plugins, so one that is stuck stays so: {error}");
         }
     });
+}
+
+/// Has the thread of whoever floods the log wait.
+#[expect(clippy::disallowed_methods, reason = "the wait is the point: there is no condition that would end it")]
+fn rest() {
+    std::thread::sleep(LOG_REST);
 }
