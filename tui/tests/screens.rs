@@ -89,6 +89,7 @@ fn busy() -> Overview {
     Overview {
         late_outcomes: 0,
         store_problem: None,
+        webhooks: Vec::new(),
         version: "0.1.0".to_owned(),
         now: at(0),
         started_at: at(-3 * 86_400 - 4 * 3_600),

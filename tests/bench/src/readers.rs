@@ -87,7 +87,7 @@ async fn round(provider: &Provider, args: &ReadersArgs, number: u32) -> Result<R
 
     // By turns, so that neither always comes first.
     let mut rates = [0.0; 2];
-    let order = if number % 2 == 0 { [0, 1] } else { [1, 0] };
+    let order = if number.is_multiple_of(2) { [0, 1] } else { [1, 0] };
     for (turn, which) in (0_u32..).zip(order) {
         let slow = if which == 1 { Some(stream(&address).await?) } else { None };
         let told = engine.accept(turn * args.messages + 1, args.messages)?;
