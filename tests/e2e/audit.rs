@@ -42,6 +42,12 @@ fn every_change_of_an_operator_is_in_the_record_with_who_and_why() {
         "local (tester) | channel.pause | orders | WeChat is down | null".to_owned(),
     ];
     assert_eq!(told, expected);
+
+    // The message tells of its own, in the order in which it happened.
+    let acts: Vec<Value> = world.message(&id)["acts"].as_array().unwrap().iter().map(|it| it["act"].clone()).collect();
+    assert_eq!(acts, ["message.cancel", "message.retry", "message.hold", "message.release"]);
+    let shown = world.ok(&["messages", "show", &id]);
+    assert!(shown.contains("message.cancel by local (tester): asked for by the shop"), "{shown}");
 }
 
 #[test]

@@ -155,6 +155,9 @@ pub struct Message {
     /// The trace that it belongs to: its caller's, or its own; only when one message is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
+    /// What operators did to it, in order; only when one message is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acts: Vec<AuditEntry>,
     /// Its attempts that say something, in order; only when one message is asked for. A success at the first try is
     /// told by the message itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

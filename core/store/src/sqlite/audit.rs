@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
-use tidings_model::limits::LIST_WALK_MAX;
+use tidings_model::limits::{LIST_WALK_MAX, PAGE_ROWS_MAX};
 use tidings_model::{AuditId, MessageId, Timestamp};
 
 use super::reader::{Reader, page_of};
@@ -115,10 +115,11 @@ impl Reader {
         Ok(page_of(rows, filter.limit, last, end))
     }
 
-    /// The acts that moved this message, in order.
+    /// The acts that moved this message, in order, as many as a page has.
     pub async fn acts_on(&self, message: MessageId) -> Result<Vec<AuditRow>, StoreError> {
         let rows = sqlx::query(include_str!("../../sql/sqlite/acts_on.sql"))
             .bind(message.0)
+            .bind(PAGE_ROWS_MAX)
             .fetch_all(self.pool())
             .await
             .map_err(StoreError::during("read the acts on a message"))?;

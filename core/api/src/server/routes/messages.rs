@@ -80,7 +80,12 @@ pub(super) async fn show_message(Shared(engine): Shared<EngineHandle>, Path(id):
         Some((row, attempts)) => {
             let named = row.trace.as_deref().and_then(TraceContext::read);
             let trace = engine.trace_of(id, named.as_ref());
-            let message = wire::Message { trace_id: Some(trace.to_string()), ..convert::message(row, attempts) };
+            let acts = engine.reader().acts_on(id).await.map_err(Refusal::from)?;
+            let message = wire::Message {
+                trace_id: Some(trace.to_string()),
+                acts: acts.into_iter().map(super::audit::change).collect(),
+                ..convert::message(row, attempts)
+            };
             Ok(json(StatusCode::OK, &message))
         }
         None => Err(Refusal {
