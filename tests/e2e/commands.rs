@@ -73,7 +73,7 @@ fn a_message_for_later_is_scheduled_and_can_be_cancelled() {
     assert_eq!(reply["state"], "scheduled");
     let id = reply["id"].as_str().unwrap();
     assert_eq!(world.message(id)["state"], "scheduled");
-    let out = world.ok(&["messages", "cancel", id, "--reason", "a mistake"]);
+    let out = world.ok(&["messages", "cancel", id, "--note", "a mistake"]);
     assert_eq!(out.trim(), format!("{id} cancelled"));
     let message = world.message(id);
     assert!(message.to_string().contains("a mistake"), "{message:#}");

@@ -1,6 +1,6 @@
 //! What happened: one list of everything a transaction changed, that screens, streams and webhooks live on.
 //!
-//! [`changes`] makes the list of a batch and what became of it, purely. The [`Ring`] holds the last of it in memory for
+//! `changes` makes the list of a batch and what became of it, purely. The ring holds the last of it in memory for
 //! whoever reads along; what a webhook is to be told is written in the transaction of the change itself.
 
 mod changes;

@@ -417,7 +417,9 @@ mod tests {
             assert!(is_damaged_key(&text[..end]), "{end} characters");
         }
         assert!(is_damaged_key(&format!("{text}0")));
-        let other = if text.contains('x') { text.replacen('x', "y", 1) } else { text.replacen(&text[9..10], "x", 1) };
+        // One character is another: never of the prefix, or it would be a key of somebody else's form.
+        let (prefix, rest) = text.split_at(KEY_PREFIX.len());
+        let other = format!("{prefix}{}{}", if rest.starts_with('x') { 'y' } else { 'x' }, &rest[1..]);
         assert!(is_damaged_key(&other));
         assert_ne!(fresh_key(), key);
     }

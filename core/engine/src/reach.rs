@@ -51,7 +51,7 @@ pub struct TemplateReach {
     pub sends: Option<u64>,
     /// When the last of them can no longer be bound; `None` for ever.
     pub until: Option<Timestamp>,
-    /// The permits, the soonest to end first; at most [`SHOWN_MAX`].
+    /// The permits, the soonest to end first; at most `SHOWN_MAX`.
     pub permits: Vec<PermitView>,
     /// Messages on their way that hold a permit of this recipient.
     pub bound: Vec<MessageId>,
