@@ -294,7 +294,7 @@ impl Resident {
         }
     }
 
-    /// Whether one more line may be logged; one that may not is counted.
+    /// Whether one more line may be logged; one that may not is counted, and many of them have the caller rest.
     pub(crate) fn may_log(&self) -> bool {
         let now = since_start();
         let (left_out, may, must_rest) = {
