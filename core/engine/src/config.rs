@@ -5,6 +5,7 @@
 
 mod apps;
 mod channels;
+mod jobs;
 mod keys;
 mod limits;
 mod plugins;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tidings_host::{Loaded, PluginFile};
 use tidings_model::cron::Cron;
 use tidings_model::limits::{KEEP_AUDIT_DEFAULT, KEEP_DONE_DEFAULT, KEEP_FAILED_DEFAULT};
@@ -32,6 +33,7 @@ use tidings_model::{AppName, ChannelName, Policy, ScheduleName, SourceName, Temp
 use tidings_sdk::App;
 
 pub(crate) use channels::rate;
+pub use jobs::{Audience, Broadcast, DEADLINE_MAX, Duplicates, Job, Task, UrlAudience};
 pub use limits::{ApiLimits, TlsFiles};
 pub use read::{Problem, past};
 use read::{Section, Source};
@@ -275,47 +277,6 @@ pub enum Overlap {
     Queue,
     /// Run both.
     Allow,
-}
-
-/// What a schedule does.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Job {
-    /// Fetch a token for the app.
-    RefreshToken(AppName),
-    /// Remove stale credentials.
-    PurgeCredentials,
-    /// Send a template to an audience.
-    Send {
-        /// What is said.
-        template: TemplateName,
-        /// To whom.
-        audience: Audience,
-        /// Data for everyone; a row's own data stands above it.
-        data: Map<String, Value>,
-    },
-}
-
-impl Job {
-    /// The job in a few words.
-    pub fn describe(&self) -> String {
-        match self {
-            Job::RefreshToken(app) => format!("refresh_token {app}"),
-            Job::PurgeCredentials => "purge_credentials".to_owned(),
-            Job::Send { template, audience: Audience::File(path), .. } => {
-                format!("send {template} to {}", path.display())
-            }
-            Job::Send { template, audience: Audience::Everyone, .. } => format!("send {template} to everyone"),
-        }
-    }
-}
-
-/// Who is told by a `send` job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Audience {
-    /// The rows of a CSV or NDJSON file.
-    File(PathBuf),
-    /// Everyone with a usable credential for the template.
-    Everyone,
 }
 
 /// What config has to ask the world for.

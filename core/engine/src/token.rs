@@ -17,13 +17,12 @@ use tidings_store::TokenRow;
 
 use crate::clock::random;
 use crate::config::AppConfig;
-use crate::http::{Exchange, Http};
+use crate::http::Http;
+use crate::probe::ask;
 use crate::stages::TokenStage;
 use crate::telemetry::{Span, SpanKind, Telemetry};
 use crate::writer::{Fetch, WriterHandle};
 
-/// How long a fetch may take.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// A token that is refused within this long of its fetch is not fetched anew for it.
 const REFUSED_EARLY: Duration = Duration::from_secs(30);
 /// Between fetches that failed.
@@ -197,7 +196,7 @@ impl Keeper {
             return Err(Trouble::Wait { until: now.after(wait), wait, detail });
         }
         let counted = self.count_fetch(now).await?;
-        let fetched = self.fetch().await;
+        let fetched = ask(&self.provider, &self.http).await;
         let end = self.clock.now();
         self.tell_fetch(&fetched, now, end);
         let trouble = match fetched {
@@ -272,20 +271,6 @@ impl Keeper {
         }
         self.know(|known| known.row = counted.clone());
         Ok(counted)
-    }
-
-    async fn fetch(&self) -> Fetched {
-        let request = match self.provider.request().await {
-            Ok(request) => request,
-            Err(fetched) => return fetched,
-        };
-        match self.http.send(request, FETCH_TIMEOUT).await {
-            Exchange::Answered { status, retry_after, body } => self.provider.read(status, retry_after, body).await,
-            Exchange::NotSent(detail) | Exchange::Lost(detail) => {
-                let base = self.provider.app().settings.text("base_url");
-                Fetched::retry(format!("{base} cannot be reached: {detail}"))
-            }
-        }
     }
 
     /// The fetch for a collector: a trace of its own, because many messages may have waited for it.

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use chrono_tz::Tz;
-use serde_json::{Map, Value};
 use tidings_model::cron::Cron;
 use tidings_model::spelling::{is_slip, nearest};
 use tidings_model::{AppName, ScheduleName, TemplateName};
 
-use super::read::{Found, Section, json, text};
-use super::{AppConfig, Audience, Job, Missed, Names, Overlap, Reading, ScheduleConfig, TemplateConfig};
+use super::read::{Section, text};
+use super::{AppConfig, Missed, Names, Overlap, Reading, ScheduleConfig, TemplateConfig};
 
 impl Reading<'_> {
     pub(super) fn schedules(
@@ -57,89 +56,13 @@ impl Reading<'_> {
             Some("allow") => Overlap::Allow,
             _ => Overlap::Skip,
         };
-        let job = match section.find("job") {
-            Some(found) => self.job(section, &found, apps, templates),
-            None => {
-                section.missing(
-                    "job",
-                    "`\"purge_credentials\"`, `{ refresh_token = \"APP\" }` or `{ send = \"TEMPLATE\", audience = … }`",
-                );
-                None
-            }
-        };
+        let job = self.job(section, apps, templates);
         if section.find("cron").is_none() {
             section.missing("cron", "a cron line, as in `0 9 * * 1-5`");
         }
         let (cron, timezone, job) = (cron?, timezone?, job?);
         let definition = format!("{} {timezone} {}", cron.as_str(), job.describe());
         Some(ScheduleConfig { cron, timezone, missed, overlap, job, definition })
-    }
-
-    fn job<'c>(
-        &self,
-        section: &Section<'c>,
-        found: &Found<'c>,
-        apps: &Names<AppName, AppConfig>,
-        templates: &Names<TemplateName, TemplateConfig>,
-    ) -> Option<Job> {
-        const JOBS: &str = "expected `\"purge_credentials\"`, `{ refresh_token = \"APP\" }` or `{ send = \"TEMPLATE\", audience = … }`";
-        if let Some(word) = found.value.as_str() {
-            if word == "purge_credentials" {
-                return Some(Job::PurgeCredentials);
-            }
-            section.report(&found.span, &found.path, format!("there is no job `{word}`; {JOBS}"));
-            return None;
-        }
-        let table = section.as_section(found)?;
-        let job = if table.find("refresh_token").is_some() {
-            let app = table.parsed("refresh_token", |value| {
-                let app = text(value)?;
-                apps.refers("app", &app)?;
-                AppName::new(app).map_err(|error| error.to_string())
-            });
-            app.map(Job::RefreshToken)
-        } else if table.find("send").is_some() {
-            self.send(&table, templates)
-        } else {
-            section.report(&found.span, &found.path, JOBS);
-            None
-        };
-        table.finish();
-        job
-    }
-
-    fn send(&self, table: &Section<'_>, templates: &Names<TemplateName, TemplateConfig>) -> Option<Job> {
-        let template = table.parsed("send", |value| {
-            let template = text(value)?;
-            templates.refers("template", &template)?;
-            TemplateName::new(template).map_err(|error| error.to_string())
-        });
-        let data = match table.find("data").map(|found| (json(found.value), found)) {
-            Some((Value::Object(data), _)) => data,
-            Some((_, found)) => {
-                table.report(&found.span, &found.path, "expected a table");
-                return None;
-            }
-            None => Map::new(),
-        };
-        let Some(found) = table.find("audience") else {
-            table.missing("audience", "`{ file = \"rows.csv\" }` or `\"everyone\"`");
-            return None;
-        };
-        let audience = if found.value.as_str() == Some("everyone") {
-            Some(Audience::Everyone)
-        } else if let Some(inner) = found.value.as_table().and_then(|_| table.as_section(&found)) {
-            let file = inner.text("file").map(|path| Audience::File(self.folder.join(path)));
-            if file.is_none() {
-                inner.missing("file", "a CSV or NDJSON file");
-            }
-            inner.finish();
-            file
-        } else {
-            table.report(&found.span, &found.path, "expected `{ file = \"rows.csv\" }` or `\"everyone\"`");
-            None
-        };
-        Some(Job::Send { template: template?, audience: audience?, data })
     }
 }
 

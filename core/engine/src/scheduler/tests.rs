@@ -1,7 +1,7 @@
 use tidings_model::cron::Cron;
 
 use super::*;
-use crate::config::Job;
+use crate::config::Task;
 
 fn every_hour(missed: Missed, overlap: Overlap) -> ScheduleConfig {
     ScheduleConfig {
@@ -9,7 +9,7 @@ fn every_hour(missed: Missed, overlap: Overlap) -> ScheduleConfig {
         timezone: chrono_tz::Tz::UTC,
         missed,
         overlap,
-        job: Job::PurgeCredentials,
+        job: Task::PurgeCredentials.into(),
         definition: String::new(),
     }
 }
