@@ -66,3 +66,30 @@ fn a_suppression_that_cannot_be_is_refused_with_a_reason() {
     assert_eq!((remove.status, remove.problem().as_str()), (404, "suppression-unknown"));
     assert_eq!(world.http("DELETE", "/v1/suppressions?app=shop", &[], "").problem(), "unreadable");
 }
+
+#[test]
+fn what_comes_back_from_an_attempt_or_is_retried_is_not_sent_to_somebody_who_is_suppressed_since() {
+    let world = World::running();
+    world.faults(json!([{"kind": "errcode", "errcode": 47001, "api": "official_template"}]));
+    let ids: Vec<String> = ["1", "2"].iter().map(|order| world.send("notice", "o-alice", order)).collect();
+    for id in &ids {
+        world.until(id, "failed");
+    }
+    world.faults(json!([{"kind": "errcode", "errcode": -1, "api": "official_template"}]));
+    let tried = world.send("notice", "o-alice", "3");
+    world.wait("it was tried once", || (world.message(&tried)["attempts"] != json!(0)).then_some(()));
+    world.ok(&["suppressions", "add", "shop", "o-alice", "--reason", "asked us to stop"]);
+    world.faults(json!([]));
+    world.until(&tried, "cancelled");
+
+    let refused = world.post(&format!("/v1/messages/{}/retry", ids[0]), &json!({}));
+    assert_eq!((refused.status, refused.problem().as_str()), (422, "recipient-suppressed"), "{refused:?}");
+    assert_eq!(world.message(&ids[0])["state"], "failed");
+    world.ok(&["messages", "retry", "--state", "failed", "--yes"]);
+    for id in &ids {
+        let message = world.until(id, "cancelled");
+        assert_eq!(message["reason"], "suppressed", "{message:#}");
+        assert!(message["detail"].as_str().unwrap().contains("its recipient is suppressed"), "{message:#}");
+    }
+    assert_eq!(world.deliveries().len(), 0, "nothing arrived");
+}

@@ -68,8 +68,12 @@ pub(crate) fn words(event: Event) -> (&'static str, &'static str) {
 }
 
 impl EngineHandle {
-    /// Carries out an operator's act on a message: `Cancel`, `Retry`, `Hold` or `Release`.
+    /// Carries out an operator's act on a message: `Cancel`, `Retry`, `Hold` or `Release`. One to a suppressed recipient is
+    /// not sent again.
     pub async fn operate(&self, message: MessageId, event: Event, by: &By) -> Result<State, Refusal> {
+        if matches!(event, Event::Retry | Event::Release) {
+            self.may_be_told(message).await?;
+        }
         let (act, changed) = words(event);
         let operation = Operation { message, event, from: None, due_at: None, reason: None, note: by.note(changed) };
         let entry = Some(by.entry(act, message.to_string()));

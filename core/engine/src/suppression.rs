@@ -1,9 +1,10 @@
 //! Recipients who are told nothing: they asked for it, or nobody is there. It is decided where a message is accepted, in
-//! the same transaction; what was accepted before and is not on its way yet is withdrawn.
+//! the same transaction; what was accepted before and is not on its way yet is withdrawn. What is on its way and comes
+//! back, to be tried again, is cancelled where it is claimed.
 
 use tidings_model::limits::{BULK_CALL_MAX, BULK_STEP_MAX};
 use tidings_model::state::sources;
-use tidings_model::{AppName, Event, Recipient, Timestamp};
+use tidings_model::{AppName, Event, MessageId, Recipient, Timestamp};
 use tidings_store::{BulkFilter, NewMessage, Operated, Operation, Planned, Span, SuppressionChange, SuppressionRow};
 
 use crate::acts::By;
@@ -80,6 +81,18 @@ impl EngineHandle {
         let channel = definitions.admission.channels.iter().find(|(_, id)| **id == message.channel);
         let Some(config) = channel.and_then(|(name, _)| definitions.config.channels.get(name)) else { return Ok(None) };
         Ok(self.reader().suppression(&config.app, &message.recipient, self.now()).await?)
+    }
+
+    /// Whether a message may be sent again: an operator is told now rather than by a message that is cancelled at once.
+    pub(crate) async fn may_be_told(&self, message: MessageId) -> Result<(), Refusal> {
+        let Some((row, _)) = self.reader().message(message).await? else { return Ok(()) };
+        let definitions = self.definitions();
+        let channel = definitions.config.channels.iter().find(|(name, _)| name.as_str() == row.channel);
+        let (Some((_, channel)), Ok(recipient)) = (channel, Recipient::new(&row.recipient)) else { return Ok(()) };
+        match self.reader().suppression(&channel.app, &recipient, self.now()).await? {
+            Some(found) => Err(suppressed(found.expires_at)),
+            None => Ok(()),
+        }
     }
 
     fn names(&self, app: &str, recipient: &str) -> Result<(AppName, Recipient), Refusal> {

@@ -83,6 +83,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ];
     const MANY: &[&str] = &["cursor-invalid", "filter-empty", "state-unfit", "time-invalid", "note-too-long"];
     const ACT: &[&str] = &["message-unknown", "state", "note-too-long"];
+    const TOLD_NOTHING: &[&str] = &["recipient-suppressed"];
     const CHANNEL: &[&str] = &["channel-unknown", "note-too-long"];
     const PUSH: &[&str] = &[
         "callback-unknown",
@@ -160,7 +161,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("Send a message again that stopped short of being sent")
             .may_take::<wire::ActRequest>()
             .gives::<wire::ActReply>(200)
-            .refuses(ACT),
+            .refuses(ACT)
+            .refuses(TOLD_NOTHING),
         call(POST, "/v1/messages/{id}/hold", Key(Operate), &[], messages::hold_message)
             .says("Stop a message until it is released")
             .may_take::<wire::ActRequest>()
@@ -170,7 +172,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("Let a held message go on")
             .may_take::<wire::ActRequest>()
             .gives::<wire::ActReply>(200)
-            .refuses(ACT),
+            .refuses(ACT)
+            .refuses(TOLD_NOTHING),
         call(GET, "/v1/credentials", Key(Read), LEDGER, credentials::list_credentials)
             .says("Credentials of the ledger, newest first, without their values")
             .gives::<wire::Page<wire::Credential>>(200),

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use tidings_model::credential::{Need, Permit, bind, usable_if_ends_after};
-use tidings_model::{CredentialId, MessageId, State, Timestamp};
+use tidings_model::{AppName, CredentialId, Event, MessageId, State, Timestamp};
 
 use super::rows::{ROWS_MAX, RowsStatement, fetch_json};
+use super::suppression::{SUPPRESSED, note};
 use super::tally::Tally;
 use super::tick::{Step, json, length};
-use crate::batch::{Bound, ChannelId, ClaimRequest, Claimed, Committed, Needs, TemplateId, Waiting};
+use crate::batch::{Bound, ChannelId, ClaimRequest, Claimed, Committed, Moved, Needs, TemplateId, Waiting};
 use crate::error::StoreError;
 
 static CLAIM_BIND: LazyLock<RowsStatement> =
@@ -114,10 +115,12 @@ struct Free {
 }
 
 impl Step<'_> {
+    /// `app` is whose recipients may be suppressed; `None` while nobody is.
     pub(super) async fn claim(
         &mut self,
         tally: &Tally,
         request: &ClaimRequest,
+        app: Option<&AppName>,
         committed: &mut Committed,
     ) -> Result<(), StoreError> {
         let allowed = request.rate.map_or(u32::MAX, |(rate, arrival)| rate.allowed(arrival, self.now));
@@ -126,7 +129,13 @@ impl Step<'_> {
             return Ok(());
         }
         let before = committed.claimed.len();
-        self.claim_head(request.channel, request.needs.as_ref(), limit, committed).await?;
+        let head = self.head(request.channel, limit).await?;
+        let full = head.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+        let head = match app {
+            Some(app) => self.told(app, head, full, committed).await?,
+            None => head,
+        };
+        self.claim_head(request.channel, request.needs.as_ref(), head, full, committed).await?;
         let count = u32::try_from(committed.claimed.len() - before).expect("a claim is bounded");
         if let (Some((rate, arrival)), 1..) = (request.rate, count) {
             let arrival = rate.after(arrival, count, self.now);
@@ -141,18 +150,53 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// Those whose recipients may be told something; the others are cancelled.
+    async fn told(
+        &mut self,
+        app: &AppName,
+        head: Vec<Head>,
+        full: bool,
+        committed: &mut Committed,
+    ) -> Result<Vec<Head>, StoreError> {
+        let of = |head: &Head| (app.to_string(), head.claimed.recipient.clone());
+        let suppressed = self.told_nothing(head.iter().map(of).collect()).await?;
+        if suppressed.is_empty() {
+            return Ok(head);
+        }
+        let (mut told, mut away) = (Vec::with_capacity(head.len()), Vec::new());
+        for head in head {
+            match suppressed.get(&of(&head)) {
+                None => told.push(head),
+                Some(until) => away.push(Moved {
+                    message: head.claimed.message,
+                    channel: head.claimed.channel,
+                    template: head.claimed.template,
+                    recipient: head.claimed.recipient,
+                    event: Event::Cancel,
+                    to: State::Cancelled,
+                    reason: Some(SUPPRESSED),
+                    detail: note(*until),
+                }),
+            }
+        }
+        self.turn_away(&away).await?;
+        committed.moved.append(&mut away);
+        // Behind them there may be others.
+        committed.more |= full;
+        Ok(told)
+    }
+
     async fn claim_head(
         &mut self,
         channel: ChannelId,
         needs: Option<&Needs>,
-        limit: u32,
+        mut head: Vec<Head>,
+        full: bool,
         committed: &mut Committed,
     ) -> Result<(), StoreError> {
-        let mut head = self.head(channel, limit).await?;
         if head.is_empty() {
             return Ok(());
         }
-        let full = head.len() == usize::try_from(limit).unwrap_or(usize::MAX);
         let mut waiting = Vec::new();
         if let Some(needs) = needs {
             let seekers: Vec<&Head> = head.iter().filter(|head| head.claimed.credential.is_none()).collect();

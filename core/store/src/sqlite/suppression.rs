@@ -1,22 +1,34 @@
-//! Recipients who are told nothing: asked when messages are accepted, and only while there are any.
+//! Recipients who are told nothing: asked when messages are accepted and again when they are claimed, and only while
+//! there are any.
 
 use std::collections::HashMap;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 use tidings_model::limits::{PAGE_ROWS_MAX, SWEEP_ROWS_MAX};
-use tidings_model::{AppName, Recipient, Timestamp};
+use tidings_model::{AppName, Recipient, State, Timestamp};
 
 use super::reader::Reader;
 use super::row::instant;
 use super::rows::fetch_json;
 use super::tick::{Step, json};
-use crate::batch::{ChannelId, NewMessage, SuppressionChange};
+use crate::batch::{ChannelId, Moved, NewMessage, SuppressionChange};
 use crate::error::StoreError;
 use crate::read::{SuppressionFilter, SuppressionRow};
 
 /// Until when each of them is told nothing, by app and recipient.
 pub(super) type Suppressed = HashMap<(String, String), Option<Timestamp>>;
+
+/// The word for why a message was cancelled whose recipient is told nothing.
+pub(super) const SUPPRESSED: &str = "suppressed";
+
+/// The same for people.
+pub(super) fn note(until: Option<Timestamp>) -> String {
+    match until {
+        None => "its recipient is suppressed".to_owned(),
+        Some(end) => format!("its recipient is suppressed until {end}"),
+    }
+}
 
 /// Whether anybody is suppressed at all.
 pub(super) async fn any(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
@@ -60,11 +72,33 @@ impl Step<'_> {
         let of = |message: &NewMessage| {
             Some((apps.get(&message.channel)?.as_str().to_owned(), message.recipient.as_str().to_owned()))
         };
-        let pairs: Vec<(String, String)> = messages.iter().filter_map(of).collect();
+        self.told_nothing(messages.iter().filter_map(of).collect()).await
+    }
+
+    /// Which of them, by app and recipient, are told nothing.
+    pub(super) async fn told_nothing(&mut self, pairs: Vec<(String, String)>) -> Result<Suppressed, StoreError> {
         let query = sqlx::query(include_str!("../../sql/sqlite/suppressed.sql")).bind(json(&pairs)).bind(self.now.0);
         let found: Vec<(String, String, Option<i64>)> =
             fetch_json(query, self.connection, "look for suppressions").await?;
         Ok(found.into_iter().map(|(app, recipient, until)| ((app, recipient), until.map(Timestamp))).collect())
+    }
+
+    /// Cancels what is at the head of a queue and is told nobody: it was on its way when its recipient was suppressed,
+    /// or an operator has it sent again.
+    pub(super) async fn turn_away(&mut self, away: &[Moved]) -> Result<(), StoreError> {
+        let (from, to) = (State::Queued, State::Cancelled);
+        for group in away.chunk_by(|a, b| a.detail == b.detail) {
+            let rows: Vec<(i64, i64, i64, Option<i64>)> =
+                group.iter().map(|moved| (moved.message.0, from.code(), to.code(), None)).collect();
+            let query = sqlx::query(include_str!("../../sql/sqlite/operate.sql"));
+            let query = query.bind(json(&rows)).bind(self.now.0).bind(SUPPRESSED).bind(&group[0].detail);
+            self.run(query).await.map_err(StoreError::during("cancel what is for nobody"))?;
+            for moved in group {
+                self.moves.go(moved.channel, from, to);
+            }
+        }
+        let ids: Vec<i64> = away.iter().map(|moved| moved.message.0).collect();
+        self.spend_abandoned(&ids).await
     }
 
     /// Removes some of those whose time is over.

@@ -12,10 +12,10 @@ use tidings_model::{State, Timestamp};
 
 use super::due::{earliest, quiet_until};
 use super::rows::{ROWS_MAX, RowsStatement};
-use super::suppression::Suppressed;
+use super::suppression::{Suppressed, any};
 use super::tally::{Moves, Tally};
 use super::{LOOK_NOW, Writer};
-use crate::batch::{Batch, ChannelId, Committed, Settle};
+use crate::batch::{Batch, ChannelId, Committed, Settle, Sweep};
 use crate::error::StoreError;
 use crate::notice::NewNotice;
 
@@ -107,8 +107,13 @@ impl Writer {
         for sweep in &batch.sweeps {
             committed.swept.push(step.sweep(sweep).await?);
         }
+        // The last of them may have left just now.
+        let may_have_left =
+            !batch.suppressions.is_empty() || batch.sweeps.iter().any(|sweep| matches!(sweep, Sweep::Audit { .. }));
+        let suppresses = if suppresses && may_have_left { any(&mut *step.connection).await? } else { suppresses };
         for request in &batch.claims {
-            step.claim(&self.tally, request, &mut committed).await?;
+            let app = self.apps.get(&request.channel).filter(|_| suppresses);
+            step.claim(&self.tally, request, app, &mut committed).await?;
         }
         step.settle_notices(&batch.notices, &self.pending, &mut committed.backlogs).await?;
         step.resume_webhooks(&batch.resumed, &self.pending, &mut committed.backlogs).await?;

@@ -1,11 +1,11 @@
 //! Recipients who are told nothing.
 
-use tidings_model::{AppName, Event, Recipient, Timestamp};
+use tidings_model::{AppName, CredentialFate, Event, MessageId, Recipient, State, Timestamp};
 use tidings_store::{
     Accepted, Batch, NewMessage, Operation, SuppressionChange, SuppressionFilter, SuppressionRow, Sweep,
 };
 
-use crate::harness::{FREE, HOUR, NOON, Store, act, key, new_id, shop};
+use crate::harness::{BOUND, FREE, HOUR, NOON, Store, act, ids, key, new_id, outcome, permit, shop};
 
 for_every_store! {
     a_message_to_a_suppressed_recipient_is_not_accepted_and_its_key_stays_free,
@@ -14,6 +14,11 @@ for_every_store! {
     a_suppression_ends_and_leaves,
     suppressions_are_listed_in_order_by_pages,
     a_message_that_is_cancelled_for_it_says_so,
+    what_was_on_its_way_is_cancelled_where_it_would_be_tried_again,
+    what_an_operator_retries_or_releases_is_cancelled_where_it_would_be_claimed,
+    a_suppression_counts_for_the_claims_of_the_commit_that_brings_it_and_no_longer_than_it_lasts,
+    those_behind_a_suppressed_recipient_are_claimed_and_no_permit_is_taken_for_it,
+    a_permit_that_was_kept_for_a_message_that_is_cancelled_for_it_is_spent,
 }
 
 fn add(recipient: &str, expires_at: Option<Timestamp>) -> SuppressionChange {
@@ -124,4 +129,88 @@ async fn a_message_that_is_cancelled_for_it_says_so(mut store: Store) {
     store.commit(Batch { operations, ..Batch::default() }).await;
     assert_eq!(store.message_row(id).await.reason.as_deref(), Some("suppressed"));
     assert_eq!(store.message_row(other).await.reason.as_deref(), Some("cancelled"));
+}
+
+/// Where it stands, and the word for why.
+async fn stands(store: &Store, id: MessageId) -> (State, Option<String>) {
+    let row = store.message_row(id).await;
+    (row.state, row.reason)
+}
+
+fn withdrawn() -> (State, Option<String>) {
+    (State::Cancelled, Some("suppressed".to_owned()))
+}
+
+async fn what_was_on_its_way_is_cancelled_where_it_would_be_tried_again(mut store: Store) {
+    let id = store.accept_one(FREE, "ann").await;
+    let claimed = store.claim_one(FREE).await;
+    change(&mut store, add("ann", Some(NOON.after(HOUR)))).await;
+    assert_eq!(store.state(id).await, State::Sending, "what is on its way goes on");
+    assert_eq!(store.settle(vec![outcome(&claimed, State::Scheduled, CredentialFate::GiveBack)]).await, [true]);
+    let claims = vec![store.room(FREE, 9)];
+    let committed = store.commit(Batch { claims, ..Batch::default() }).await;
+    assert!(committed.claimed.is_empty(), "{:?}", committed.claimed);
+    assert_eq!(stands(&store, id).await, withdrawn());
+    let row = store.message_row(id).await;
+    assert_eq!((row.finished_at, row.attempts), (Some(NOON), 1));
+    assert!(row.detail.is_some_and(|detail| detail.contains("suppressed until")));
+    let moved = &committed.moved[..];
+    assert!(
+        matches!(moved, [told] if (told.message, told.event, told.to, told.reason) == (id, Event::Cancel, State::Cancelled, Some("suppressed"))),
+        "who reads along is told: {moved:?}"
+    );
+    // And the attempt that was cancelled under it settles nothing more.
+    assert_eq!(store.settle(vec![outcome(&claimed, State::Sent, CredentialFate::Spend)]).await, [false]);
+}
+
+async fn what_an_operator_retries_or_releases_is_cancelled_where_it_would_be_claimed(mut store: Store) {
+    let (failed, held) = (store.ended(State::Failed).await, store.accept_one(FREE, "ann").await);
+    store.commit(Batch { operations: vec![act(Event::Hold, held)], ..Batch::default() }).await;
+    change(&mut store, add("ann", None)).await;
+    let operations = vec![act(Event::Retry, failed), act(Event::Release, held)];
+    let claims = vec![store.room(FREE, 9)];
+    let committed = store.commit(Batch { operations, claims, ..Batch::default() }).await;
+    assert!(committed.claimed.is_empty(), "{:?}", committed.claimed);
+    assert_eq!((stands(&store, failed).await, stands(&store, held).await), (withdrawn(), withdrawn()));
+}
+
+async fn a_suppression_counts_for_the_claims_of_the_commit_that_brings_it_and_no_longer_than_it_lasts(
+    mut store: Store,
+) {
+    let ann = store.accept_one(FREE, "ann").await;
+    let suppressions = vec![add("ann", Some(NOON.after(HOUR)))];
+    let claims = vec![store.room(FREE, 9)];
+    let committed = store.commit(Batch { suppressions, claims, ..Batch::default() }).await;
+    assert_eq!((committed.claimed.len(), stands(&store, ann).await), (0, withdrawn()));
+    // The list is read again by whoever takes the store over.
+    store = Store::new(store.close().await).await;
+    store.commit(Batch { operations: vec![act(Event::Retry, ann)], ..Batch::default() }).await;
+    assert_eq!((store.claim(FREE, 9).await.len(), stands(&store, ann).await), (0, withdrawn()));
+    store.pass(HOUR);
+    store.commit(Batch { operations: vec![act(Event::Retry, ann)], ..Batch::default() }).await;
+    assert_eq!(ids(&store.claim(FREE, 9).await), [ann], "its time is over");
+}
+
+async fn those_behind_a_suppressed_recipient_are_claimed_and_no_permit_is_taken_for_it(mut store: Store) {
+    let ann = store.accept_one(BOUND, "ann").await;
+    let ben = store.accept_one(BOUND, "ben").await;
+    store.post(vec![permit("ann", "a"), permit("ben", "b")]).await;
+    let suppressions = vec![add("ann", None)];
+    let claims = vec![store.room(BOUND, 1)];
+    let committed = store.commit(Batch { suppressions, claims, ..Batch::default() }).await;
+    assert!(committed.claimed.is_empty() && committed.more, "there are others behind it: it is asked again at once");
+    assert_eq!(ids(&store.claim(BOUND, 1).await), [ben]);
+    assert_eq!(stands(&store, ann).await, withdrawn());
+    assert_eq!(store.ledger().await, [(1, None), (1, Some(ben))], "hers is as it was");
+}
+
+async fn a_permit_that_was_kept_for_a_message_that_is_cancelled_for_it_is_spent(mut store: Store) {
+    let ann = store.accept_one(BOUND, "ann").await;
+    store.post(vec![permit("ann", "a")]).await;
+    let claimed = store.claim_one(BOUND).await;
+    store.settle(vec![outcome(&claimed, State::Scheduled, CredentialFate::Keep)]).await;
+    change(&mut store, add("ann", None)).await;
+    assert!(store.claim(BOUND, 1).await.is_empty());
+    assert_eq!(stands(&store, ann).await, withdrawn());
+    assert_eq!(store.ledger().await, [(0, None)], "it may have been used, and goes to nobody else");
 }
