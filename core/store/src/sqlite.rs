@@ -58,6 +58,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0003_dead_letters.sql"),
     include_str!("../migrations/sqlite/0004_told_and_acted.sql"),
     include_str!("../migrations/sqlite/0005_receipts_and_acts.sql"),
+    include_str!("../migrations/sqlite/0006_schedules_runs_lookups.sql"),
 ];
 
 /// The release that fixed the corruption after a WAL reset (3.7.0 to 3.51.2 have it).

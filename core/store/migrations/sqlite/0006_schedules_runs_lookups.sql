@@ -1,0 +1,30 @@
+-- What operators do to schedules, and what became of every nominal time.
+
+-- Who paused it: since when and why is known already.
+ALTER TABLE schedule ADD COLUMN paused_by TEXT;
+-- Nominal times that an operator has it leave out, from the next one on: how many are left, who said so, and why.
+ALTER TABLE schedule ADD COLUMN skips INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE schedule ADD COLUMN skip_by TEXT;
+ALTER TABLE schedule ADD COLUMN skip_note TEXT;
+-- Nominal times of the past that an operator has it run, up to and with `backfill_until`, and the last that was passed.
+ALTER TABLE schedule ADD COLUMN backfill_until INTEGER;
+ALTER TABLE schedule ADD COLUMN backfill_at INTEGER;
+ALTER TABLE schedule ADD COLUMN backfill_by TEXT;
+ALTER TABLE schedule ADD COLUMN backfill_note TEXT;
+-- Since when config has no such schedule.
+ALTER TABLE schedule ADD COLUMN removed_at INTEGER;
+
+-- How long after its time it was decided, less what its jitter asked for.
+ALTER TABLE firing ADD COLUMN late_ms INTEGER;
+
+-- The oldest nominal times of a long outage, in one row: none of them ran, and none has a row in `firing`. One that is run
+-- after all gets its row there, and leaves the count.
+CREATE TABLE firing_span (
+    schedule   TEXT    NOT NULL,
+    first_at   INTEGER NOT NULL,
+    last_at    INTEGER NOT NULL,
+    count      INTEGER NOT NULL,
+    verdict    TEXT    NOT NULL,
+    decided_at INTEGER NOT NULL,
+    PRIMARY KEY (schedule, last_at)
+) WITHOUT ROWID, STRICT;
