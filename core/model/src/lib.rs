@@ -33,6 +33,8 @@ pub mod trace;
 
 pub mod spelling;
 
+pub mod signpost;
+
 pub mod limits;
 
 pub use access::{Scope, Scopes};
