@@ -319,3 +319,20 @@ fn large_bodies_wait_for_room_in_memory_and_small_calls_do_not() {
     let answered = first.rest();
     assert!(answered.starts_with("HTTP/1.1 200 "), "{answered}");
 }
+
+#[test]
+fn the_messages_of_a_recipient_are_found_behind_more_of_others_than_a_page_looks_at() {
+    let world = World::running();
+    world.ok(&["channels", "pause", "alerts"]);
+    let id = world.send("notice", "o-alice", "1");
+    // A page looks at twenty thousand. `sent` is asked for by no index: nobody but the recipient leads there.
+    let others: Vec<(String, String)> = (0..21_000).map(|order| ("o-ben".to_owned(), order.to_string())).collect();
+    world.send_many("notice", &others);
+    let page = world.wait("alice is on the first page", || {
+        let page = world.get("/v1/messages?to=o-alice&limit=5").json();
+        (page["items"] != json!([])).then_some(page)
+    });
+    assert_eq!((page["items"][0]["id"].as_str(), page["items"].as_array().map(Vec::len)), (Some(id.as_str()), Some(1)));
+    assert_eq!(page["next"], Value::Null, "everything was looked at: {page:#}");
+    assert_eq!(world.get("/v1/messages?to=o-cho&limit=5").json()["items"], json!([]));
+}

@@ -26,6 +26,7 @@ use crate::pipeline::Pipeline;
 use crate::reach::Forecaster;
 use crate::retention::Retention;
 use crate::scheduler::Scheduler;
+use crate::signposts::Surveyor;
 use crate::telemetry::{Exporter, Telemetry};
 use crate::webhooks::{Couriers, Desk, Mail, notices};
 use crate::writer::{SharedLanes, WriterHandle, WriterTask, look};
@@ -166,6 +167,8 @@ impl Engine {
         // It ends by itself when the engine stops; what it was about is asked for again at the next start.
         drop(tokio::spawn(minter.run()));
         drop(tokio::spawn(watch.run()));
+        let surveyor = Surveyor { reader: reader.clone(), writer: writer.clone(), stop: stop.subscribe() };
+        drop(tokio::spawn(surveyor.run()));
         let couriers = Couriers { mail: mail.clone(), present: present.clone(), stop: stop.subscribe() };
         let couriers = tokio::spawn(couriers.run());
         let writer_join = tokio::spawn(task.run());

@@ -35,6 +35,7 @@ mod receive;
 mod reload;
 mod retention;
 mod scheduler;
+mod signposts;
 mod suppression;
 mod telemetry;
 mod token;

@@ -12,8 +12,8 @@ use tidings_model::retry::{Backoff, delay};
 use tidings_model::{AppName, AuditId, Clock, State, Timestamp, WebhookName};
 use tidings_store::{
     Accepted, Acts, AppHalt, AuditEntry, Batch, ChannelId, Committed, CredentialIntake, Fired, Firing, KeyChange,
-    LaneRow, NewCredential, NewMessage, NoticeSettle, Operated, Operation, Record, RunProgress, Settle, StoreError,
-    SuppressionChange, Sweep, Swept, TokenRow, Writer,
+    LaneRow, NewCredential, NewMessage, NoticeSettle, Operated, Operation, Record, RunProgress, Settle, SignpostChange,
+    StoreError, SuppressionChange, Sweep, Swept, TokenRow, Writer,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -74,6 +74,7 @@ enum Work {
     Notices(Box<NoticeSettle>, Vec<Besides>, Reply<()>),
     ResumeWebhook(WebhookName, AuditEntry, Reply<()>),
     Suppress(SuppressionChange, AuditEntry, Reply<()>),
+    Signpost(SignpostChange, Reply<()>),
 }
 
 /// Operations on messages that are one act, or a step of one.
@@ -197,6 +198,11 @@ impl WriterHandle {
     /// Writes a key that was made or revoked.
     pub(crate) async fn change_key(&self, change: KeyChange, entry: AuditEntry) -> Result<(), Refusal> {
         self.ask(|reply| Work::Key(change, entry, reply)).await
+    }
+
+    /// Writes where the messages of recipients are found.
+    pub(crate) async fn signpost(&self, change: SignpostChange) -> Result<(), Refusal> {
+        self.ask(|reply| Work::Signpost(change, reply)).await
     }
 
     /// Writes what webhooks were told, and tells what came of it.
@@ -764,6 +770,11 @@ impl Gathered {
                 self.replies.done.push(reply);
                 1
             }
+            Work::Signpost(change, reply) => {
+                self.batch.signposts.push(change);
+                self.replies.done.push(reply);
+                1
+            }
             Work::Key(change, entry, reply) => {
                 self.batch.keys.push(change);
                 self.batch.records.push(entry.into());
@@ -822,6 +833,7 @@ impl Gathered {
         self.batch.receipts.clear();
         self.batch.firings.clear();
         self.batch.sweeps.clear();
+        self.batch.signposts.clear();
         let Replies { operated, accepted, credentials, fired, swept, done } = std::mem::take(&mut self.replies);
         Replies { accepted, credentials, fired, swept, ..Replies::default() }.refuse(full);
         self.replies = Replies { operated, done, ..Replies::default() };

@@ -66,6 +66,8 @@ pub const PAGE_ROWS_MAX: u32 = 250;
 /// Rows that one page of a list looks at. Where few of them are what was asked for, the page has fewer rows, and says
 /// where to go on.
 pub const LIST_WALK_MAX: i64 = 20_000;
+/// Lists of signposts that one page of a list reads: of sixteen million messages.
+pub const SIGNPOSTS_READ_MAX: i64 = 2048;
 /// Messages that a bulk act moves in one transaction.
 pub const BULK_STEP_MAX: u32 = 500;
 /// Messages that a bulk act moves before it answers; what is left takes another call.

@@ -54,8 +54,9 @@ impl Sign {
     /// That of a recipient, by a fingerprint of 64 bits that is the same in every build.
     pub fn of(fingerprint: i64) -> Sign {
         let mixed = mix(fingerprint.cast_unsigned());
-        let (high, low) = ((mixed >> 32) as u32, mixed as u32);
-        Sign { part: (high >> (32 - PART_BITS)) as usize, print: low >> PLACE_BITS }
+        let part = usize::try_from(mixed >> (64 - PART_BITS)).expect("it has four bits");
+        let print = u32::try_from((mixed >> PLACE_BITS) & ((1 << PRINT_BITS) - 1)).expect("it has nineteen bits");
+        Sign { part, print }
     }
 
     /// Which part it is in, below [`PARTS`].
@@ -78,7 +79,7 @@ pub fn marks(block: Block, messages: impl IntoIterator<Item = (MessageId, Sign)>
     let mut parts: [Vec<u32>; PARTS] = std::array::from_fn(|_| Vec::new());
     for (message, sign) in messages.into_iter().filter(|(message, _)| Block::of(*message) == block) {
         let place = u32::try_from(message.0 - block.first().0).expect("a place is within its block");
-        parts[sign.part].push(sign.print << PLACE_BITS | place);
+        parts[sign.part].push((sign.print << PLACE_BITS) | place);
     }
     parts.map(|mut marks| {
         marks.sort_unstable();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidings_model::rate::{Arrival, Rate};
+use tidings_model::signpost::{Block, PARTS};
 use tidings_model::{
     AppName, AuditId, CredentialId, Event, IdempotencyKey, KeyName, MessageId, Recipient, Refused, RunId, ScheduleName,
     Scopes, Settlement, SourceName, State, Timestamp, WebhookName,
@@ -58,6 +59,8 @@ pub struct Batch {
     pub notices: Vec<NoticeSettle>,
     /// Webhooks that an operator sets going.
     pub resumed: Vec<WebhookName>,
+    /// Signposts to raise, and to remove.
+    pub signposts: Vec<SignpostChange>,
     /// Channels that have room for messages.
     pub claims: Vec<ClaimRequest>,
     /// Whether to ask everybody again who waits and has some free credential: after a start, with perhaps another config.
@@ -251,6 +254,23 @@ pub enum SuppressionChange {
         app: AppName,
         /// Who.
         recipient: Recipient,
+    },
+}
+
+/// Where the messages of recipients are found from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignpostChange {
+    /// A block is complete, and these are its lists.
+    Raise {
+        /// The block.
+        block: Block,
+        /// Its lists, by part.
+        lists: Box<[Vec<u8>; PARTS]>,
+    },
+    /// No message of these blocks is left.
+    Remove {
+        /// The blocks.
+        blocks: Vec<Block>,
     },
 }
 

@@ -20,8 +20,8 @@ pub use audit::{Acts, AuditEntry, AuditFilter, AuditRow, Record};
 pub use batch::{
     Accepted, AppHalt, Batch, Bound, ChannelId, ChannelState, ClaimRequest, Claimed, Committed, CredentialIntake,
     Fired, Firing, KeyChange, KeyRow, LaneRow, Moved, Needs, NewCredential, NewMessage, Operated, Operation, Orphan,
-    Receipt, Received, RunProgress, Settle, SourceRule, SuppressionChange, Sweep, Swept, TemplateId, TokenRow, Verdict,
-    Waiting, Withdrawal,
+    Receipt, Received, RunProgress, Settle, SignpostChange, SourceRule, SuppressionChange, Sweep, Swept, TemplateId,
+    TokenRow, Verdict, Waiting, Withdrawal,
 };
 pub use error::StoreError;
 pub use hash::{Fingerprint, fingerprint};

@@ -22,6 +22,7 @@ mod rows;
 mod schedule;
 mod select;
 mod settle;
+mod signpost;
 mod standing;
 mod suppression;
 mod sweep;

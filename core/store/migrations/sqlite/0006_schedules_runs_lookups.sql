@@ -28,3 +28,11 @@ CREATE TABLE firing_span (
     decided_at INTEGER NOT NULL,
     PRIMARY KEY (schedule, last_at)
 ) WITHOUT ROWID, STRICT;
+
+-- Where the messages of a recipient may be, of every block of 8192 ids that is complete, by part of the recipients
+-- (core/model/src/signpost.rs). The id is the part times 2^40 and the block: what one look reads stands together. No index
+-- by recipient: each message would be written into it at a place of its own.
+CREATE TABLE signpost (
+    id    INTEGER PRIMARY KEY,
+    marks BLOB NOT NULL
+) STRICT;

@@ -6,7 +6,7 @@
 //! state; everything else is looked for from the newest on. A list that chooses among what it meets on its way looks at
 //! [`LIST_WALK_MAX`] rows, and says where to go on. How many are in a state the writer counts, so that asking costs nothing.
 //! No index leads from a recipient to all messages: each message would have to be written into it at a place of its own,
-//! far from that of the one before, and most are never asked for.
+//! far from that of the one before, and most are never asked for. Signposts do (`signpost.rs`), for all but the newest.
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{QueryBuilder, Row as _, Sqlite};
@@ -14,14 +14,16 @@ use tidings_model::limits::{LIST_WALK_MAX, PAGE_ROWS_MAX};
 use tidings_model::{MessageId, State};
 
 use super::reader::{Reader, message_row, page_of};
+use super::signpost;
+use super::tick::json;
 use super::walk::{Dated, last_before};
 use crate::error::StoreError;
 use crate::read::{BulkCount, BulkFilter, MessageFilter, MessageRow, Page, Planned, Span};
 
-const MESSAGE: &str =
+const COLUMNS: &str =
     "SELECT m.id, c.name, t.name, m.recipient, m.state, m.priority, m.due_at, m.attempts, m.ambiguous,
-    m.expires_at, m.created_at, m.finished_at, m.reason, m.detail, m.provider_id, m.run_id
-    FROM message AS m";
+    m.expires_at, m.created_at, m.finished_at, m.reason, m.detail, m.provider_id, m.run_id";
+const MESSAGE: &str = " FROM message AS m";
 /// The names beside a message. What comes first in a cross join is read first: the choice is made among messages.
 const NAMES: &str = " CROSS JOIN channel AS c ON c.id = m.channel_id CROSS JOIN template AS t ON t.id = m.template_id";
 
@@ -132,17 +134,27 @@ impl<'a> Choice<'a> {
 
 /// One message.
 pub(super) fn message(id: MessageId) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::<Sqlite>::new(MESSAGE);
-    query.push(NAMES).push(" WHERE m.id = ").push_bind(id.0);
+    let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
+    query.push(MESSAGE).push(NAMES).push(" WHERE m.id = ").push_bind(id.0);
     query
 }
 
 /// A page of a list.
 pub(super) fn page(choice: &Choice<'_>, way: Way, limit: u32) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::<Sqlite>::new(MESSAGE);
+    let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
+    query.push(MESSAGE);
     choice.push_way(&mut query, way, NAMES);
     choice.push_choice(&mut query, way);
     query.push(" ORDER BY m.id DESC LIMIT ").push_bind(limit);
+    query
+}
+
+/// Those of these messages that are chosen, in the order of the list.
+pub(super) fn named(choice: &Choice<'_>, ids: &[i64]) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
+    query.push(" FROM json_each(").push_bind(json(&ids)).push(") AS j CROSS JOIN message AS m ON m.id = j.value");
+    query.push(NAMES).push(" WHERE true");
+    choice.push_choice(&mut query, Way::Recent);
     query
 }
 
@@ -200,6 +212,15 @@ impl Reader {
         }
         let mut choice = Choice::of_list(filter, span);
         let way = way(&mut look, &choice).await?;
+        let posted = match choice.recipient {
+            Some(recipient) if !matches!(way, Way::Whole(_)) => {
+                signpost::last(&mut look).await?.map(|block| (recipient, block.last()))
+            }
+            _ => None,
+        };
+        if let Some((_, last)) = posted {
+            choice.span.after = choice.span.after.max(last);
+        }
         let bounded = choice.chooses(way) && !matches!(way, Way::Whole(_));
         let end = if bounded {
             end(&choice, way).build_query_scalar::<i64>().fetch_optional(&mut *look).await.map_err(during())?
@@ -210,9 +231,17 @@ impl Reader {
             choice.span.after = MessageId(end - 1);
         }
         let rows = page(&choice, way, limit).build().fetch_all(&mut *look).await.map_err(during())?;
-        let rows: Vec<MessageRow> = rows.iter().map(message_row).collect::<Result<_, _>>()?;
+        let mut rows: Vec<MessageRow> = rows.iter().map(message_row).collect::<Result<_, _>>()?;
         let last = rows.last().map(|row| row.id.0);
-        Ok(page_of(rows, limit, last, end))
+        let missing = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(rows.len());
+        let Some((recipient, posted)) = posted.filter(|_| end.is_none() && missing > 0) else {
+            return Ok(page_of(rows, limit, last, end));
+        };
+        // What is newer than the last signpost was walked; behind it they lead the way.
+        choice.span = Span { after: span.after, until: span.until.min(posted) };
+        let found = signpost::follow(&mut look, &choice, recipient, missing).await?;
+        rows.extend(found.rows);
+        Ok(Page { rows, next: found.end })
     }
 
     /// The first messages of the filter in that span, oldest first, at most so many, each with the state it is in: a step

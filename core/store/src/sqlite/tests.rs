@@ -75,6 +75,9 @@ fn choices() -> Vec<(String, select::Way, bool, String)> {
                 // What is read as a whole is few, and sorted.
                 let whole = matches!(way, Whole(_));
                 add("a page", whole, select::page(&choice, way, 50));
+                if way == Recent {
+                    add("what signposts name", false, select::named(&choice, &[7, 5]));
+                }
                 if !whole {
                     add("the end", false, select::end(&choice, way));
                 }
@@ -110,6 +113,7 @@ async fn no_choice_among_messages_reads_the_whole_table() {
         }
         let expected = match way {
             _ if name.starts_with("the counts") => "SCAN c".to_owned(),
+            _ if name.starts_with("what signposts") => "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)".to_owned(),
             select::Way::Recent => "SEARCH m USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)".to_owned(),
             select::Way::ById(index) | select::Way::Whole(index) => format!("INDEX {index}"),
         };

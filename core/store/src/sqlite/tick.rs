@@ -107,6 +107,7 @@ impl Writer {
         for sweep in &batch.sweeps {
             committed.swept.push(step.sweep(sweep).await?);
         }
+        step.save_signposts(&batch.signposts).await?;
         // The last of them may have left just now.
         let may_have_left =
             !batch.suppressions.is_empty() || batch.sweeps.iter().any(|sweep| matches!(sweep, Sweep::Audit { .. }));

@@ -42,4 +42,5 @@ mod receipts;
 mod recover;
 mod retention;
 mod schedule;
+mod signpost;
 mod suppression;
