@@ -229,6 +229,7 @@ pub(crate) fn messages(newest: i64, count: i64, next: bool) -> wire::Page<wire::
             run: None,
             data: None,
             trace_id: None,
+            timeline: Vec::new(),
             acts: Vec::new(),
             tries: Vec::new(),
         }

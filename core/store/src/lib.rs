@@ -29,6 +29,6 @@ pub use notice::{Backlog, NewNotice, NoticeRow, NoticeSettle, WebhookStanding};
 pub use reach::{BoundRow, HeldRow, OfRecipient, SuppressedRow};
 pub use read::{
     AttemptRow, BulkCount, BulkFilter, Counts, CredentialFilter, CredentialRow, FiringRow, MessageFilter, MessageRow,
-    Page, Planned, ReasonRow, RunRow, ScheduleRow, Span, SuppressionFilter, SuppressionRow,
+    MomentRow, Page, Planned, ReasonRow, RunRow, ScheduleRow, Span, SuppressionFilter, SuppressionRow,
 };
 pub use sqlite::{Ids, Reader, Writer, backup, open};
