@@ -67,7 +67,7 @@ pub(crate) enum Command {
     /// Schedules: when they run next, and how they ran last.
     #[command(subcommand)]
     Schedules(ListCommand),
-    /// Runs of schedules.
+    /// Runs of schedules: look, cancel, and see beforehand whom a broadcast reaches.
     #[command(subcommand)]
     Runs(RunsCommand),
     /// Recipients who are told nothing.
@@ -499,6 +499,46 @@ pub(crate) enum ListCommand {
 pub(crate) enum RunsCommand {
     /// Newest first.
     List(RunsListArgs),
+    /// One run: how far it is, what became of its rows, and its log.
+    Show(RunShowArgs),
+    /// End running ones: nothing more of them is accepted. What was accepted goes on.
+    Cancel(RunsCancelArgs),
+    /// Whom a schedule's broadcast would reach now, and why not the others. Nothing is sent, spent or written.
+    Preflight(RunsPreflightArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RunShowArgs {
+    /// The run, as in run_42.
+    pub(crate) id: String,
+    /// Go on until it ends; fails if the run does.
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// For scripts; with --follow an object for each line of its log, and the run at the end.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RunsCancelArgs {
+    /// The runs, as in run_42.
+    #[arg(required = true)]
+    pub(crate) ids: Vec<String>,
+    /// Why, for the record.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RunsPreflightArgs {
+    /// The schedule.
+    pub(crate) schedule: String,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -506,6 +546,9 @@ pub(crate) struct RunsListArgs {
     /// Of this schedule.
     #[arg(long)]
     pub(crate) schedule: Option<String>,
+    /// Standing there: running, done, failed, cancelled, interrupted.
+    #[arg(long)]
+    pub(crate) state: Option<String>,
     #[command(flatten)]
     pub(crate) page: PageArgs,
 }

@@ -6,6 +6,7 @@
 mod args;
 mod audit;
 mod backup;
+mod bar;
 mod channels;
 mod check;
 mod connect;
@@ -20,6 +21,7 @@ mod plugin;
 mod reach;
 mod reload;
 mod run;
+mod runs;
 mod sandbox;
 mod schedules;
 mod screen;
@@ -103,7 +105,7 @@ async fn carry_out(args: Args) -> Outcome {
         Command::Keys(command) => keys::keys(&reach, command).await,
         Command::Openapi => output::line(&tidings_api::server::document()),
         Command::Schedules(command) => schedules::schedules(&reach, command).await,
-        Command::Runs(command) => schedules::runs(&reach, command).await,
+        Command::Runs(command) => runs::runs(&reach, command).await,
         Command::Suppressions(command) => suppressions::suppressions(&reach, command).await,
         Command::Audit(command) => audit::audit(&reach, command).await,
         Command::Events(args) => events::events(&reach, args).await,

@@ -1,7 +1,7 @@
 //! `tidings send`: one message, or a file of them with a progress bar.
 
 use std::fs::File;
-use std::io::{IsTerminal as _, Read as _};
+use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use tidings_model::limits::REQUEST_BYTES_MAX;
 use tidings_store::{Fingerprint, fingerprint};
 
 use crate::args::SendArgs;
+use crate::bar::Bar;
 use crate::connect::Reach;
 use crate::{Failure, Outcome, output};
 
@@ -312,41 +313,6 @@ fn content(file: &Path) -> std::io::Result<i64> {
         chunk.clear();
     }
     Ok(content.finish())
-}
-
-/// A progress bar on standard error, if that is a terminal.
-struct Bar {
-    total: u64,
-    shown: bool,
-}
-
-impl Bar {
-    const WIDTH: u64 = 30;
-
-    fn new(total: u64) -> Bar {
-        Bar { total, shown: std::io::stderr().is_terminal() }
-    }
-
-    fn show(&self, done: u64) {
-        if self.shown && self.total > 0 {
-            let filled = usize::try_from(done.min(self.total) * Bar::WIDTH / self.total).unwrap_or(0);
-            let rest = usize::try_from(Bar::WIDTH).unwrap_or(0) - filled;
-            eprint!("\r[{}{}] {done} of {}", "#".repeat(filled), ".".repeat(rest), self.total);
-        }
-    }
-
-    fn clear(&self) {
-        if self.shown {
-            eprint!("\r\u{1b}[K");
-        }
-    }
-
-    fn finish(&mut self) {
-        self.show(self.total);
-        if self.shown {
-            eprintln!();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ fn help_names_every_command() {
         ("channels", "list pause resume help"),
         ("tokens", "list refresh help"),
         ("schedules", "list help"),
-        ("runs", "list help"),
+        ("runs", "list show cancel preflight help"),
         ("webhooks", "list resume test help"),
         ("plugin", "new list check help"),
     ];

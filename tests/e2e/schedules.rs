@@ -79,7 +79,10 @@ fn a_broadcast_to_a_file_reaches_each_row_once_a_run_and_names_the_broken_row() 
     world.run();
     let done = done_runs(&world, "digest", 2);
     let run = done.last().unwrap();
-    assert_eq!(run["done"], 2, "{run:#}");
+    assert_eq!(
+        (&run["done"], &run["total"], &run["accepted"], &run["refused"]),
+        (&json!(3), &json!(3), &json!(2), &json!(1))
+    );
     let result = run["result"].as_str().unwrap();
     assert!(result.starts_with("2 accepted, 1 refused") && result.contains("line 3"), "{result}");
     world.terminate();

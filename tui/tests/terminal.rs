@@ -8,11 +8,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ratatui::style::Style;
+use ratatui::text::Line;
 use tidings_api::client::{Address, Client};
 
 use crate::terminal::Screen;
-use crate::view::paint::Drawn;
 use crate::{Language, Options, run};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -29,11 +28,11 @@ async fn child() {
     match act.split_once(' ').unwrap_or((&act, "")) {
         ("run", url) => {
             let client = Client::new(Address::Url(url.to_owned()), None).unwrap();
-            run(client, Options { language: Language::Zh, colour: true, light: false }).await.unwrap();
+            run(client, Options { language: Language::Zh, colour: true }).await.unwrap();
         }
         ("drop", url) => {
             let client = Client::new(Address::Url(url.to_owned()), None).unwrap();
-            let screen = run(client, Options { language: Language::Zh, colour: true, light: false });
+            let screen = run(client, Options { language: Language::Zh, colour: true });
             assert!(tokio::time::timeout(Duration::from_secs(2), screen).await.is_err());
             // At once: the screen's thread has no time to put anything right.
             std::process::exit(0);
@@ -45,12 +44,7 @@ async fn child() {
         ("panic-elsewhere", _) => {
             let mut screen = Screen::enter().unwrap();
             std::thread::spawn(|| panic!("a plugin broke")).join().unwrap_err();
-            screen
-                .draw(|buffer| {
-                    buffer.set_string(0, 0, "still drawing", Style::new());
-                    Drawn::default()
-                })
-                .unwrap();
+            screen.draw(|frame| frame.render_widget(Line::raw("still drawing"), frame.area())).unwrap();
             crossterm::event::read().unwrap();
         }
         other => panic!("no such part: {other:?}"),

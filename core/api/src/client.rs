@@ -13,13 +13,15 @@ pub use events::{EventStream, Told};
 
 use crate::wire::{
     ActReply, ActRequest, AuditEntry, BackupReply, BackupRequest, BulkLine, BulkPlan, BulkReply, BulkRequest, Channel,
-    Credential, CredentialsReply, Forecasts, Hello, Key, KeyRequest, Message, NewKey, Overview, Page, Plugin, Problem,
-    Reachability, Reasons, ReloadReply, Run, Schedule, SendReply, SendRequest, Suppression, SuppressionReply,
-    SuppressionRequest, Token, USER_HEADER, Webhook, WebhookTest,
+    Credential, CredentialsReply, Forecasts, Hello, Key, KeyRequest, Message, NewKey, Overview, Page, Plugin,
+    Preflight, Problem, Reachability, Reasons, ReloadReply, Run, RunDetail, Schedule, SendReply, SendRequest,
+    Suppression, SuppressionReply, SuppressionRequest, Token, USER_HEADER, Webhook, WebhookTest,
 };
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// A preflight reads its whole audience: longer than the engine takes at most.
+const PREFLIGHT_TIMEOUT: Duration = Duration::from_secs(660);
 /// How long a copy of a large store may take.
 const BACKUP_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 /// How long a connection may take to open.
@@ -267,7 +269,24 @@ impl Client {
         self.get("/v1/schedules").await
     }
 
-    /// A page of runs. The query is that of `GET /v1/runs`: `schedule`, `limit`, `cursor`.
+    /// One run with a page of its log. The query is that of `GET /v1/runs/{run}`: `limit`, `cursor`.
+    pub async fn run(&self, id: &str, query: &[(&str, String)]) -> Result<RunDetail, ClientError> {
+        self.get(&with_query(&format!("/v1/runs/{}", encode(id)), query)).await
+    }
+
+    /// Ends a run.
+    pub async fn cancel_run(&self, id: &str, reason: Option<String>) -> Result<Run, ClientError> {
+        self.post(&format!("/v1/runs/{}/cancel", encode(id)), &ActRequest { reason }).await
+    }
+
+    /// Whom a schedule's broadcast would reach. A large audience takes a while.
+    pub async fn preflight(&self, schedule: &str) -> Result<Preflight, ClientError> {
+        let request = self.http.post(self.url(&format!("/v1/schedules/{}/preflight", encode(schedule))));
+        let text = self.text(request.timeout(PREFLIGHT_TIMEOUT)).await?;
+        self.parse(&text)
+    }
+
+    /// A page of runs. The query is that of `GET /v1/runs`: `schedule`, `run_state`, `limit`, `cursor`.
     pub async fn runs(&self, query: &[(&str, String)]) -> Result<Page<Run>, ClientError> {
         self.get(&with_query("/v1/runs", query)).await
     }

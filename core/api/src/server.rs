@@ -19,7 +19,6 @@ mod rates;
 mod routes;
 mod serve;
 mod socket;
-mod timeline;
 mod tls;
 
 use std::io;

@@ -7,6 +7,7 @@ mod audit;
 mod bulk;
 mod health;
 mod reach;
+mod run;
 mod suppression;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ pub use audit::{AuditEntry, USER_HEADER};
 pub use bulk::{BulkAnswer, BulkFilter, BulkGroup, BulkPlan, BulkReply, BulkRequest};
 pub use health::{Check, Health};
 pub use reach::{Forecast, ForecastDay, Forecasts, Obstacle, Permit, Reachability, TemplateReach};
+pub use run::{Preflight, Run, RunDetail, RunLine, Unreachable};
 pub use suppression::{Suppression, SuppressionReply, SuppressionRequest};
 
 /// A message to send.
@@ -155,9 +157,6 @@ pub struct Message {
     /// The trace that it belongs to: its caller's, or its own; only when one message is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
-    /// Everything that happened to it, in order; only when one message is asked for.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub timeline: Vec<Moment>,
     /// What operators did to it, in order; only when one message is asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acts: Vec<AuditEntry>,
@@ -165,20 +164,6 @@ pub struct Message {
     /// told by the message itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tries: Vec<Attempt>,
-}
-
-/// Something that happened to a message.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-pub struct Moment {
-    /// When; of an attempt, when it began.
-    pub at: String,
-    /// `accepted`, `waiting` (for a credential), `bound` (to the one it then went on with), `attempt`, an act as in
-    /// `message.retry`, `sent`, `delivered`, `bounced`, `expired` or `cancelled`.
-    pub what: String,
-    /// With what, by whom, or why, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
 }
 
 /// An attempt.
@@ -482,35 +467,6 @@ pub struct Schedule {
     /// Its last run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run: Option<Run>,
-}
-
-/// A firing of a schedule.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-pub struct Run {
-    /// Its id: `run_3`.
-    pub id: String,
-    /// Its schedule.
-    pub schedule: String,
-    /// The time it was for.
-    pub nominal_at: String,
-    /// What it does.
-    pub job: String,
-    /// `running`, `done` or `failed`.
-    pub state: String,
-    /// When it began.
-    pub started_at: String,
-    /// When it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended_at: Option<String>,
-    /// Parts done.
-    pub done: i64,
-    /// Parts in all, where that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub total: Option<i64>,
-    /// What came of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub result: Option<String>,
 }
 
 /// Who a caller is to this engine.

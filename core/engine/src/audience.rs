@@ -1,14 +1,20 @@
 //! Audiences: the rows of a CSV or NDJSON file, one at a time, a broken row reported and passed over. However long the
 //! file is, and whatever is wrong with it, a few lines of it are in memory.
 
+mod everyone;
+mod feed;
+mod file;
 mod lines;
 mod table;
+mod url;
 
-use std::io::BufRead;
+use std::fs::File;
+use std::io::{self, BufRead};
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
+pub(crate) use feed::{Feed, FeedError, PORTION_ROWS_MAX, Place, Portion, mark_of};
 use lines::Lines;
 
 /// One row: who, and with what.
@@ -66,8 +72,16 @@ pub type Rows = Box<dyn Iterator<Item = (u64, Result<Row, RowProblem>)> + Send>;
 ///
 /// What makes the whole file unusable; a broken row is an item of its own. What can no longer be read is the last item.
 pub fn rows(path: &Path) -> Result<Rows, AudienceError> {
+    rows_of(path, |path| File::open(path))
+}
+
+/// The same of a file that somebody opens; `path` says the format.
+fn rows_of(path: &Path, open: impl FnOnce(&Path) -> io::Result<File>) -> Result<Rows, AudienceError> {
     let shown = path.display().to_string();
-    let open = || Lines::open(path).map_err(|source| AudienceError::Read { path: shown.clone(), source });
+    let open = || {
+        let lines = open(path).and_then(Lines::open);
+        lines.map_err(|source| AudienceError::Read { path: shown.clone(), source })
+    };
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("csv") => Ok(Box::new(table::rows(open()?, &shown)?)),
         Some("ndjson" | "jsonl") => Ok(Box::new(ndjson_rows(open()?))),

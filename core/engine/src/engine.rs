@@ -125,6 +125,10 @@ impl Engine {
             reader: reader.clone(),
             writer: writer.clone(),
             clock: Arc::clone(&clock),
+            http: mail.http.clone(),
+            lanes: Arc::clone(&lanes),
+            backing_up: Arc::default(),
+            under_way: Mutex::default(),
         });
         let (stop, stopped) = watch::channel(false);
         let (stop_writer, writer_stopped) = watch::channel(false);
@@ -133,7 +137,7 @@ impl Engine {
             present: present.clone(),
             reader: reader.clone(),
             unfinished: reader.unfinished_runs().await?,
-            jobs,
+            jobs: Arc::clone(&jobs),
             measures: Arc::clone(&measures),
             clock: Arc::clone(&clock),
             stop: stopped,
@@ -174,7 +178,7 @@ impl Engine {
         let writer_join = tokio::spawn(task.run());
         let scheduler = tokio::spawn(scheduler.run());
         let started_at = clock.now();
-        let backing_up = Arc::default();
+        let backing_up = Arc::clone(&jobs.backing_up);
         let shared = Shared {
             present,
             lanes: Arc::clone(&lanes),
@@ -187,6 +191,7 @@ impl Engine {
             started_at,
             reloading: tokio::sync::Mutex::default(),
             backing_up,
+            jobs,
             forecaster: Forecaster::default(),
             measures,
             telemetry,

@@ -13,7 +13,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use tidings_model::{MessageId, RunId, State, Timestamp};
+use tidings_model::{MessageId, RunId, RunState, State, Timestamp};
 
 pub(crate) use changes::{Besides, Names, Whose, changes, cut};
 pub use filter::EventFilter;
@@ -66,8 +66,19 @@ pub enum What {
         run: RunId,
         /// Of what.
         schedule: Name,
-        /// What came of it, or why it failed, if it ended.
-        ended: Option<Result<String, String>>,
+        /// Where it stands and what came of it, if it ended.
+        ended: Option<(RunState, String)>,
+    },
+    /// How far a run of a schedule is.
+    Progress {
+        /// Which.
+        run: RunId,
+        /// Of what.
+        schedule: Name,
+        /// Parts done.
+        done: u64,
+        /// Parts in all, where that is known.
+        total: Option<u64>,
     },
     /// Nominal times of a schedule that were not fired.
     Missed {
@@ -169,10 +180,17 @@ impl Happened {
             What::Run { run, schedule, ended } => {
                 object.text("id", &run.to_string());
                 object.some("schedule", schedule);
-                if let Some(ended) = ended {
-                    object.text("state", if ended.is_ok() { "done" } else { "failed" });
-                    let (Ok(result) | Err(result)) = ended;
+                if let Some((state, result)) = ended {
+                    object.text("state", state.as_str());
                     object.some("result", result);
+                }
+            }
+            What::Progress { run, schedule, done, total } => {
+                object.text("id", &run.to_string());
+                object.some("schedule", schedule);
+                object.number("done", *done);
+                if let Some(total) = total {
+                    object.number("total", *total);
                 }
             }
             What::Missed { schedule, count, first, last, verdict } => {

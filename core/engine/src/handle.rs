@@ -16,6 +16,7 @@ use crate::admit::Submission;
 use crate::config::{ChannelConfig, ScheduleConfig};
 use crate::definitions::{Definitions, Present, present};
 use crate::events::{Begin, EventFilter, EventReader, Happened, Ring};
+use crate::jobs::Jobs;
 use crate::keys::Keys;
 use crate::lanes::LaneState;
 use crate::measure::Measures;
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) reloading: tokio::sync::Mutex<()>,
     /// Held while a backup is made.
     pub(crate) backing_up: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) jobs: Arc<Jobs>,
     /// What the ledger is good for, as it was found last.
     pub(crate) forecaster: Forecaster,
     pub(crate) measures: Arc<Measures>,
@@ -267,6 +269,7 @@ impl EngineHandle {
                 Ok(Submitted { message: Some(message), state: row.map(|row| row.state), replayed: true, trace })
             }
             Accepted::Suppressed(until) => Err(suppressed(until)),
+            Accepted::RunOver => unreachable!("a caller's message is of no run"),
             Accepted::KeyTaken(message) => Err(Refusal::new(
                 Class::Invalid,
                 "key-taken",

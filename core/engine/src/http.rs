@@ -7,6 +7,8 @@ use std::time::Duration;
 use tidings_model::limits::RESPONSE_BYTES_MAX;
 use tidings_sdk::{Method, Request};
 
+use crate::config::Secret;
+
 /// How long a connection may take to open: less than any request may, so that a connection that does not open is known
 /// as one, and nothing is thought to have gone out.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -79,6 +81,24 @@ impl Http {
         Ok(Http { client, direct, addresses: Arc::default() })
     }
 
+    /// Asks for something whose answer is read while it comes. Whoever asks keeps to a time; redirects are not followed.
+    pub(crate) async fn get(
+        &self,
+        url: &reqwest::Url,
+        headers: &[(String, Secret)],
+    ) -> Result<reqwest::Response, String> {
+        let mut builder = self.client_for(url.as_str()).get(url.clone());
+        for (name, value) in headers {
+            builder = builder.header(name, value.reveal());
+        }
+        builder.send().await.map_err(told)
+    }
+
+    fn client_for(&self, url: &str) -> &reqwest::Client {
+        let local = ["http://127.", "http://localhost", "http://[::1]"].iter().any(|at| url.starts_with(at));
+        if local { &self.direct } else { &self.client }
+    }
+
     pub(crate) async fn send(&self, request: Request, timeout: Duration) -> Exchange {
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
@@ -87,8 +107,7 @@ impl Http {
             Method::Patch => reqwest::Method::PATCH,
             Method::Delete => reqwest::Method::DELETE,
         };
-        let local = ["http://127.", "http://localhost", "http://[::1]"].iter().any(|at| request.url.starts_with(at));
-        let client = if local { &self.direct } else { &self.client };
+        let client = self.client_for(&request.url);
         let address = self.addresses.lock().unwrap_or_else(PoisonError::into_inner).read(&request.url);
         let address = match address {
             Ok(address) => address,
@@ -128,7 +147,7 @@ impl Http {
 }
 
 /// The error and its causes, without the address: a token stands in its query.
-fn told(error: reqwest::Error) -> String {
+pub(crate) fn told(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);

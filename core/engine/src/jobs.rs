@@ -1,28 +1,48 @@
 //! Jobs: what a schedule does, a file for each kind. Each may run twice: a token is fetched again, what is purged is gone,
-//! and a broadcast gives every row a key of its run.
+//! and a broadcast goes on where it was.
+//!
+//! A run has a deadline, a log and a result in the store. It ends in one of four ways: its job came to its end, or failed,
+//! or its time was over, or an operator cancelled it. An engine that stops leaves it open for the next start.
 
+mod backup;
 mod broadcast;
+mod preflight;
 mod purge;
 mod token;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tidings_model::{Clock, RunId, ScheduleName, Timestamp};
-use tidings_store::{Reader, RunProgress};
+use tidings_model::{Clock, RunId, RunState, ScheduleName, Timestamp};
+use tidings_store::{Reader, RunBegin, RunLevel, RunLine, RunNote, RunRow};
 use tokio::sync::watch;
 
+use crate::acts::By;
 use crate::config::{Job, Task};
 use crate::definitions::Present;
-use crate::refusal::Refusal;
-use crate::writer::WriterHandle;
-use broadcast::{Broadcast, Count};
+use crate::handle::EngineHandle;
+use crate::http::Http;
+use crate::refusal::{Class, Refusal};
+use crate::writer::{SharedLanes, WriterHandle};
+pub use preflight::{Preflight, Unreachable};
 
-/// What jobs need.
+/// Between tries when the store does not take something.
+const STEP_WAIT: Duration = Duration::from_secs(1);
+/// Between two looks at the wall clock, which somebody may set.
+const CLOCK_LOOK: Duration = Duration::from_secs(1);
+
+/// What jobs need, and the runs that go on.
 pub(crate) struct Jobs {
     pub(crate) present: Present,
     pub(crate) reader: Reader,
     pub(crate) writer: WriterHandle,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) http: Http,
+    pub(crate) lanes: SharedLanes,
+    /// Held while a backup is made.
+    pub(crate) backing_up: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) under_way: Mutex<HashMap<RunId, watch::Sender<bool>>>,
 }
 
 /// Why a job stopped before its end.
@@ -31,6 +51,8 @@ enum Cut {
     Failed(String),
     /// The engine stops: the run stays open and goes on at the next start.
     Stopped,
+    /// Somebody ended it, and wrote so.
+    Over,
 }
 
 impl From<Refusal> for Cut {
@@ -39,49 +61,221 @@ impl From<Refusal> for Cut {
     }
 }
 
+/// What a job came to.
+struct Outcome {
+    /// Parts done, where no step has written that.
+    done: Option<u64>,
+    /// For people.
+    result: String,
+}
+
+impl Outcome {
+    fn of(done: u64, result: impl Into<String>) -> Outcome {
+        Outcome { done: Some(done), result: result.into() }
+    }
+}
+
+/// A run under way.
+struct Course<'a> {
+    jobs: &'a Jobs,
+    schedule: &'a ScheduleName,
+    /// As it stood in the store when it began or went on.
+    row: RunRow,
+    deadline_at: Timestamp,
+    stop: watch::Receiver<bool>,
+    cancelled: watch::Receiver<bool>,
+}
+
 impl Jobs {
-    /// Carries a job out and writes what came of it.
+    /// Carries a job out, or goes on with it, and writes what came of it.
     pub(crate) async fn carry_out(
         &self,
         run: RunId,
         schedule: &ScheduleName,
-        nominal: Timestamp,
+        _nominal: Timestamp,
         job: &Job,
-        stop: watch::Receiver<bool>,
+        mut stop: watch::Receiver<bool>,
     ) {
-        let result = match &job.task {
-            Task::RefreshToken(app) => self.refresh_token(app).await,
-            Task::Probe(app) => self.probe(app).await,
-            Task::PurgeCredentials => self.purge_credentials().await,
-            Task::PurgeMessages { .. } | Task::Backup { .. } => Err(Cut::Failed("not there yet".to_owned())),
-            Task::Send(what) => {
-                let broadcast = Broadcast { jobs: self, run, schedule, what, stop, count: Count::default() };
-                broadcast.send(nominal).await
+        let Some(row) = self.row(run, &mut stop).await else { return };
+        let (sender, cancelled) = watch::channel(false);
+        self.under_way().insert(run, sender);
+        let deadline_at = row.deadline_at.unwrap_or_else(|| row.started_at.after(job.deadline));
+        let course = Course { jobs: self, schedule, row, deadline_at, stop, cancelled };
+        let ended = course.run(job).await;
+        self.under_way().remove(&run);
+        let (state, outcome) = match ended {
+            Ok(outcome) => (RunState::Done, outcome),
+            Err(Cut::Failed(reason)) => (RunState::Failed, Outcome { done: None, result: reason }),
+            Err(Cut::Over) => {
+                tracing::info!(%run, "run cancelled");
+                return;
             }
-        };
-        let (done, ended) = match result {
-            Ok((done, result)) => (done, Ok(result)),
-            Err(Cut::Failed(reason)) => (0, Err(reason)),
             Err(Cut::Stopped) => return,
         };
-        match &ended {
-            Ok(result) => tracing::info!(%run, "run done: {result}"),
-            Err(reason) => tracing::error!(%run, "run failed: {reason}"),
+        let result = &outcome.result;
+        match state {
+            RunState::Done => tracing::info!(%run, schedule = %schedule, "run done: {result}"),
+            _ => tracing::error!(%run, schedule = %schedule, "run failed: {result}"),
         }
-        let schedule = schedule.as_str().to_owned();
-        self.note(RunProgress { run, schedule, done, total: None, ended: Some(ended) }).await;
+        let note = RunNote { done: outcome.done, total: outcome.done, ..course.note() };
+        course.write(RunNote { ended: Some((state, outcome.result)), ..note }).await;
     }
 
-    /// Tells a run as failed that nobody can go on with.
+    /// The run as it stands; `None` if the engine stops before it can be read, or if it has ended.
+    async fn row(&self, run: RunId, stop: &mut watch::Receiver<bool>) -> Option<RunRow> {
+        loop {
+            match self.reader.run(run).await {
+                Ok(row) => return row.filter(|row| row.state == RunState::Running),
+                Err(error) => tracing::warn!(%run, "read a run: {error}"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(STEP_WAIT) => {}
+                _ = stop.changed() => {}
+            }
+            if *stop.borrow() {
+                return None;
+            }
+        }
+    }
+
+    /// Tells a run as interrupted that nobody can go on with.
     pub(crate) async fn abandon(&self, run: RunId, schedule: &str) {
-        let ended = Some(Err("the engine stopped in the middle of it".to_owned()));
-        self.note(RunProgress { run, schedule: schedule.to_owned(), done: 0, total: None, ended }).await;
-    }
-
-    async fn note(&self, progress: RunProgress) {
-        let run = progress.run;
-        if let Err(refusal) = self.writer.run(progress).await {
+        let reason = "the engine stopped in the middle of it";
+        let note = RunNote::end(run, schedule, RunState::Interrupted, reason);
+        if let Err(refusal) = self.writer.run(note, None).await {
             tracing::warn!(%run, "note a run: {refusal}");
         }
+    }
+
+    fn under_way(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, watch::Sender<bool>>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Course<'_> {
+    async fn run(&self, job: &Job) -> Result<Outcome, Cut> {
+        let resumed = self.row.deadline_at.is_some() || self.row.step < 0;
+        let text = if resumed { "it goes on after the engine had stopped in the middle of it" } else { "it begins" };
+        let begin = Some(RunBegin { deadline_at: self.deadline_at, resumed });
+        let log = vec![info(format!("{text}: {}", job.describe()))];
+        self.write(RunNote { begin, log, ..self.note() }).await;
+        let mut cancelled = self.cancelled.clone();
+        tokio::select! {
+            biased;
+            // Whoever could cancel it goes with the engine.
+            Ok(_) = cancelled.wait_for(|cancelled| *cancelled) => Err(Cut::Over),
+            () = self.late() => Err(Cut::Failed(format!(
+                "its deadline, {}, is over; what was done until then stays done",
+                self.deadline_at.to_rfc3339()
+            ))),
+            result = self.work(&job.task) => result,
+        }
+    }
+
+    async fn work(&self, task: &Task) -> Result<Outcome, Cut> {
+        match task {
+            Task::RefreshToken(app) => self.jobs.refresh_token(app).await,
+            Task::Probe(app) => self.jobs.probe(app).await,
+            Task::PurgeCredentials => self.purge_credentials().await,
+            Task::PurgeMessages { states, older_than } => self.purge_messages(states, *older_than).await,
+            Task::Backup { folder, keep } => self.backup(folder, *keep).await,
+            Task::Send(what) => broadcast::Sending::new(self, what).send().await,
+        }
+    }
+
+    /// Returns when the deadline is over, by the wall clock.
+    async fn late(&self) {
+        loop {
+            let left = self.deadline_at.since(self.jobs.clock.now());
+            if left == Duration::ZERO {
+                return;
+            }
+            tokio::time::sleep(left.min(CLOCK_LOOK)).await;
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Waits, unless the engine stops.
+    async fn wait(&self, wait: Duration) -> Result<(), Cut> {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            () = tokio::time::sleep(wait) => Ok(()),
+            _ = stop.wait_for(|stop| *stop) => Err(Cut::Stopped),
+        }
+    }
+
+    fn note(&self) -> RunNote {
+        RunNote::of(self.row.id, self.schedule.as_str())
+    }
+
+    /// Writes what the run says of itself, however long the store takes to come back.
+    async fn write(&self, note: RunNote) {
+        loop {
+            match self.jobs.writer.run(note.clone(), None).await {
+                Ok(_) => return,
+                Err(refusal) => tracing::warn!(run = %self.row.id, "note a run: {refusal}"),
+            }
+            if self.wait(STEP_WAIT).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn info(text: impl Into<String>) -> RunLine {
+    RunLine { level: RunLevel::Info, text: text.into() }
+}
+
+fn warn(text: impl Into<String>) -> RunLine {
+    RunLine { level: RunLevel::Warn, text: text.into() }
+}
+
+impl EngineHandle {
+    /// Ends a run that goes on: nothing more of it is accepted once this is answered. What was accepted goes on.
+    pub async fn cancel_run(&self, run: RunId, by: &By) -> Result<RunRow, Refusal> {
+        let row = self.run(run).await?;
+        let result = by.why().map_or_else(String::new, |why| format!(": {why}"));
+        let result = format!("cancelled by {}{result}", by.who());
+        let note =
+            RunNote { log: vec![warn(result.clone())], ..RunNote::end(run, row.schedule, RunState::Cancelled, result) };
+        let entry = by.entry("run.cancel", run.to_string());
+        let was_running = self.shared.writer.run(note, Some(entry)).await?;
+        if let Some(cancelled) = self.shared.jobs.under_way().get(&run) {
+            cancelled.send_replace(true);
+        }
+        let row = self.run(run).await?;
+        if was_running {
+            return Ok(row);
+        }
+        Err(Refusal::new(
+            Class::Conflict,
+            "run-over",
+            format!("{run} is {}; only a running one is cancelled", row.state),
+        ))
+    }
+
+    /// One run.
+    pub async fn run(&self, run: RunId) -> Result<RunRow, Refusal> {
+        let row = self.reader().run(run).await?;
+        row.ok_or_else(|| Refusal::not_found("run-unknown", format!("there is no run {run}")))
+    }
+
+    /// Who a schedule's broadcast would reach now, and why it would not reach the others. Nothing is sent, spent or written.
+    pub async fn preflight(&self, schedule: &str) -> Result<Preflight, Refusal> {
+        let definitions = self.definitions();
+        let schedules = &definitions.config.schedules;
+        let Some(config) = schedules.get(schedule) else {
+            let known: Vec<&str> = schedules.keys().map(ScheduleName::as_str).collect();
+            let shown: String = schedule.chars().take(64).flat_map(char::escape_debug).collect();
+            return Err(Refusal::not_found("schedule-unknown", crate::config::no_such("schedule", &shown, &known)));
+        };
+        let Task::Send(what) = &config.job.task else {
+            let detail = format!("schedule `{schedule}` sends nothing: its job is `{}`", config.job.describe());
+            return Err(Refusal::new(Class::Conflict, "no-broadcast", detail));
+        };
+        self.shared.jobs.preflight(what).await
     }
 }

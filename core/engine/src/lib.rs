@@ -51,6 +51,7 @@ pub use config::{Config, Problem};
 
 pub use engine::{Engine, EngineError, Left};
 pub use handle::{ChannelView, EngineHandle, ScheduleView, Submitted, TokenView};
+pub use jobs::{Preflight, Unreachable};
 pub use keys::{KeyHolder, KeyView, NewKey};
 pub use lanes::LaneState;
 pub use probe::{ProbeError, Probed, probe};

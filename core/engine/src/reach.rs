@@ -460,7 +460,7 @@ fn known_template(config: &Config, name: &str) -> Result<(), Refusal> {
     Err(Refusal::not_found("template-unknown", no_such("template", &shown, &known)))
 }
 
-fn closed(channel: &ChannelName, state: &LaneState) -> Option<Obstacle> {
+pub(crate) fn closed(channel: &ChannelName, state: &LaneState) -> Option<Obstacle> {
     let (code, detail, until) = match state {
         LaneState::Open => return None,
         LaneState::Paused { note } => ("channel-paused", format!("channel `{channel}` is paused: {note}"), None),

@@ -12,8 +12,8 @@ use tidings_model::retry::{Backoff, delay};
 use tidings_model::{AppName, AuditId, Clock, State, Timestamp, WebhookName};
 use tidings_store::{
     Accepted, Acts, AppHalt, AuditEntry, Batch, ChannelId, Committed, CredentialIntake, Fired, Firing, KeyChange,
-    LaneRow, NewCredential, NewMessage, NoticeSettle, Operated, Operation, Record, RunProgress, Settle, SignpostChange,
-    StoreError, SuppressionChange, Sweep, Swept, TokenRow, Writer,
+    LaneRow, NewCredential, NewMessage, NoticeSettle, Operated, Operation, Record, RunNote, RunStep, Settle,
+    SignpostChange, Stepped, StoreError, SuppressionChange, Sweep, Swept, TokenRow, Writer,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -67,7 +67,8 @@ enum Work {
     Lift(AppHalt, AuditEntry, Reply<()>),
     Redefine(Box<Config>, AuditEntry, Reply<()>),
     Fire(Box<Firing>, Reply<Fired>),
-    Run(RunProgress, Reply<()>),
+    Run(Box<RunNote>, Option<AuditEntry>, Reply<bool>),
+    Step(Vec<NewMessage>, Box<RunStep>, Reply<Taken>),
     Sweep(Sweep, Reply<Swept>),
     Tell(Vec<Besides>),
     Key(KeyChange, AuditEntry, Reply<()>),
@@ -94,6 +95,13 @@ pub(crate) struct Done {
     pub(crate) operated: Vec<Operated>,
     /// The entry in the record, if anything moved.
     pub(crate) recorded: Option<AuditId>,
+}
+
+/// What became of a step of a run, and of each of its messages.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) stepped: Stepped,
+    pub(crate) accepted: Vec<Accepted>,
 }
 
 /// An attempt that ended.
@@ -191,8 +199,14 @@ impl WriterHandle {
         self.ask(|reply| Work::Fire(Box::new(firing), reply)).await
     }
 
-    pub(crate) async fn run(&self, progress: RunProgress) -> Result<(), Refusal> {
-        self.ask(|reply| Work::Run(progress, reply)).await
+    /// Writes what a run says of itself, with who ended it if somebody did; false if it had ended before.
+    pub(crate) async fn run(&self, note: RunNote, entry: Option<AuditEntry>) -> Result<bool, Refusal> {
+        self.ask(|reply| Work::Run(Box::new(note), entry, reply)).await
+    }
+
+    /// Accepts the messages of a run's step, and writes with them how far it is. `step.messages` is filled in.
+    pub(crate) async fn step(&self, messages: Vec<NewMessage>, step: RunStep) -> Result<Taken, Refusal> {
+        self.ask(|reply| Work::Step(messages, Box::new(step), reply)).await
     }
 
     /// Writes a key that was made or revoked.
@@ -691,11 +705,19 @@ struct Waiter {
 #[derive(Default)]
 struct Replies {
     operated: Vec<Waiter>,
-    accepted: Vec<(usize, Reply<Vec<Accepted>>)>,
+    accepted: Vec<(usize, Accepting)>,
     credentials: Vec<(usize, Reply<Vec<CredentialIntake>>)>,
     fired: Vec<Reply<Fired>>,
+    ran: Vec<Reply<bool>>,
     swept: Vec<Reply<Swept>>,
     done: Vec<Reply<()>>,
+}
+
+/// Who waits for what became of some messages.
+enum Accepting {
+    Caller(Reply<Vec<Accepted>>),
+    /// A step of a run, by its place among the steps.
+    Step(usize, Reply<Taken>),
 }
 
 impl Gathered {
@@ -710,7 +732,7 @@ impl Gathered {
                 let (start, count) = (self.batch.operations.len(), operations.len());
                 let record = entry.map(|entry| {
                     let acts = Some(Acts { operations: start..start + count, onto });
-                    self.batch.records.push(Record { entry, acts });
+                    self.batch.records.push(Record { entry, acts, of_run: None });
                     self.batch.records.len() - 1
                 });
                 self.replies.operated.push(Waiter { count, record, reply });
@@ -724,8 +746,16 @@ impl Gathered {
             }
             Work::Accept(messages, reply) => {
                 let count = messages.len();
-                self.replies.accepted.push((count, reply));
+                self.replies.accepted.push((count, Accepting::Caller(reply)));
                 self.batch.messages.extend(messages);
+                count
+            }
+            Work::Step(messages, mut step, reply) => {
+                let (start, count) = (self.batch.messages.len(), messages.len());
+                step.messages = start..start + count;
+                self.replies.accepted.push((count, Accepting::Step(self.batch.steps.len(), reply)));
+                self.batch.messages.extend(messages);
+                self.batch.steps.push(*step);
                 count
             }
             Work::Credentials(credentials, reply) => {
@@ -790,9 +820,12 @@ impl Gathered {
                 self.replies.fired.push(reply);
                 1
             }
-            Work::Run(progress, reply) => {
-                self.batch.runs.push(progress);
-                self.replies.done.push(reply);
+            Work::Run(note, entry, reply) => {
+                let place = self.batch.runs.len();
+                self.batch.runs.push(*note);
+                let record = entry.map(|entry| Record { entry, acts: None, of_run: Some(place) });
+                self.batch.records.extend(record);
+                self.replies.ran.push(reply);
                 1
             }
             Work::Sweep(sweep, reply) => {
@@ -828,15 +861,16 @@ impl Gathered {
     fn spare(&mut self, full: &Arc<StoreError>) {
         self.batch.spare = true;
         self.batch.messages.clear();
+        self.batch.steps.clear();
         self.batch.credentials.clear();
         self.batch.withdrawals.clear();
         self.batch.receipts.clear();
         self.batch.firings.clear();
         self.batch.sweeps.clear();
         self.batch.signposts.clear();
-        let Replies { operated, accepted, credentials, fired, swept, done } = std::mem::take(&mut self.replies);
+        let Replies { operated, accepted, credentials, fired, ran, swept, done } = std::mem::take(&mut self.replies);
         Replies { accepted, credentials, fired, swept, ..Replies::default() }.refuse(full);
-        self.replies = Replies { operated, done, ..Replies::default() };
+        self.replies = Replies { operated, ran, done, ..Replies::default() };
     }
 }
 
@@ -850,8 +884,21 @@ impl Replies {
             drop(reply.send(Ok(Done { operated, recorded })));
             start += count;
         }
-        parts(self.accepted, &committed.accepted);
+        let mut start = 0;
+        for (count, accepting) in self.accepted {
+            let accepted = committed.accepted[start..start + count].to_vec();
+            start += count;
+            match accepting {
+                Accepting::Caller(reply) => drop(reply.send(Ok(accepted))),
+                Accepting::Step(place, reply) => {
+                    drop(reply.send(Ok(Taken { stepped: committed.stepped[place], accepted })));
+                }
+            }
+        }
         parts(self.credentials, &committed.credentials);
+        for (reply, written) in self.ran.into_iter().zip(&committed.ran) {
+            drop(reply.send(Ok(*written)));
+        }
         for (reply, fired) in self.fired.into_iter().zip(&committed.fired) {
             drop(reply.send(Ok(*fired)));
         }
@@ -870,7 +917,13 @@ impl Replies {
             }
         }
         each(self.operated.into_iter().map(|waiter| waiter.reply), error);
-        each(self.accepted.into_iter().map(|(_, reply)| reply), error);
+        for (_, accepting) in self.accepted {
+            match accepting {
+                Accepting::Caller(reply) => each([reply], error),
+                Accepting::Step(_, reply) => each([reply], error),
+            }
+        }
+        each(self.ran, error);
         each(self.credentials.into_iter().map(|(_, reply)| reply), error);
         each(self.fired, error);
         each(self.swept, error);

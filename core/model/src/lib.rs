@@ -22,6 +22,8 @@ pub mod forecast;
 
 pub mod rate;
 
+pub mod run;
+
 #[cfg(feature = "cron")]
 pub mod cron;
 
@@ -44,6 +46,7 @@ pub use id::{
     RunId, ScheduleName, SourceName, TemplateName, WebhookName,
 };
 pub use outcome::Outcome;
+pub use run::RunState;
 pub use settle::{Attempt, CredentialFate, LaneEffect, OnUnknown, Policy, Settlement};
 pub use state::{Event, Refused, State};
 pub use time::{Clock, Timestamp};

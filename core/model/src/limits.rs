@@ -89,6 +89,13 @@ pub const KEEP_DONE_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 pub const KEEP_FAILED_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long the record of changes stays, in a store that does not say.
 pub const KEEP_AUDIT_DEFAULT: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Lines of a run's log that are kept, the first ones; the others are counted.
+pub const RUN_LOG_LINES_MAX: i64 = 1000;
+/// Messages queued in a channel above which a broadcast accepts no more rows for it: it is sent as fast, what others send
+/// waits less behind it, and a broadcast that is cancelled has little on its way.
+pub const BROADCAST_QUEUE_MAX: i64 = 20_000;
+/// Between two events that tell how far a run is, at least.
+pub const RUN_PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// How long runs and the verdicts of schedules stay.
 pub const RUN_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How long a used or dropped credential is remembered, so that its value is refused when it comes again.

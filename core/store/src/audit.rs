@@ -26,12 +26,14 @@ pub struct Record {
     pub entry: AuditEntry,
     /// Of an act on messages: the entry is written if one of them moved, with how many did.
     pub acts: Option<Acts>,
+    /// Of a run: the place in [`Batch::runs`](crate::Batch::runs) of the note that the entry is written with.
+    pub of_run: Option<usize>,
 }
 
 impl From<AuditEntry> for Record {
     /// An entry that is written whatever happens to messages.
     fn from(entry: AuditEntry) -> Record {
-        Record { entry, acts: None }
+        Record { entry, acts: None, of_run: None }
     }
 }
 

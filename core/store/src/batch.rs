@@ -13,6 +13,7 @@ use tidings_model::{
 use crate::notice::{Backlog, NoticeSettle};
 
 use crate::audit::Record;
+use crate::run::{RunNote, RunStep, Stepped};
 
 /// A channel, as the store numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,8 +54,10 @@ pub struct Batch {
     pub keys: Vec<KeyChange>,
     /// Schedules whose time came.
     pub firings: Vec<Firing>,
-    /// Runs that went on or ended.
-    pub runs: Vec<RunProgress>,
+    /// What runs say of themselves: that they went on, or ended. Before any of their steps.
+    pub runs: Vec<RunNote>,
+    /// Steps of broadcasts, with their part of the messages.
+    pub steps: Vec<RunStep>,
     /// Notices that were tried.
     pub notices: Vec<NoticeSettle>,
     /// Webhooks that an operator sets going.
@@ -93,6 +96,10 @@ pub struct Committed {
     pub received: Vec<Received>,
     /// For each firing, the run that began, if this was the first to fire it.
     pub fired: Vec<Fired>,
+    /// For each note of a run, whether it was written: a run that ended says nothing more.
+    pub ran: Vec<bool>,
+    /// For each step, what became of it.
+    pub stepped: Vec<Stepped>,
     /// What was claimed: by channel as they were asked for, and in the order of each queue.
     pub claimed: Vec<Claimed>,
     /// What was to be claimed and found no credential.
@@ -230,6 +237,8 @@ pub enum Accepted {
     KeyTaken(MessageId),
     /// Its recipient is told nothing: until then, or for good. It is not in the store, and its key is free.
     Suppressed(Option<Timestamp>),
+    /// Its run has ended. It is not in the store, and its key is free.
+    RunOver,
 }
 
 /// Who is told nothing, or something again.
@@ -522,21 +531,6 @@ pub enum Fired {
     Before,
 }
 
-/// How far a run is.
-#[derive(Debug, Clone)]
-pub struct RunProgress {
-    /// The run.
-    pub run: RunId,
-    /// Its schedule, for whoever is told.
-    pub schedule: String,
-    /// Parts done.
-    pub done: u64,
-    /// Parts in all, where that is known.
-    pub total: Option<u64>,
-    /// `None` while it goes on; then what came of it.
-    pub ended: Option<Result<String, String>>,
-}
-
 /// A slice of what leaves by age: of which rows, and after which of them to look. A walk begins with the default of its
 /// cursor and goes on with [`Swept::next`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -549,6 +543,15 @@ pub enum Sweep {
         done_before: Timestamp,
         /// What failed or is unknown leaves if it ended at this instant or before.
         failed_before: Timestamp,
+    },
+    /// Messages that ended in some states, as somebody asked for: with their data and attempts.
+    Ended {
+        /// The last that was looked at.
+        after: i64,
+        /// Terminal ones.
+        states: Vec<State>,
+        /// What ended at this instant or before leaves.
+        before: Timestamp,
     },
     /// Credentials: stale ones at once, used ones when nobody need remember them any more.
     Credentials {

@@ -14,14 +14,15 @@ mod hash;
 mod notice;
 mod reach;
 mod read;
+mod run;
 mod sqlite;
 
 pub use audit::{Acts, AuditEntry, AuditFilter, AuditRow, Record};
 pub use batch::{
     Accepted, AppHalt, Batch, Bound, ChannelId, ChannelState, ClaimRequest, Claimed, Committed, CredentialIntake,
     Fired, Firing, KeyChange, KeyRow, LaneRow, Moved, Needs, NewCredential, NewMessage, Operated, Operation, Orphan,
-    Receipt, Received, RunProgress, Settle, SignpostChange, SourceRule, SuppressionChange, Sweep, Swept, TemplateId,
-    TokenRow, Verdict, Waiting, Withdrawal,
+    Receipt, Received, Settle, SignpostChange, SourceRule, SuppressionChange, Sweep, Swept, TemplateId, TokenRow,
+    Verdict, Waiting, Withdrawal,
 };
 pub use error::StoreError;
 pub use hash::{Fingerprint, fingerprint};
@@ -29,6 +30,7 @@ pub use notice::{Backlog, NewNotice, NoticeRow, NoticeSettle, WebhookStanding};
 pub use reach::{BoundRow, HeldRow, OfRecipient, SuppressedRow};
 pub use read::{
     AttemptRow, BulkCount, BulkFilter, Counts, CredentialFilter, CredentialRow, FiringRow, MessageFilter, MessageRow,
-    MomentRow, Page, Planned, ReasonRow, RunRow, ScheduleRow, Span, SuppressionFilter, SuppressionRow,
+    Page, Planned, ReasonRow, ScheduleRow, Span, SuppressionFilter, SuppressionRow,
 };
-pub use sqlite::{Ids, Reader, Writer, backup, open};
+pub use run::{RunBegin, RunFilter, RunLevel, RunLine, RunLogRow, RunNote, RunRow, RunStep, Stepped};
+pub use sqlite::{Ids, REACH_MANY_MAX, Reader, Writer, backup, open};

@@ -4,6 +4,8 @@ use std::fmt;
 
 use tidings_model::{CredentialId, MessageId, RunId, State, Timestamp};
 
+use crate::run::RunRow;
+
 /// Rows and where to go on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
@@ -190,17 +192,6 @@ pub struct AttemptRow {
     pub detail: String,
 }
 
-/// Something that happened to a message and is neither an attempt nor an act, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MomentRow {
-    /// `waiting` for a credential, `bound` to one after that, `sent` before a receipt came, or `bounced`.
-    pub what: String,
-    /// When.
-    pub at: Timestamp,
-    /// With what, or why.
-    pub detail: Option<String>,
-}
-
 /// Which credentials.
 #[derive(Debug, Clone, Default)]
 pub struct CredentialFilter {
@@ -261,31 +252,6 @@ pub struct ScheduleRow {
     pub paused: Option<(Timestamp, String)>,
     /// Its last run.
     pub last_run: Option<RunRow>,
-}
-
-/// A run, for people.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RunRow {
-    /// The run.
-    pub id: RunId,
-    /// Its schedule.
-    pub schedule: String,
-    /// The time it was for.
-    pub nominal_at: Timestamp,
-    /// What it does.
-    pub job: String,
-    /// `running`, `done` or `failed`.
-    pub state: &'static str,
-    /// When it began.
-    pub started_at: Timestamp,
-    /// When it ended.
-    pub ended_at: Option<Timestamp>,
-    /// Parts done.
-    pub done: i64,
-    /// Parts in all.
-    pub total: Option<i64>,
-    /// What came of it.
-    pub result: Option<String>,
 }
 
 /// What was decided of a nominal time, for people.

@@ -3,12 +3,12 @@
 use tidings_engine::events::{Content, Happened, What};
 use tidings_engine::webhooks::WebhookView;
 use tidings_engine::{
-    Backup, BulkDone, BulkPlan, ChannelView, KeyView, LaneState, PluginFileView, PluginView, Reloaded, ScheduleView,
-    SettingChange, Submission, Submitted, TokenView,
+    Backup, BulkDone, BulkPlan, ChannelView, KeyView, LaneState, PluginFileView, PluginView, Preflight, Reloaded,
+    ScheduleView, SettingChange, Submission, Submitted, TokenView,
 };
 use tidings_model::rate::Rate;
 use tidings_model::{Scopes, State, Timestamp};
-use tidings_store::{AttemptRow, CredentialRow, MessageRow, ReasonRow, RunRow};
+use tidings_store::{AttemptRow, CredentialRow, MessageRow, Page, ReasonRow, RunLogRow, RunRow};
 
 use crate::wire;
 
@@ -64,7 +64,6 @@ pub(super) fn message(row: MessageRow, attempts: Vec<AttemptRow>) -> wire::Messa
         run: row.run.map(|run| run.to_string()),
         trace_id: None,
         data: row.data.and_then(|data| serde_json::from_str(&data).ok()),
-        timeline: Vec::new(),
         acts: Vec::new(),
         tries: attempts
             .into_iter()
@@ -136,12 +135,56 @@ pub(super) fn run(row: RunRow) -> wire::Run {
         schedule: row.schedule,
         nominal_at: row.nominal_at.to_rfc3339(),
         job: row.job,
-        state: row.state.to_owned(),
+        state: row.state.to_string(),
         started_at: row.started_at.to_rfc3339(),
         ended_at: instant(row.ended_at),
+        deadline_at: instant(row.deadline_at),
+        resumed: row.resumed,
         done: row.done,
         total: row.total,
+        accepted: row.accepted,
+        duplicates: row.duplicates,
+        suppressed: row.suppressed,
+        refused: row.refused,
         result: row.result,
+    }
+}
+
+pub(super) fn run_detail(row: RunRow, log: Page<RunLogRow>) -> wire::RunDetail {
+    let line = |line: RunLogRow| wire::RunLine {
+        line: line.line,
+        at: line.at.to_rfc3339(),
+        level: line.level.as_str().to_owned(),
+        text: line.text,
+    };
+    wire::RunDetail {
+        preflight: row.preflight.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+        log: log.rows.into_iter().map(line).collect(),
+        log_lines: row.log_lines,
+        next: log.next.map(|next| next.to_string()),
+        run: run(row),
+    }
+}
+
+pub(super) fn preflight(found: Preflight) -> wire::Preflight {
+    wire::Preflight {
+        now: found.now.to_rfc3339(),
+        rows: found.rows,
+        reachable: found.reachable,
+        in_a_day: found.in_a_day,
+        in_a_week: found.in_a_week,
+        until: instant(found.until),
+        unreachable: found
+            .unreachable
+            .into_iter()
+            .map(|(code, why)| wire::Unreachable { code: code.to_owned(), count: why.count, example: why.example })
+            .collect(),
+        obstacles: found
+            .obstacles
+            .into_iter()
+            .map(|it| wire::Obstacle { code: it.code.to_owned(), detail: it.detail, until: instant(it.until) })
+            .collect(),
+        by_itself: found.by_itself,
     }
 }
 

@@ -20,6 +20,7 @@ mod parameter;
 mod plugins;
 mod query;
 mod reach;
+mod runs;
 mod schedules;
 mod suppressions;
 mod tokens;
@@ -149,7 +150,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .refuses(MANY)
             .refuses(&["rate-invalid", "state-goes-on"]),
         call(GET, "/v1/messages/{id}", Key(Read), &[], messages::show_message)
-            .says("One message with its data, its attempts, and all that happened to it in order")
+            .says("One message with its data and its attempts")
             .gives::<wire::Message>(200)
             .refuses(&["message-unknown"]),
         call(POST, "/v1/messages/{id}/cancel", Key(Operate), &[], messages::cancel_message)
@@ -257,9 +258,22 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .may_take::<wire::ActRequest>()
             .gives::<wire::Key>(200)
             .refuses(&["key-unknown", "key-in-config", "key-exceeds", "note-too-long"]),
-        call(GET, "/v1/runs", Key(Read), &["schedule", "limit", "cursor"], schedules::list_runs)
+        call(GET, "/v1/runs", Key(Read), &["schedule", "run_state", "limit", "cursor"], runs::list_runs)
             .says("Runs of schedules, newest first")
             .gives::<wire::Page<wire::Run>>(200),
+        call(GET, "/v1/runs/{run}", Key(Read), &["limit", "cursor"], runs::show_run)
+            .says("One run: how far it is, whom it could reach, and a page of its log from its first line on")
+            .gives::<wire::RunDetail>(200)
+            .refuses(&["run-unknown"]),
+        call(POST, "/v1/runs/{run}/cancel", Key(Operate), &[], runs::cancel_run)
+            .says("End a run: nothing more of it is accepted once this is answered; what was accepted goes on")
+            .may_take::<wire::ActRequest>()
+            .gives::<wire::Run>(200)
+            .refuses(&["run-unknown", "run-over", "note-too-long"]),
+        call(POST, "/v1/schedules/{name}/preflight", Key(Read), &[], runs::preflight)
+            .says("Whom a schedule's broadcast would reach now, and why not the others: nothing is sent, spent or written")
+            .gives::<wire::Preflight>(200)
+            .refuses(&["schedule-unknown", "no-broadcast", "audience-unusable", "audience-away", "template-unknown"]),
         call(POST, "/v1/config/reload", Key(Operate), &["dry_run"], config::reload)
             .says("Read config again and go on by it, all of it or none, or say what differs")
             .may_take::<wire::ActRequest>()

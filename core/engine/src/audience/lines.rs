@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::path::Path;
 
 use tidings_model::limits::DATA_BYTES_MAX;
 
@@ -30,8 +29,8 @@ pub(super) struct Lines<R> {
 
 impl Lines<BufReader<File>> {
     /// The first bytes are read at once, so that what is no file (a folder opens like one) is found here.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let mut reader = BufReader::new(File::open(path)?);
+    pub(super) fn open(file: File) -> io::Result<Self> {
+        let mut reader = BufReader::new(file);
         fill(&mut reader)?;
         Ok(Lines::new(reader))
     }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tidings_model::limits::DETAIL_BYTES_MAX;
 use tidings_model::{Event, State, Timestamp};
 use tidings_store::{
-    Accepted, Batch, ChannelId, Committed, Fired, Firing, Moved, NewMessage, RunProgress, Settle, TemplateId, Verdict,
+    Accepted, Batch, ChannelId, Committed, Fired, Firing, Moved, NewMessage, RunNote, RunStep, Settle, Stepped,
+    TemplateId, Verdict,
 };
 
 use super::{EventKind, Happened, MessageChange, Name, What};
@@ -58,12 +59,16 @@ pub(crate) fn changes(
         list.told(EventKind::MessageWaiting, change(State::Waiting, Some("no_credential")))
     });
     let fired = batch.firings.iter().zip(&committed.fired).flat_map(|(firing, fired)| list.fired(firing, *fired));
-    let ended = batch.runs.iter().filter_map(|progress| list.ended(progress));
+    let ended = batch.runs.iter().zip(&committed.ran).filter(|(_, written)| **written);
+    let ended = ended.filter_map(|(note, _)| list.ended(note));
+    let steps = batch.steps.iter().zip(&committed.stepped);
+    let steps = steps.filter(|(step, stepped)| step.tell && **stepped == Stepped::Done);
     settled
         .chain(moved.into_iter().map(|moved| list.moved(moved)))
         .chain(new)
         .chain(besides.iter().map(|(kind, what)| Happened { at: batch.now, kind: *kind, what: what.clone() }))
         .chain(fired)
+        .chain(steps.map(|(step, _)| list.progress(step)))
         .chain(ended)
         .chain(late.into_iter().map(|moved| list.moved(moved)))
         .chain(waiting)
@@ -153,10 +158,17 @@ impl List<'_> {
         told.into_iter().filter_map(move |(kind, what)| Some(Happened { at, kind, what: what? }))
     }
 
-    fn ended(&self, progress: &RunProgress) -> Option<Happened> {
-        let ended = progress.ended.clone()?.map(cut).map_err(cut);
-        let what = What::Run { run: progress.run, schedule: Arc::from(progress.schedule.as_str()), ended: Some(ended) };
+    fn ended(&self, note: &RunNote) -> Option<Happened> {
+        let (state, result) = note.ended.clone()?;
+        let ended = Some((state, cut(result)));
+        let what = What::Run { run: note.run, schedule: Arc::from(note.schedule.as_str()), ended };
         Some(Happened { at: self.at, kind: EventKind::RunEnded, what })
+    }
+
+    fn progress(&self, step: &RunStep) -> Happened {
+        let schedule = Arc::from(step.schedule.as_str());
+        let what = What::Progress { run: step.run, schedule, done: step.done, total: step.total };
+        Happened { at: self.at, kind: EventKind::RunProgress, what }
     }
 }
 

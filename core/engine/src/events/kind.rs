@@ -45,6 +45,8 @@ pub enum EventKind {
     TokenRefreshed,
     /// A schedule's job began.
     RunBegun,
+    /// It goes on: told once a second at most.
+    RunProgress,
     /// It ended.
     RunEnded,
     /// Nominal times passed without a run.
@@ -59,7 +61,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All of them, in the order they are told.
-    pub const ALL: [EventKind; 25] = [
+    pub const ALL: [EventKind; 26] = [
         EventKind::MessageAccepted,
         EventKind::MessageWaiting,
         EventKind::MessageDeferred,
@@ -80,6 +82,7 @@ impl EventKind {
         EventKind::AppResumed,
         EventKind::TokenRefreshed,
         EventKind::RunBegun,
+        EventKind::RunProgress,
         EventKind::RunEnded,
         EventKind::ScheduleMissed,
         EventKind::PluginParked,
@@ -110,6 +113,7 @@ impl EventKind {
             EventKind::AppResumed => "app.resumed",
             EventKind::TokenRefreshed => "token.refreshed",
             EventKind::RunBegun => "run.begun",
+            EventKind::RunProgress => "run.progress",
             EventKind::RunEnded => "run.ended",
             EventKind::ScheduleMissed => "schedule.missed",
             EventKind::PluginParked => "plugin.parked",

@@ -1,225 +1,389 @@
-//! Broadcasts: a template for an audience, a step of rows at a time. Every row has a key of its run, so that a row which
-//! was accepted before a crash is not accepted again.
+//! Broadcasts: a template for an audience, a portion of rows at a time.
+//!
+//! A portion's messages and the place behind it are one transaction, so that after a crash the run goes on with the row
+//! behind the last that was accepted. Every message has a key of its run as well: a transaction of which nobody can say
+//! whether it landed is sent again, and accepts nobody twice. By default the key is the recipient's, so that a recipient
+//! who stands in an audience twice is told once; where `duplicates = "send"`, it is the row's.
 
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Map;
-use tidings_model::{RunId, ScheduleName, Timestamp};
-use tidings_store::{Accepted, RunProgress, fingerprint};
-use tokio::sync::{mpsc, watch};
+use tidings_model::limits::{BROADCAST_QUEUE_MAX, RUN_PROGRESS_EVERY};
+use tidings_model::{State, mask};
+use tidings_store::{Accepted, NewMessage, RunLine, RunNote, RunStep, Stepped, fingerprint};
+use tokio::time::Instant;
 
-use super::{Cut, Jobs};
+use super::{Course, Cut, Jobs, Outcome, STEP_WAIT, info, warn};
 use crate::admit::Submission;
-use crate::audience::{self, Row, RowProblem};
-use crate::config::{self, Audience};
+use crate::audience::{Feed, FeedError, Place, Portion, Row, mark_of};
+use crate::config::{Audience, Broadcast, Duplicates};
 use crate::definitions::present;
 use crate::refusal::{Class, Refusal};
+use crate::writer::Taken;
 
-/// Rows of an audience accepted in one transaction.
-const ROWS_PER_STEP: usize = 500;
-/// Between tries when the store does not take a step.
-const STEP_WAIT: Duration = Duration::from_secs(1);
-/// Broken rows that a run's result names.
-const PROBLEMS_SHOWN: usize = 3;
+/// Between two looks whether a full queue has room.
+const ROOM_LOOK: Duration = Duration::from_millis(250);
+/// Rows of one kind (refused, there twice) that the log names; the others are counted.
+const ROWS_NAMED: u64 = 100;
+/// Of tries of an audience that cannot be had one after the other, so many are in the log, and then every so many.
+const TRIES_NAMED: u32 = 10;
 
-/// A template on its way to an audience.
-pub(super) struct Broadcast<'a> {
-    pub(super) jobs: &'a Jobs,
-    pub(super) run: RunId,
-    pub(super) schedule: &'a ScheduleName,
-    pub(super) what: &'a config::Broadcast,
-    pub(super) stop: watch::Receiver<bool>,
-    pub(super) count: Count,
-}
-
-#[derive(Default)]
-pub(super) struct Count {
+/// How many rows became what.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
     accepted: u64,
-    before: u64,
+    duplicates: u64,
     suppressed: u64,
     refused: u64,
-    problems: Vec<String>,
 }
 
-impl Broadcast<'_> {
-    pub(super) async fn send(mut self, nominal: Timestamp) -> Result<(u64, String), Cut> {
-        match &self.what.audience.clone() {
-            Audience::File(path) => self.file(path).await?,
-            Audience::Everyone => self.everyone(nominal).await?,
-            Audience::Url(_) => return Err(Cut::Failed("an audience at an address cannot be read yet".to_owned())),
-        }
-        let Count { accepted, before, suppressed, refused, problems } = self.count;
-        let mut result = format!("{accepted} accepted, {refused} refused");
-        if suppressed > 0 {
-            result.push_str(&format!(", {suppressed} suppressed"));
-        }
-        if before > 0 {
-            result.push_str(&format!(", {before} accepted before an interruption"));
-        }
-        for problem in &problems {
-            result.push_str(&format!("; {problem}"));
-        }
-        Ok((accepted + before, result))
+/// A broadcast under way.
+pub(super) struct Sending<'a> {
+    course: &'a Course<'a>,
+    what: &'a Broadcast,
+    counts: Counts,
+    /// Rows gone through.
+    done: u64,
+    total: Option<u64>,
+    /// The number of the step that is next.
+    number: i64,
+    /// What the log is to say with the next step.
+    log: Vec<RunLine>,
+    /// The first rows that were refused, for the result.
+    problem: Option<String>,
+    told_at: Instant,
+}
+
+impl<'a> Sending<'a> {
+    pub(super) fn new(course: &'a Course<'a>, what: &'a Broadcast) -> Sending<'a> {
+        let row = &course.row;
+        let count = |count: i64| u64::try_from(count).unwrap_or(0);
+        let counts = Counts {
+            accepted: count(row.accepted),
+            duplicates: count(row.duplicates),
+            suppressed: count(row.suppressed),
+            refused: count(row.refused),
+        };
+        let (done, total) = (count(row.done), row.total.map(count));
+        let (log, told_at) = (Vec::new(), Instant::now());
+        Sending { course, what, counts, done, total, number: row.step + 1, log, problem: None, told_at }
     }
 
-    async fn file(&mut self, path: &Path) -> Result<(), Cut> {
-        let mut steps = read_in_steps(path)?;
-        while let Some(step) = steps.recv().await {
-            let mut submissions = Vec::with_capacity(step.len());
-            for (line, row) in step {
-                match row {
-                    Ok(row) => submissions.push(self.submission(row, &format!("line-{line}"))),
-                    Err(problem) => self.refused(problem.to_string()),
+    pub(super) async fn send(mut self) -> Result<Outcome, Cut> {
+        if self.course.row.step < 0 {
+            let reason = "an earlier program began it and kept no place in its audience; what it accepted goes on, and \
+                          nobody else is told";
+            return Err(Cut::Failed(reason.to_owned()));
+        }
+        let mut feed = self.open().await?;
+        if self.course.row.preflight.is_none() {
+            self.preflight().await?;
+        }
+        let mut tries = 0;
+        loop {
+            if self.course.is_stopping() {
+                return Err(Cut::Stopped);
+            }
+            match feed.next().await {
+                Ok(Some(portion)) => {
+                    tries = 0;
+                    self.portion(portion).await?;
+                }
+                Ok(None) => break,
+                Err(FeedError::Unusable(detail)) => return Err(Cut::Failed(self.told(detail))),
+                Err(FeedError::Changed(detail)) => feed = self.changed(detail)?,
+                Err(FeedError::Later { wait, detail }) => {
+                    tries += 1;
+                    if tries <= TRIES_NAMED || tries % TRIES_NAMED == 0 {
+                        let wait_s = wait.as_secs_f64();
+                        tracing::warn!(run = %self.course.row.id, "audience: {detail}");
+                        self.say(warn(format!("{detail}; tried again in {wait_s:.1} s (try {tries})"))).await;
+                    }
+                    self.course.wait(wait).await?;
                 }
             }
-            self.step(submissions).await?;
         }
+        let result = self.told(String::new());
+        Ok(Outcome { done: None, result })
+    }
+
+    /// What came of it so far, behind what went wrong.
+    fn told(&self, trouble: String) -> String {
+        let Counts { accepted, duplicates, suppressed, refused } = self.counts;
+        let mut told = if trouble.is_empty() { trouble } else { format!("{trouble}; until then ") };
+        told.push_str(&format!("{accepted} accepted, {refused} refused"));
+        if duplicates > 0 {
+            told.push_str(&format!(", {duplicates} there twice"));
+        }
+        if suppressed > 0 {
+            told.push_str(&format!(", {suppressed} suppressed"));
+        }
+        if let Some(problem) = &self.problem {
+            told.push_str(&format!("; the first refused: {problem}"));
+        }
+        told
+    }
+
+    /// The audience, where the run goes on with it.
+    async fn open(&mut self) -> Result<Feed, Cut> {
+        let place = self.course.row.place.as_deref();
+        let place = match place.map(Place::read) {
+            Some(None) => {
+                return Err(Cut::Failed(
+                    "where it was in its audience cannot be read; what it accepted goes on".to_owned(),
+                ));
+            }
+            place => place.flatten(),
+        };
+        match self.course.jobs.feed(self.what, place) {
+            Ok(feed) => Ok(feed),
+            Err(FeedError::Changed(detail)) => self.changed(detail),
+            Err(FeedError::Unusable(detail) | FeedError::Later { detail, .. }) => Err(Cut::Failed(self.told(detail))),
+        }
+    }
+
+    /// The audience is another than it was. Where nobody is told twice it is read from its beginning: who was told is
+    /// passed over, and counted as there twice.
+    fn changed(&mut self, detail: String) -> Result<Feed, Cut> {
+        tracing::warn!(run = %self.course.row.id, "{detail}");
+        if self.what.duplicates == Duplicates::Send {
+            let detail = format!("{detail}; with `duplicates = \"send\"` nobody can say which rows of it were sent");
+            return Err(Cut::Failed(self.told(detail)));
+        }
+        self.log.push(warn(format!("{detail}; it is read from its beginning, and who was told is passed over")));
+        self.total = None;
+        match self.course.jobs.feed(self.what, None) {
+            Ok(feed) => Ok(feed),
+            Err(FeedError::Changed(detail) | FeedError::Unusable(detail) | FeedError::Later { detail, .. }) => {
+                Err(Cut::Failed(self.told(detail)))
+            }
+        }
+    }
+
+    /// Looks whom it would reach, and notes that. The pages of a server are asked for once only, to be sent.
+    async fn preflight(&mut self) -> Result<(), Cut> {
+        if matches!(self.what.audience, Audience::Url(_)) {
+            let text =
+                "an audience at an address is asked for once: `tidings runs preflight` looks through it beforehand";
+            self.say(info(text)).await;
+            return Ok(());
+        }
+        let preflight = tokio::select! {
+            preflight = self.course.jobs.preflight_of(self.what) => preflight?,
+            _ = self.course.wait(Duration::MAX) => return Err(Cut::Stopped),
+        };
+        self.total = Some(preflight.rows);
+        let note = RunNote {
+            total: self.total,
+            log: preflight.told().into_iter().map(info).collect(),
+            preflight: Some(preflight.to_json()),
+            ..self.course.note()
+        };
+        self.course.write(note).await;
         Ok(())
     }
 
-    async fn everyone(&mut self, nominal: Timestamp) -> Result<(), Cut> {
-        let definitions = present(&self.jobs.present);
-        let config = &definitions.config;
-        let template = config
-            .templates
-            .get(&self.what.template)
-            .ok_or_else(|| Cut::Failed(format!("there is no template `{}`", self.what.template)))?;
-        let channel = &config.channels[&template.channel];
-        if channel.credentials.is_empty() {
-            let reason = "everyone with a credential is nobody: the channel needs none; name a file";
-            return Err(Cut::Failed(reason.to_owned()));
-        }
-        let sources: Vec<(String, Duration)> =
-            channel.credentials.iter().map(|stage| (stage.name.to_string(), stage.margin)).collect();
-        tracing::debug!(run = %self.run, nominal = %nominal, "broadcast to everyone");
-        let mut after: Option<String> = None;
-        loop {
-            let now = self.jobs.clock.now();
-            let page = self
-                .jobs
-                .reader
-                .recipients_with_credential(&channel.app, &sources, &template.scope, now, after.as_deref())
-                .await;
-            let page = match page.map_err(Refusal::from) {
-                Ok(page) => page,
-                // The store may have interrupted it: the same page is asked for again.
-                Err(refusal) if refusal.class == Class::Unavailable => {
-                    tracing::warn!(run = %self.run, "{refusal}");
-                    self.pause().await?;
-                    continue;
-                }
-                Err(refusal) => return Err(refusal.into()),
+    async fn say(&self, line: RunLine) {
+        self.course.write(RunNote { log: vec![line], ..self.course.note() }).await;
+    }
+
+    async fn portion(&mut self, portion: Portion) -> Result<(), Cut> {
+        let mut messages = Vec::with_capacity(portion.rows.len());
+        let (rows, mut refused) = (portion.rows.len() as u64, 0);
+        for (mark, row) in portion.rows {
+            let message = match row {
+                Ok(row) => self.message(&mark, row).await?,
+                Err(problem) => Err(problem),
             };
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.clone());
-            let submissions = page
-                .into_iter()
-                .map(|to| {
-                    let mark = format!("to-{:016x}-{}", fingerprint(to.as_bytes()), to.len());
-                    self.submission(Row { to, data: Map::new() }, &mark)
-                })
-                .collect();
-            self.step(submissions).await?;
+            match message {
+                Ok(message) => messages.push((mark, message)),
+                Err(problem) => {
+                    refused += 1;
+                    self.name(self.counts.refused + refused, &problem, "refused");
+                    self.problem.get_or_insert(problem);
+                }
+            }
         }
+        self.room().await?;
+        self.step(messages, refused, rows, &portion.place).await
     }
 
-    /// Waits for the store to come back, or for the engine to stop.
-    async fn pause(&mut self) -> Result<(), Cut> {
-        tokio::select! {
-            () = tokio::time::sleep(STEP_WAIT) => {}
-            _ = self.stop.changed() => {}
-        }
-        if *self.stop.borrow() { Err(Cut::Stopped) } else { Ok(()) }
-    }
-
-    fn submission(&self, row: Row, mark: &str) -> Submission {
+    /// The message of a row, or why it cannot be one.
+    async fn message(&self, mark: &str, row: Row) -> Result<Result<NewMessage, String>, Cut> {
+        let run = self.course.row.id;
         let mut data = self.what.data.clone();
         data.extend(row.data);
-        Submission {
+        let mark = match self.what.duplicates {
+            Duplicates::Skip => mark_of(&row.to),
+            Duplicates::Send => mark.to_owned(),
+        };
+        let submission = Submission {
             template: self.what.template.to_string(),
             to: row.to,
             data,
-            key: Some(format!("{}/{mark}", self.run)),
-            run: Some(self.run),
+            key: Some(format!("{run}/{mark}")),
+            run: Some(run),
             priority: self.what.priority,
             ..Submission::default()
-        }
-    }
-
-    fn refused(&mut self, problem: String) {
-        self.count.refused += 1;
-        if self.count.problems.len() < PROBLEMS_SHOWN {
-            self.count.problems.push(problem);
-        }
-    }
-
-    /// Accepts one step, however long the store takes to come back.
-    async fn step(&mut self, submissions: Vec<Submission>) -> Result<(), Cut> {
-        let now = self.jobs.clock.now();
-        let mut messages = Vec::with_capacity(submissions.len());
-        for submission in submissions {
-            let to = submission.to.clone();
-            let message = loop {
-                let definitions = present(&self.jobs.present);
-                match definitions.admission.message(submission.clone(), now).await {
-                    // Its plugin is not there now: that is no fault of the row's.
-                    Err(refusal) if refusal.class == Class::Unavailable => self.pause().await?,
-                    answer => break answer,
-                }
-            };
-            match message {
-                Ok(message) => messages.push(message),
-                Err(refusal) => self.refused(format!("{to}: {refusal}")),
-            }
-        }
+        };
         loop {
-            if *self.stop.borrow() {
+            let definitions = present(&self.course.jobs.present);
+            let message = definitions.admission.message(submission.clone(), self.course.jobs.clock.now()).await;
+            return Ok(match message {
+                // Its plugin is not there now: that is no fault of the row's.
+                Err(refusal) if refusal.class == Class::Unavailable => {
+                    self.course.wait(STEP_WAIT).await?;
+                    continue;
+                }
+                Err(refusal) => {
+                    Err(format!("{}: {}", mask::masked(&submission.to), mask::without(&refusal.detail, &submission.to)))
+                }
+                // Whoever comes first with the recipient's key is told, whatever else his row says.
+                Ok(message) if self.what.duplicates == Duplicates::Skip => {
+                    Ok(NewMessage { body_hash: fingerprint(run.to_string().as_bytes()), ..message })
+                }
+                Ok(message) => Ok(message),
+            });
+        }
+    }
+
+    /// Names a row in the log, if it is one of the first of its kind.
+    fn name(&mut self, count: u64, row: &str, what: &str) {
+        match count {
+            ..=ROWS_NAMED => self.log.push(warn(format!("{what}: {row}"))),
+            _ if count == ROWS_NAMED + 1 => self.log.push(warn(format!("{what}: more rows, which are counted"))),
+            _ => {}
+        }
+    }
+
+    /// Waits until the channel's queue has room for more.
+    async fn room(&mut self) -> Result<(), Cut> {
+        let definitions = present(&self.course.jobs.present);
+        let Some(template) = definitions.config.templates.get(&self.what.template) else { return Ok(()) };
+        let channel = template.channel.as_str();
+        let mut waited = false;
+        loop {
+            // What cannot be read now is met by the step.
+            let Ok(counts) = self.course.jobs.reader.counts().await else { return Ok(()) };
+            let queued = counts.messages.iter().find(|(name, state, _)| name == channel && *state == State::Queued);
+            if queued.is_none_or(|(_, _, queued)| *queued < BROADCAST_QUEUE_MAX) {
+                return Ok(());
+            }
+            if !waited {
+                waited = true;
+                tracing::debug!(run = %self.course.row.id, channel, "a broadcast waits for its channel's queue");
+                if self.number == 1 || self.told_at.elapsed() >= RUN_PROGRESS_EVERY * 60 {
+                    let text = format!("it waits: channel `{channel}` has {BROADCAST_QUEUE_MAX} messages queued");
+                    self.log.push(info(text));
+                }
+            }
+            self.course.wait(ROOM_LOOK).await?;
+        }
+    }
+
+    /// Accepts one portion, however long the store takes to come back.
+    async fn step(
+        &mut self,
+        messages: Vec<(String, NewMessage)>,
+        refused: u64,
+        rows: u64,
+        place: &Place,
+    ) -> Result<(), Cut> {
+        let (marks, messages): (Vec<String>, Vec<NewMessage>) = messages.into_iter().unzip();
+        let tell = self.told_at.elapsed() >= RUN_PROGRESS_EVERY;
+        let step = RunStep {
+            run: self.course.row.id,
+            schedule: self.course.schedule.to_string(),
+            number: self.number,
+            place: place.to_json(),
+            messages: 0..0,
+            refused,
+            done: self.done + rows,
+            total: self.total,
+            log: std::mem::take(&mut self.log),
+            tell,
+        };
+        let taken = loop {
+            if self.course.is_stopping() {
                 return Err(Cut::Stopped);
             }
-            match self.jobs.writer.accept(messages.clone()).await {
-                Ok(accepted) => {
-                    for (one, message) in accepted.into_iter().zip(&messages) {
-                        match one {
-                            Accepted::New(_) => self.count.accepted += 1,
-                            Accepted::Repeat(_) => self.count.before += 1,
-                            Accepted::Suppressed(_) => self.count.suppressed += 1,
-                            // The row is not what it was before the interruption: nobody was told by this one.
-                            Accepted::KeyTaken(_) => {
-                                let to = message.recipient.clone();
-                                self.refused(format!("{to}: the audience changed since this run began"));
-                            }
-                        }
-                    }
-                    let done = self.count.accepted + self.count.before;
-                    let schedule = self.schedule.as_str().to_owned();
-                    self.jobs.note(RunProgress { run: self.run, schedule, done, total: None, ended: None }).await;
-                    return Ok(());
+            match self.course.jobs.writer.step(messages.clone(), step.clone()).await {
+                Ok(taken) => break taken,
+                Err(refusal) if matches!(refusal.class, Class::Unavailable | Class::Full) => {
+                    self.course.wait(STEP_WAIT).await?;
                 }
-                Err(refusal) if matches!(refusal.class, Class::Unavailable | Class::Full) => self.pause().await?,
                 Err(refusal) => return Err(refusal.into()),
             }
+        };
+        match taken.stepped {
+            Stepped::Over => return Err(Cut::Over),
+            // It landed, and nobody had been told so: what became of it is in the store.
+            Stepped::Before => self.recount().await?,
+            Stepped::Done => {
+                self.counts.refused += refused;
+                self.count(&taken, &marks);
+            }
         }
+        if tell {
+            self.told_at = Instant::now();
+        }
+        self.done += rows;
+        self.number += 1;
+        Ok(())
+    }
+
+    fn count(&mut self, taken: &Taken, marks: &[String]) {
+        for (one, mark) in taken.accepted.iter().zip(marks) {
+            match one {
+                Accepted::New(_) => self.counts.accepted += 1,
+                Accepted::Repeat(_) => {
+                    self.counts.duplicates += 1;
+                    self.name(self.counts.duplicates, mark, "its recipient is there twice");
+                }
+                Accepted::Suppressed(_) => self.counts.suppressed += 1,
+                Accepted::KeyTaken(_) => {
+                    self.counts.refused += 1;
+                    let problem = format!("{mark}: a message of somebody else has its key");
+                    self.name(self.counts.refused, &problem, "refused");
+                    self.problem.get_or_insert(problem);
+                }
+                Accepted::RunOver => {}
+            }
+        }
+    }
+
+    async fn recount(&mut self) -> Result<(), Cut> {
+        let row = self.course.jobs.reader.run(self.course.row.id).await.map_err(Refusal::from)?;
+        if let Some(row) = row {
+            let count = |count: i64| u64::try_from(count).unwrap_or(0);
+            self.counts = Counts {
+                accepted: count(row.accepted),
+                duplicates: count(row.duplicates),
+                suppressed: count(row.suppressed),
+                refused: count(row.refused),
+            };
+        }
+        Ok(())
     }
 }
 
-type Step = Vec<(u64, Result<Row, RowProblem>)>;
-
-/// Reads a file off the runtime, a step ahead and no more: a million rows take the memory of two steps.
-fn read_in_steps(path: &Path) -> Result<mpsc::Receiver<Step>, Cut> {
-    let mut rows = audience::rows(path).map_err(|error| {
-        let cause = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
-        Cut::Failed(format!("{error}{cause}"))
-    })?;
-    let (sender, receiver) = mpsc::channel(1);
-    // It ends with the file, or when nobody takes the next step.
-    drop(tokio::task::spawn_blocking(move || {
-        loop {
-            let step: Step = rows.by_ref().take(ROWS_PER_STEP).collect();
-            if step.is_empty() || sender.blocking_send(step).is_err() {
-                return;
-            }
+impl Jobs {
+    /// An audience behind a place. A place of another kind of audience is of one that was changed.
+    pub(super) fn feed(&self, what: &Broadcast, place: Option<Place>) -> Result<Feed, FeedError> {
+        let other = || FeedError::Changed("the audience is another since some of it was taken".to_owned());
+        match (&what.audience, place) {
+            (Audience::File(path), None) => Feed::of_file(path, None),
+            (Audience::File(path), Some(Place::File(place))) => Feed::of_file(path, Some(place)),
+            (Audience::Everyone, None) => Ok(self.everyone(what, None)),
+            (Audience::Everyone, Some(Place::Everyone(after))) => Ok(self.everyone(what, Some(after))),
+            (Audience::Url(url), None) => Feed::of_url(&self.http, url, None),
+            (Audience::Url(url), Some(Place::Url(place))) => Feed::of_url(&self.http, url, Some(place)),
+            (_, Some(_)) => Err(other()),
         }
-    }));
-    Ok(receiver)
+    }
+
+    fn everyone(&self, what: &Broadcast, after: Option<String>) -> Feed {
+        let clock = Arc::clone(&self.clock);
+        Feed::of_everyone(&self.reader, &self.present, &clock, &what.template, after)
+    }
 }

@@ -5,19 +5,19 @@ use std::time::Instant;
 
 use tidings_model::AppName;
 
-use super::{Cut, Jobs};
+use super::{Cut, Jobs, Outcome};
 use crate::definitions::present;
 use crate::token::Keeper;
 
 impl Jobs {
-    pub(super) async fn refresh_token(&self, app: &AppName) -> Result<(u64, String), Cut> {
+    pub(super) async fn refresh_token(&self, app: &AppName) -> Result<Outcome, Cut> {
         let keeper = self.keeper(app)?;
         keeper.refresh().await.map_err(|trouble| Cut::Failed(trouble.detail().to_owned()))?;
-        Ok((1, "token fetched".to_owned()))
+        Ok(Outcome::of(1, "token fetched"))
     }
 
     /// Asks the app's provider for a token through its keeper: the fetch counts, and the token is kept.
-    pub(super) async fn probe(&self, app: &AppName) -> Result<(u64, String), Cut> {
+    pub(super) async fn probe(&self, app: &AppName) -> Result<Outcome, Cut> {
         let keeper = self.keeper(app)?;
         let begun = Instant::now();
         keeper.refresh().await.map_err(|trouble| Cut::Failed(trouble.detail().to_owned()))?;
@@ -25,7 +25,7 @@ impl Jobs {
         let left = row.expires_at.map_or(0, |end| end.since(self.clock.now()).as_secs());
         let today = keeper.fetches_today();
         let of = keeper.fetches_max().map_or_else(String::new, |max| format!(" of {max}"));
-        Ok((
+        Ok(Outcome::of(
             1,
             format!(
                 "the provider answered in {took_ms} ms; the token is good for {left} s; fetches today: {today}{of}"

@@ -37,14 +37,41 @@ CREATE TABLE signpost (
     marks BLOB NOT NULL
 ) STRICT;
 
--- What happened to a message besides attempts and acts, each at most once, so that a history is bounded: since when it
--- waits for a credential, what it then went on with, when it was sent that has a receipt, and a receipt that says no.
--- Everything else stands in the message. Leaves with it.
-CREATE TABLE moment (
-    message_id INTEGER NOT NULL,
-    -- 'waiting', 'bound', 'sent' or 'bounced'
-    what       TEXT    NOT NULL,
-    at         INTEGER NOT NULL,
-    detail     TEXT,
-    PRIMARY KEY (message_id, what)
+-- What runs do, and how far they are.
+
+-- Steps of a broadcast that are on disk: each is done once. Below zero for one that an earlier program began, which kept
+-- no place: nobody can go on with it.
+ALTER TABLE run ADD COLUMN step INTEGER NOT NULL DEFAULT 0;
+-- Where in its audience it goes on, as the engine writes it.
+ALTER TABLE run ADD COLUMN place TEXT;
+-- What became of its rows.
+ALTER TABLE run ADD COLUMN accepted   INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE run ADD COLUMN duplicates INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE run ADD COLUMN suppressed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE run ADD COLUMN refused    INTEGER NOT NULL DEFAULT 0;
+-- Who could be reached when it began: a JSON object, as the engine writes it.
+ALTER TABLE run ADD COLUMN preflight TEXT;
+ALTER TABLE run ADD COLUMN deadline_at INTEGER;
+-- How often it went on after the engine had stopped in the middle of it.
+ALTER TABLE run ADD COLUMN resumed INTEGER NOT NULL DEFAULT 0;
+-- Lines of its log, with those that were left out.
+ALTER TABLE run ADD COLUMN log_lines INTEGER NOT NULL DEFAULT 0;
+
+UPDATE run SET step = -1 WHERE state = 0;
+
+-- 0 running, 1 done, 2 failed, 3 cancelled, 4 interrupted
+DROP INDEX run_running;
+CREATE INDEX run_by_state ON run (state, id);
+CREATE INDEX run_of_schedule_by_state ON run (schedule, state, id);
+
+-- What a run has to say, line by line; leaves with it.
+CREATE TABLE run_log (
+    run_id INTEGER NOT NULL,
+    -- From 1, in the order they were written.
+    line   INTEGER NOT NULL,
+    at     INTEGER NOT NULL,
+    -- 0 for the story, 1 for what wants a look.
+    level  INTEGER NOT NULL,
+    text   TEXT    NOT NULL,
+    PRIMARY KEY (run_id, line)
 ) WITHOUT ROWID, STRICT;

@@ -1,6 +1,7 @@
 //! Taking in: messages with their idempotency keys, and credentials into the ledger.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use tidings_model::limits::IDEMPOTENCY_LIFE;
@@ -27,6 +28,7 @@ impl Step<'_> {
         messages: &[NewMessage],
         last_message: i64,
         suppressed: &Suppressed,
+        over: &[Range<usize>],
         apps: &HashMap<ChannelId, AppName>,
     ) -> Result<Vec<Accepted>, StoreError> {
         if messages.is_empty() {
@@ -43,7 +45,11 @@ impl Step<'_> {
         }
         let mut answers = Vec::with_capacity(messages.len());
         let mut rows = Vec::with_capacity(messages.len());
-        for (id, message) in (last_message + 1..).zip(messages) {
+        for (index, (id, message)) in (last_message + 1..).zip(messages).enumerate() {
+            if over.iter().any(|messages| messages.contains(&index)) {
+                answers.push(Accepted::RunOver);
+                continue;
+            }
             if let Some(key) = &message.key
                 && let Some((first, hash)) = taken.get(key.as_str())
             {

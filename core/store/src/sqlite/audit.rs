@@ -25,16 +25,22 @@ static INSERT_ACTED: LazyLock<RowsStatement> =
 const AUDIT: &str = "SELECT a.id, a.at, a.who, a.act, a.subject, a.why, a.detail, a.count FROM audit AS a";
 
 impl Step<'_> {
-    /// Writes who made the changes of the batch. An act that moved no message changed nothing, and is not there.
+    /// Writes who made the changes of the batch. An act that moved no message, or ended no run, changed nothing and is not
+    /// there.
     pub(super) async fn record(
         &mut self,
         batch: &Batch,
         operated: &[Operated],
+        ran: &[bool],
         last_audit: i64,
     ) -> Result<Vec<Option<AuditId>>, StoreError> {
         let during = || StoreError::during("write the record of changes");
         let (mut answers, mut rows, mut acted) = (Vec::with_capacity(batch.records.len()), Vec::new(), Vec::new());
         for (new, record) in (last_audit + 1..).zip(&batch.records) {
+            if record.of_run.is_some_and(|place| !ran[place]) {
+                answers.push(None);
+                continue;
+            }
             let Some(acts) = &record.acts else {
                 rows.push((new, record, None));
                 answers.push(Some(AuditId(new)));

@@ -19,6 +19,11 @@ const WAITING_MAX: i64 = 1000;
 /// Permits in one step of a walk through the ledger. Of a recipient who has more the first so many are seen.
 const WALK_ROWS_MAX: usize = 4000;
 
+/// Recipients of one look at an audience.
+pub const REACH_MANY_MAX: usize = 500;
+/// Permits of each of them that are looked at, all in all.
+const PERMITS_OF_MANY_MAX: usize = 100;
+
 /// A row of `reach_free.sql` and `forecast_page.sql`.
 type FreeRow = (String, String, String, Option<String>, u32, Option<i64>);
 
@@ -98,6 +103,32 @@ impl Reader {
         rows.truncate(whole);
         let next = rows[whole - 1].recipient.clone();
         Ok((rows, Some(next)))
+    }
+
+    /// What some recipients hold for one app, in their order, and which of them it tells nothing: a step of a look at an
+    /// audience.
+    ///
+    /// # Panics
+    ///
+    /// On more than [`REACH_MANY_MAX`] recipients.
+    pub async fn of_recipients(
+        &self,
+        recipients: &[&str],
+        app: &AppName,
+        now: Timestamp,
+    ) -> Result<(Vec<HeldRow>, Vec<String>), StoreError> {
+        const ACTION: &str = "look what an audience holds";
+        assert!(recipients.len() <= REACH_MANY_MAX, "a step is bounded");
+        let mut connection = self.pool.acquire().await.map_err(StoreError::during(ACTION))?;
+        let names = json(&recipients);
+        let free = sqlx::query(include_str!("../../sql/sqlite/reach_of_many.sql"));
+        let most = super::tick::length(REACH_MANY_MAX * PERMITS_OF_MANY_MAX);
+        let free = free.bind(names.clone()).bind(app.as_str().to_owned()).bind(most);
+        let free: Vec<FreeRow> = fetch_json(free, &mut connection, ACTION).await?;
+        let suppressed = sqlx::query(include_str!("../../sql/sqlite/suppressed_of_many.sql"));
+        let suppressed = suppressed.bind(names).bind(app.as_str().to_owned()).bind(now.0);
+        let suppressed: Vec<String> = fetch_json(suppressed, &mut connection, ACTION).await?;
+        Ok((free.into_iter().map(held).collect(), suppressed))
     }
 
     /// Whether the ledger has, or had, that very permit.

@@ -12,8 +12,9 @@ use super::row::{instant, noted};
 use crate::batch::{ChannelId, TemplateId, Waiting};
 use crate::error::StoreError;
 use crate::read::{
-    AttemptRow, Counts, CredentialFilter, CredentialRow, FiringRow, MessageRow, Page, ReasonRow, RunRow, ScheduleRow,
+    AttemptRow, Counts, CredentialFilter, CredentialRow, FiringRow, MessageRow, Page, ReasonRow, ScheduleRow,
 };
+use crate::run::RunFilter;
 
 /// Reads, and changes nothing. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -23,8 +24,6 @@ pub struct Reader {
 
 const CREDENTIAL: &str =
     "SELECT id, app, source, recipient, scope, uses_left, expires_at, bound_to, created_at FROM credential WHERE true";
-
-const RUN: &str = "SELECT id, schedule, nominal_at, job, state, started_at, ended_at, done, total, result FROM run";
 
 impl Reader {
     pub(super) fn new(pool: SqlitePool) -> Reader {
@@ -222,47 +221,18 @@ impl Reader {
         let mut schedules = Vec::with_capacity(rows.len());
         for row in rows {
             let name: String = row.get(0);
-            let mut query = QueryBuilder::<Sqlite>::new(RUN);
-            query.push(" WHERE schedule = ").push_bind(&name).push(" ORDER BY id DESC LIMIT 1");
-            let last = query.build().fetch_optional(&self.pool).await.map_err(during())?;
+            let last = RunFilter { schedule: Some(name.clone()), limit: 1, ..RunFilter::default() };
+            let last = self.runs_where(&last).await?.rows.pop();
             schedules.push(ScheduleRow {
                 definition: row.get(1),
                 cursor_at: Timestamp(row.get(2)),
                 next_at: instant(&row, 3),
                 paused: noted(&row, 4),
-                last_run: last.as_ref().map(run_row),
+                last_run: last,
                 name,
             });
         }
         Ok(schedules)
-    }
-
-    /// Runs, newest first.
-    pub async fn runs(
-        &self,
-        schedule: Option<&str>,
-        before: Option<i64>,
-        limit: u32,
-    ) -> Result<Page<RunRow>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(RUN);
-        query.push(" WHERE true");
-        if let Some(schedule) = schedule {
-            query.push(" AND schedule = ").push_bind(schedule);
-        }
-        if let Some(before) = before {
-            query.push(" AND id < ").push_bind(before);
-        }
-        let rows: Vec<RunRow> = self.newest(query, "id", limit).await?.iter().map(run_row).collect();
-        let last = rows.last().map(|row| row.id.0);
-        Ok(page(rows, limit, last))
-    }
-
-    /// The runs that did not end: after a start, what a crash interrupted.
-    pub async fn unfinished_runs(&self) -> Result<Vec<RunRow>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(RUN);
-        query.push(" WHERE state = 0 ORDER BY id");
-        let rows = query.build().fetch_all(&self.pool).await.map_err(StoreError::during("read unfinished runs"))?;
-        Ok(rows.iter().map(run_row).collect())
     }
 
     /// The verdicts of a schedule, newest first.
@@ -286,7 +256,7 @@ impl Reader {
             .collect())
     }
 
-    async fn newest(
+    pub(super) async fn newest(
         &self,
         mut query: QueryBuilder<Sqlite>,
         id: &'static str,
@@ -303,7 +273,7 @@ pub(super) fn page_of<T>(rows: Vec<T>, limit: u32, last: Option<i64>, end: Optio
     Page { rows, next: if full { last } else { end } }
 }
 
-fn page<T>(rows: Vec<T>, limit: u32, last: Option<i64>) -> Page<T> {
+pub(super) fn page<T>(rows: Vec<T>, limit: u32, last: Option<i64>) -> Page<T> {
     let full = rows.len() >= usize::try_from(limit.min(PAGE_ROWS_MAX)).unwrap_or(usize::MAX);
     Page { rows, next: if full { last } else { None } }
 }
@@ -334,23 +304,4 @@ pub(super) fn message_row(row: &SqliteRow) -> Result<MessageRow, StoreError> {
         data: None,
         trace: None,
     })
-}
-
-fn run_row(row: &SqliteRow) -> RunRow {
-    RunRow {
-        id: RunId(row.get(0)),
-        schedule: row.get(1),
-        nominal_at: Timestamp(row.get(2)),
-        job: row.get(3),
-        state: match row.get::<i64, _>(4) {
-            0 => "running",
-            1 => "done",
-            _ => "failed",
-        },
-        started_at: Timestamp(row.get(5)),
-        ended_at: instant(row, 6),
-        done: row.get(7),
-        total: row.get(8),
-        result: row.get(9),
-    }
 }

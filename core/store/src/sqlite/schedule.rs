@@ -3,7 +3,7 @@
 use tidings_model::RunId;
 
 use super::tick::{Step, apart};
-use crate::batch::{Fired, Firing, RunProgress};
+use crate::batch::{Fired, Firing};
 use crate::error::StoreError;
 
 impl Step<'_> {
@@ -68,26 +68,5 @@ impl Step<'_> {
         .await
         .map_err(during())?;
         Ok(fired)
-    }
-
-    pub(super) async fn save_run(&mut self, progress: &RunProgress) -> Result<(), StoreError> {
-        let (state, result) = match &progress.ended {
-            None => (0, None),
-            Some(Ok(result)) => (1, Some(result)),
-            Some(Err(result)) => (2, Some(result)),
-        };
-        sqlx::query(
-            "UPDATE run SET done = ?2, total = ?3, state = ?4, ended_at = ?5, result = ?6 WHERE id = ?1 AND state = 0",
-        )
-        .bind(progress.run.0)
-        .bind(i64::try_from(progress.done).unwrap_or(i64::MAX))
-        .bind(progress.total.map(|total| i64::try_from(total).unwrap_or(i64::MAX)))
-        .bind(state)
-        .bind((state > 0).then_some(self.now.0))
-        .bind(result)
-        .execute(&mut *self.connection)
-        .await
-        .map_err(StoreError::during("write a run"))?;
-        Ok(())
     }
 }

@@ -13,6 +13,10 @@ use crate::error::StoreError;
 
 const ACTION: &str = "remove what is old";
 
+/// The states in which messages stay until they leave, in the order of the statement's variables.
+const ENDED: [State; 6] =
+    [State::Sent, State::Delivered, State::Failed, State::Unknown, State::Expired, State::Cancelled];
+
 /// The answer of `sweep_messages.sql`: rows seen, the last, the youngest, and those that leave (id, channel, state).
 type Slice = (u32, Option<i64>, Option<i64>, Vec<(i64, i64, i64)>);
 
@@ -20,7 +24,18 @@ impl Step<'_> {
     pub(super) async fn sweep(&mut self, sweep: &Sweep) -> Result<Swept, StoreError> {
         match sweep {
             Sweep::Messages { after, done_before, failed_before } => {
-                self.sweep_messages(*after, *done_before, *failed_before).await
+                let (done_before, failed_before) = (*done_before, *failed_before);
+                let ages = ENDED.map(|state| {
+                    let is_failed = matches!(state, State::Failed | State::Unknown);
+                    Some(if is_failed { failed_before } else { done_before })
+                });
+                let next = |after| Sweep::Messages { after, done_before, failed_before };
+                self.sweep_messages(*after, ages, next).await
+            }
+            Sweep::Ended { after, states, before } => {
+                let ages = ENDED.map(|state| states.contains(&state).then_some(*before));
+                let next = |after| Sweep::Ended { after, states: states.clone(), before: *before };
+                self.sweep_messages(*after, ages, next).await
             }
             Sweep::Credentials { after } => self.sweep_credentials(*after).await,
             Sweep::Keys { after } => self.sweep_keys(after).await,
@@ -32,29 +47,29 @@ impl Step<'_> {
     async fn sweep_messages(
         &mut self,
         after: i64,
-        done_before: Timestamp,
-        failed_before: Timestamp,
+        ages: [Option<Timestamp>; ENDED.len()],
+        next: impl FnOnce(i64) -> Sweep,
     ) -> Result<Swept, StoreError> {
-        let query = sqlx::query(include_str!("../../sql/sqlite/sweep_messages.sql"))
+        let mut query = sqlx::query(include_str!("../../sql/sqlite/sweep_messages.sql"))
             .bind(after)
             .bind(SWEEP_ROWS_MAX)
-            .bind(done_before.0)
-            .bind(failed_before.0)
             .bind(self.now.0);
+        for age in ages {
+            query = query.bind(age.map(|at| at.0));
+        }
         let (seen, last, youngest, leave): Slice = fetch_json(query, self.connection, ACTION).await?;
         let ids: Vec<i64> = leave.iter().map(|row| row.0).collect();
         self.delete(include_str!("../../sql/sqlite/delete_messages.sql"), &ids).await?;
         self.delete(include_str!("../../sql/sqlite/delete_bodies.sql"), &ids).await?;
         self.delete(include_str!("../../sql/sqlite/delete_attempts.sql"), &ids).await?;
         self.delete(include_str!("../../sql/sqlite/delete_acted.sql"), &ids).await?;
-        self.delete(include_str!("../../sql/sqlite/delete_moments.sql"), &ids).await?;
         for (_, channel, state) in leave {
             let state = State::from_code(state).expect("the statement asks for six states");
             self.moves.leave(ChannelId(channel), state);
         }
         // Ids rise with time: behind one that was accepted too late to leave, nothing leaves.
-        let young = youngest.is_some_and(|at| at > done_before.max(failed_before).0);
-        let next = |after| Sweep::Messages { after, done_before, failed_before };
+        let oldest_age = ages.into_iter().flatten().max();
+        let young = youngest.is_some_and(|at| oldest_age.is_none_or(|age| at > age.0));
         Ok(Swept { removed: length(&ids), unused: 0, next: last.filter(|_| is_full(seen) && !young).map(next) })
     }
 
@@ -92,6 +107,7 @@ impl Step<'_> {
             .bind(before.0);
         let (seen, last, leave): (u32, Option<i64>, Vec<i64>) = fetch_json(query, self.connection, ACTION).await?;
         self.delete(include_str!("../../sql/sqlite/delete_runs.sql"), &leave).await?;
+        self.delete(include_str!("../../sql/sqlite/delete_run_logs.sql"), &leave).await?;
         let query = sqlx::query(include_str!("../../sql/sqlite/sweep_firings.sql"));
         let query = query.bind(before.0).bind(SWEEP_ROWS_MAX);
         let firings = self.run(query).await.map_err(StoreError::during(ACTION))?;

@@ -64,7 +64,8 @@ impl Writer {
 
         committed.settled = step.settle(&batch.settles).await?;
         committed.operated = step.operate(&batch.operations, &mut committed.moved).await?;
-        committed.recorded = step.record(batch, &committed.operated, self.last_audit).await?;
+        committed.ran = step.save_runs(&batch.runs).await?;
+        committed.recorded = step.record(batch, &committed.operated, &committed.ran, self.last_audit).await?;
         step.save_suppressions(&batch.suppressions).await?;
         let suppresses = self.suppresses || !batch.suppressions.is_empty();
         let suppressed = if suppresses && !batch.messages.is_empty() {
@@ -73,7 +74,9 @@ impl Writer {
             Suppressed::new()
         };
         let last_message = self.last_message;
-        committed.accepted = step.accept(&batch.messages, last_message, &suppressed, &self.apps).await?;
+        let over = step.over(&batch.steps).await?;
+        committed.accepted = step.accept(&batch.messages, last_message, &suppressed, &over, &self.apps).await?;
+        committed.stepped = step.step_runs(&batch.steps, &committed.accepted, &over).await?;
         committed.credentials = step.take_credentials(&batch.credentials, self.last_credential).await?;
         step.withdraw(&batch.withdrawals).await?;
         let applied = batch.settles.iter().zip(&committed.settled).filter(|(_, applied)| **applied);
@@ -87,9 +90,6 @@ impl Writer {
         step.save_keys(&batch.keys).await?;
         for firing in &batch.firings {
             committed.fired.push(step.fire(firing).await?);
-        }
-        for progress in &batch.runs {
-            step.save_run(progress).await?;
         }
         if batch.wake_all {
             step.wake_all().await?;

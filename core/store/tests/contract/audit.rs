@@ -24,7 +24,11 @@ fn entry(act: &'static str, subject: &str) -> AuditEntry {
 /// All operations of a batch as one act.
 fn one_act(operations: Vec<Operation>, onto: Option<AuditId>) -> Batch {
     let acts = Some(Acts { operations: 0..operations.len(), onto });
-    Batch { records: vec![Record { entry: entry("message.cancel", "messages"), acts }], operations, ..Batch::default() }
+    Batch {
+        records: vec![Record { entry: entry("message.cancel", "messages"), acts, of_run: None }],
+        operations,
+        ..Batch::default()
+    }
 }
 
 async fn write(store: &mut Store, entries: Vec<AuditEntry>) -> Committed {
@@ -79,7 +83,7 @@ async fn a_message_knows_the_acts_that_moved_it_in_order(mut store: Store) {
     let other = store.accept_one(FREE, "ben").await;
     for event in [Event::Hold, Event::Release, Event::Release, Event::Cancel] {
         let acts = Some(Acts { operations: 0..1, onto: None });
-        let records = vec![Record { entry: entry("message.act", event.as_str()), acts }];
+        let records = vec![Record { entry: entry("message.act", event.as_str()), acts, of_run: None }];
         store.commit(Batch { operations: vec![act(event, id)], records, ..Batch::default() }).await;
     }
     let acts = store.reader.acts_on(id).await.unwrap();

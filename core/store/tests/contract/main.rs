@@ -41,6 +41,7 @@ mod read;
 mod receipts;
 mod recover;
 mod retention;
+mod runs;
 mod schedule;
 mod signpost;
 mod suppression;

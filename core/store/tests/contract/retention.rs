@@ -1,8 +1,8 @@
 //! What leaves by age, and what never does.
 
 use tidings_model::limits::{IDEMPOTENCY_LIFE, SWEEP_ROWS_MAX};
-use tidings_model::{CredentialFate, Event, MessageId, ScheduleName, State, Timestamp};
-use tidings_store::{Accepted, Batch, Fired, Firing, MessageFilter, NewMessage, RunProgress, Sweep, Swept, Verdict};
+use tidings_model::{CredentialFate, Event, MessageId, RunState, ScheduleName, State, Timestamp};
+use tidings_store::{Accepted, Batch, Fired, Firing, MessageFilter, NewMessage, RunNote, Sweep, Swept, Verdict};
 
 use crate::harness::{DAY, FREE, HOUR, NOON, SECOND, Store, act, key, outcome};
 
@@ -140,8 +140,7 @@ fn firing(nominal: Timestamp) -> Firing {
 async fn old_runs_and_verdicts_leave_and_nothing_fires_again(mut store: Store) {
     let fired = store.commit(Batch { firings: vec![firing(NOON)], ..Batch::default() }).await.fired;
     let Fired::Run(run) = fired[0] else { panic!("it ran") };
-    let ended =
-        RunProgress { run, schedule: "digest".to_owned(), done: 1, total: None, ended: Some(Ok("done".to_owned())) };
+    let ended = RunNote::end(run, "digest", RunState::Done, "done");
     store.commit(Batch { runs: vec![ended], ..Batch::default() }).await;
     store.pass(DAY * 100);
     let before = store.now.before(DAY);

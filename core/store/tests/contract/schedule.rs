@@ -1,7 +1,7 @@
 //! Firings and runs: a nominal time runs once, and the cursor never moves back.
 
 use tidings_model::{RunId, ScheduleName, Timestamp};
-use tidings_store::{Batch, Fired, Firing, NewMessage, RunProgress, Verdict};
+use tidings_store::{Batch, Fired, Firing, NewMessage, Verdict};
 
 use crate::harness::{FREE, HOUR, NOON, Store};
 
@@ -11,8 +11,6 @@ for_every_store! {
     a_nominal_time_that_has_a_verdict_keeps_it,
     a_nominal_time_that_has_a_run_and_no_verdict_runs_once_too,
     the_cursor_never_moves_back,
-    a_run_makes_progress_and_ends_once,
-    a_run_can_fail,
     runs_that_a_crash_interrupted_are_found,
     a_message_knows_its_run,
     a_pause_survives_a_restart,
@@ -97,41 +95,6 @@ async fn the_cursor_never_moves_back(mut store: Store) {
     assert_eq!(schedule.cursor_at, NOON.after(HOUR));
     fire(&mut store, vec![firing(NOON.after(HOUR * 2))]).await;
     assert_eq!(store.reader.schedules().await.unwrap()[0].cursor_at, NOON.after(HOUR * 2));
-}
-
-async fn a_run_makes_progress_and_ends_once(mut store: Store) {
-    let run = run_of(fire(&mut store, vec![firing(NOON)]).await[0]);
-    let progress = |done, ended: Option<&str>| RunProgress {
-        run,
-        schedule: NAME.to_owned(),
-        done,
-        total: Some(u64::MAX),
-        ended: ended.map(|result| Ok(result.to_owned())),
-    };
-    let row = |store: &Store| {
-        let reader = store.reader.clone();
-        async move { reader.runs(None, None, 9).await.unwrap().rows.remove(0) }
-    };
-    store.commit(Batch { runs: vec![progress(5, None)], ..Batch::default() }).await;
-    let now = row(&store).await;
-    assert_eq!((now.state, now.done, now.total, now.ended_at), ("running", 5, Some(i64::MAX), None));
-    store.pass(HOUR);
-    let runs = vec![progress(9, None), progress(10, Some("10 sent")), progress(11, Some("too late"))];
-    store.commit(Batch { runs, ..Batch::default() }).await;
-    let now = row(&store).await;
-    assert_eq!((now.state, now.done, now.result.as_deref()), ("done", 10, Some("10 sent")));
-    assert_eq!(now.ended_at, Some(NOON.after(HOUR)));
-    assert_eq!(store.reader.schedules().await.unwrap()[0].last_run.as_ref(), Some(&now));
-}
-
-async fn a_run_can_fail(mut store: Store) {
-    let run = run_of(fire(&mut store, vec![firing(NOON)]).await[0]);
-    let ended = Some(Err("no such file".to_owned()));
-    let progress = RunProgress { run, schedule: NAME.to_owned(), done: 0, total: None, ended };
-    store.commit(Batch { runs: vec![progress], ..Batch::default() }).await;
-    let row = store.reader.runs(None, None, 9).await.unwrap().rows.remove(0);
-    assert_eq!((row.state, row.result.as_deref(), row.total), ("failed", Some("no such file"), None));
-    assert!(store.reader.unfinished_runs().await.unwrap().is_empty());
 }
 
 async fn runs_that_a_crash_interrupted_are_found(mut store: Store) {

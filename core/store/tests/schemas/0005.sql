@@ -197,6 +197,7 @@ CREATE TABLE run (
     result     TEXT
 ) STRICT;
 INSERT INTO "run" VALUES(1,'digest',1700003600000,'send digest',1,1700003600000,1700003600000,1,1,'1 sent');
+INSERT INTO "run" VALUES(2,'digest',1700007200000,'send notice to rows.csv',0,1700007200001,NULL,500,NULL,NULL);
 CREATE TABLE schedule (
     name       TEXT PRIMARY KEY,
     definition TEXT NOT NULL,
@@ -288,7 +289,7 @@ CREATE INDEX suppression_expiring ON suppression (expires_at) WHERE expires_at I
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('credential',5);
 INSERT INTO "sqlite_sequence" VALUES('message',11);
-INSERT INTO "sqlite_sequence" VALUES('run',1);
+INSERT INTO "sqlite_sequence" VALUES('run',2);
 INSERT INTO "sqlite_sequence" VALUES('audit',2);
 INSERT INTO "sqlite_sequence" VALUES('notice',1);
 COMMIT;

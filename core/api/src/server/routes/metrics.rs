@@ -200,7 +200,7 @@ async fn schedules(page: &mut Page, engine: &EngineHandle) -> Answer<()> {
     }
     let mut series = page.gauge("tidings_schedule_last_run_failed", "Whether a schedule's last run failed: 1 if so.");
     for (name, run) in runs() {
-        series.value(&[("schedule", name)], u8::from(run.state == "failed"));
+        series.value(&[("schedule", name)], u8::from(run.state == tidings_model::RunState::Failed));
     }
     page.histogram("tidings_schedule_lateness_seconds", "How long after their time schedules fired.")
         .distribution(&[], &engine.measures().lateness());

@@ -1,8 +1,8 @@
 //! What a parameter means: a name means the same wherever it stands, in a path or in a query.
 
 use serde_json::{Value, json};
-use tidings_model::State;
 use tidings_model::limits::PAGE_ROWS_MAX;
+use tidings_model::{RunState, State};
 
 /// A parameter as a JSON schema, with what it means; `None` for a name that is not in the list.
 pub(in crate::server) fn parameter(name: &str) -> Option<Value> {
@@ -10,6 +10,13 @@ pub(in crate::server) fn parameter(name: &str) -> Option<Value> {
     let schema = match name {
         "id" => {
             json!({ "type": "string", "description": "the message's id", "pattern": "^(msg_)?[1-9][0-9]{0,17}$" })
+        }
+        "run" => {
+            json!({ "type": "string", "description": "the run's id", "pattern": "^(run_)?[1-9][0-9]{0,17}$" })
+        }
+        "run_state" => {
+            let words: Vec<&str> = RunState::ALL.into_iter().map(RunState::as_str).collect();
+            json!({ "type": "string", "description": "standing there", "enum": words })
         }
         "name" => text("its name"),
         "source" => text("a credential source, as in `wechat.form_id`"),
