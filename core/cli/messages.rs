@@ -1,7 +1,7 @@
 //! `tidings messages`: look and act, on one or on many.
 
 use tidings_api::client::{Client, ClientError};
-use tidings_api::wire::{Attempt, AuditEntry, BulkFilter, BulkPlan, BulkReply, BulkRequest, Message, Page};
+use tidings_api::wire::{BulkFilter, BulkPlan, BulkReply, BulkRequest, Message, Page};
 
 use crate::args::{MessageArgs, MessagesActArgs, MessagesCommand, MessagesListArgs, MessagesReasonsArgs};
 use crate::connect::Reach;
@@ -98,20 +98,6 @@ async fn reasons(client: &Client, args: MessagesReasonsArgs) -> Outcome {
     Ok(())
 }
 
-/// What was tried and what operators did, in the order in which it began. RFC 3339 in UTC sorts as time does.
-fn timeline(message: &Message) -> Vec<(&str, String)> {
-    let attempt = |attempt: &'_ Attempt| format!("{}  {}", attempt.outcome, attempt.detail);
-    let act = |act: &'_ AuditEntry| {
-        let why = act.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-        format!("{} by {}{why}", act.act, act.who)
-    };
-    let tries = message.tries.iter().map(|it| (it.started_at.as_str(), attempt(it)));
-    let acts = message.acts.iter().map(|it| (it.at.as_str(), act(it)));
-    let mut told: Vec<(&str, String)> = tries.chain(acts).collect();
-    told.sort_by_key(|(at, _)| *at);
-    told
-}
-
 async fn show(client: &Client, args: &MessageArgs) -> Outcome {
     let message = client.message(&args.id).await?;
     if args.json {
@@ -120,8 +106,9 @@ async fn show(client: &Client, args: &MessageArgs) -> Outcome {
     for (name, value) in facts(&message) {
         output::line(&format!("{name:<12}{}", output::clean(&value)))?;
     }
-    for (at, told) in timeline(&message) {
-        output::line(&format!("  {at}  {}", output::clean(&told)))?;
+    for moment in &message.timeline {
+        let detail = moment.detail.as_ref().map(|detail| format!("  {detail}")).unwrap_or_default();
+        output::line(&format!("  {}  {}{}", moment.at, output::clean(&moment.what), output::clean(&detail)))?;
     }
     Ok(())
 }

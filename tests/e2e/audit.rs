@@ -47,7 +47,7 @@ fn every_change_of_an_operator_is_in_the_record_with_who_and_why() {
     let acts: Vec<Value> = world.message(&id)["acts"].as_array().unwrap().iter().map(|it| it["act"].clone()).collect();
     assert_eq!(acts, ["message.cancel", "message.retry", "message.hold", "message.release"]);
     let shown = world.ok(&["messages", "show", &id]);
-    assert!(shown.contains("message.cancel by local (tester): asked for by the shop"), "{shown}");
+    assert!(shown.contains("message.cancel  by local (tester): asked for by the shop"), "{shown}");
 }
 
 #[test]

@@ -40,6 +40,36 @@ fn a_message_without_a_form_id_waits_and_leaves_within_a_second_of_one_being_pos
 }
 
 #[test]
+fn the_history_of_a_message_is_told_in_order_with_what_it_waited_for() {
+    let world = World::running();
+    let id = world.send("order-paid", "o-bob", "1");
+    world.until(&id, "waiting");
+    world.ok(&["messages", "hold", &id, "--note", "a wrong price"]);
+    world.ok(&["messages", "release", &id]);
+    world.until(&id, "waiting");
+    world.permit("o-bob");
+    let message = world.until(&id, "sent");
+    let told: Vec<&str> =
+        message["timeline"].as_array().unwrap().iter().map(|moment| moment["what"].as_str().unwrap()).collect();
+    assert_eq!(
+        told,
+        ["accepted", "waiting", "message.hold", "message.release", "bound", "attempt", "sent"],
+        "{message:#}"
+    );
+    let times: Vec<&str> =
+        message["timeline"].as_array().unwrap().iter().map(|moment| moment["at"].as_str().unwrap()).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    assert_eq!(
+        (times[0], times.last().copied()),
+        (message["created_at"].as_str().unwrap(), message["finished_at"].as_str())
+    );
+    let shown = world.ok(&["messages", "show", &id]);
+    for part in ["  accepted\n", "  waiting\n", ": a wrong price\n", "bound  wechat.form_id, taken in 20"] {
+        assert!(shown.contains(part), "`{part}` is not in {shown}");
+    }
+}
+
+#[test]
 fn a_form_id_is_used_once_and_the_next_message_waits_for_another() {
     let world = World::running();
     world.permit("o-alice");

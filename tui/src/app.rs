@@ -10,20 +10,21 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossterm::event::{Event, EventStream};
+use crossterm::event::{Event, EventStream, MouseButton, MouseEvent, MouseEventKind};
 use futures_core::Stream;
 use tidings_api::client::Client;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
-use tokio::time::{Interval, MissedTickBehavior};
 
-use crate::connection::{self, Connection};
+use crate::connection::{self, Arrival, Connection, Deed};
 use crate::error::TuiError;
 use crate::message::{Effect, Message};
-use crate::state::State;
+use crate::state::{Look, State};
 use crate::terminal::{self, Screen};
+use crate::theme;
 use crate::update::update;
 use crate::view;
+use crate::view::paint::Drawn;
 use crate::words::Language;
 
 /// How often ages and clocks move.
@@ -38,13 +39,21 @@ pub struct Options {
     pub language: Language,
     /// Whether it uses colours. Nothing is told by colour alone.
     pub colour: bool,
+    /// Whether the terminal's background is light.
+    pub light: bool,
 }
 
 impl Options {
-    /// What the environment asks for: the language by the locale, no colours if `NO_COLOR` is set.
+    /// What the environment asks for: the language by the locale, no colours if `NO_COLOR` is set, colours for a light
+    /// background if `TIDINGS_THEME` is `light`, or is not set and the terminal says so in `COLORFGBG`.
     pub fn from_environment() -> Options {
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Options { language: Language::from_environment(), colour }
+        let light = match std::env::var("TIDINGS_THEME").as_deref() {
+            Ok("light") => true,
+            Ok("dark") => false,
+            _ => theme::is_light(std::env::var("COLORFGBG").ok().as_deref()),
+        };
+        Options { language: Language::from_environment(), colour, light }
     }
 }
 
@@ -52,7 +61,8 @@ impl Options {
 /// The terminal is then as it was before. Fails at once where there is no terminal.
 pub async fn run(client: Client, options: Options) -> Result<(), TuiError> {
     Screen::check()?;
-    let state = State::new(client.address(), options.language, options.colour);
+    let Options { language, colour, light } = options;
+    let state = State::new(client.address(), Look { language, colour, light });
     let (connection, calls) = connection::start(client);
     let (stop, stopped) = oneshot::channel();
     let _leaver = Leaver { _stop: stop };
@@ -105,12 +115,19 @@ async fn show(mut state: State, connection: Connection, stopped: oneshot::Receiv
     let mut screen = Screen::enter()?;
     let (columns, rows) = screen.size()?;
     update(&mut state, began.elapsed(), Message::Resize { columns, rows });
-    let mut happenings = Happenings::new(connection, signals, stopped);
+    let mut happenings = Happenings::new(began, connection, signals, stopped);
     loop {
+        happenings.connection.wanted.send_if_modified(|wanted| {
+            let wants = state.wants();
+            let differs = *wanted != wants;
+            *wanted = wants;
+            differs
+        });
         if std::mem::take(&mut state.dirty) {
-            screen.draw(|frame| view::draw(&state, frame))?;
+            screen.draw(|buffer| view::draw(&state, buffer))?;
         }
-        let mut happening = Some(happenings.next().await?);
+        happenings.stale_at = state.stale_at();
+        let mut happening = Some(happenings.next(screen.drawn()).await?);
         for _ in 0..MESSAGES_PER_FRAME_MAX {
             let message = match happening {
                 None => break,
@@ -121,10 +138,29 @@ async fn show(mut state: State, connection: Connection, stopped: oneshot::Receiv
             match message.and_then(|message| update(&mut state, began.elapsed(), message)) {
                 None => {}
                 Some(Effect::Quit) => return Ok(()),
-                Some(Effect::Refresh) => happenings.connection.refresh.notify_one(),
                 Some(Effect::Redraw) => screen.forget()?,
+                Some(effect) => happenings.connection.carry(effect),
             }
-            happening = happenings.next_if_ready().await?;
+            happening = happenings.next_if_ready(screen.drawn()).await?;
+        }
+    }
+}
+
+impl Connection {
+    /// Has done what the screen asks of the engine.
+    fn carry(&self, effect: Effect) {
+        match effect {
+            Effect::Refresh => {
+                self.refresh.send_replace(());
+            }
+            Effect::Plan { dialog, act } => {
+                self.plan.send_replace(Some((dialog, act)));
+            }
+            Effect::CarryOut { dialog, act, reason, place } => {
+                // There is room: the state begins no more of them than the queue takes.
+                self.deeds.try_send(Deed { dialog, act, reason, place }).ok();
+            }
+            Effect::Quit | Effect::Redraw => {}
         }
     }
 }
@@ -139,49 +175,56 @@ enum Happening {
 
 /// All that can wake the loop.
 struct Happenings {
+    began: Instant,
     connection: Connection,
     signals: Signals,
     stopped: oneshot::Receiver<()>,
     events: EventStream,
-    tick: Interval,
+    tick_at: Duration,
+    /// When silence makes the picture stale, which is shown at once.
+    stale_at: Option<Duration>,
 }
 
 impl Happenings {
-    fn new(connection: Connection, signals: Signals, stopped: oneshot::Receiver<()>) -> Happenings {
-        let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + TICK_INTERVAL, TICK_INTERVAL);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        Happenings { connection, signals, stopped, events: EventStream::new(), tick }
+    fn new(began: Instant, connection: Connection, signals: Signals, stopped: oneshot::Receiver<()>) -> Happenings {
+        let tick_at = began.elapsed() + TICK_INTERVAL;
+        Happenings { began, connection, signals, stopped, events: EventStream::new(), tick_at, stale_at: None }
     }
 
-    /// Waits for the next thing to happen. May be dropped at any time without losing anything.
-    async fn next(&mut self) -> Result<Happening, TuiError> {
-        let Happenings { connection, signals, stopped, events, tick } = self;
+    /// Waits for the next thing to happen; `drawn` is what the mouse may find. May be dropped at any time without losing
+    /// anything.
+    async fn next(&mut self, drawn: &Drawn) -> Result<Happening, TuiError> {
+        let Happenings { began, connection, signals, stopped, events, tick_at, stale_at } = self;
+        let began = *began;
+        let wake_at = stale_at.map_or(*tick_at, |stale_at| stale_at.min(*tick_at));
         let happening = tokio::select! {
             // To leave comes first, and keys before news: no flood of anything makes the screen deaf.
             biased;
             () = signals.any() => Happening::Leave,
             _ = stopped => Happening::Leave,
             event = next_event(events) => match event {
-                Some(event) => of_event(event.map_err(TuiError::terminal("read the terminal's keys"))?),
+                Some(event) => of_event(event.map_err(TuiError::terminal("read the terminal's keys"))?, drawn),
                 None => Happening::Leave,
             },
-            changed = connection.answers.changed() => {
-                let answer = connection.answers.borrow_and_update().clone();
-                match (changed, answer) {
-                    (Ok(()), Some(answer)) => Happening::Message(Message::Answered(answer)),
-                    (Ok(()), None) => Happening::Nothing,
-                    // The task that calls is gone; `run` tells why.
-                    (Err(_), _) => Happening::Leave,
+            arrival = connection.arrivals.recv() => match arrival {
+                Some(arrival) => Happening::Message(of_arrival(arrival, began)),
+                // The task that calls is gone; `run` tells why.
+                None => Happening::Leave,
+            },
+            () = tokio::time::sleep_until((began + wake_at).into()) => {
+                if *tick_at <= began.elapsed() {
+                    *tick_at = began.elapsed() + TICK_INTERVAL;
                 }
+                *stale_at = None;
+                Happening::Message(Message::Tick)
             }
-            _ = tick.tick() => Happening::Message(Message::Tick),
         };
         Ok(happening)
     }
 
     /// What has happened already, if anything.
-    async fn next_if_ready(&mut self) -> Result<Option<Happening>, TuiError> {
-        let mut next = pin!(self.next());
+    async fn next_if_ready(&mut self, drawn: &Drawn) -> Result<Option<Happening>, TuiError> {
+        let mut next = pin!(self.next(drawn));
         poll_fn(|context| match next.as_mut().poll(context) {
             Poll::Ready(happening) => Poll::Ready(happening.map(Some)),
             Poll::Pending => Poll::Ready(Ok(None)),
@@ -194,11 +237,31 @@ async fn next_event(events: &mut EventStream) -> Option<io::Result<Event>> {
     poll_fn(|context| Pin::new(&mut *events).poll_next(context)).await
 }
 
-fn of_event(event: Event) -> Happening {
+fn of_event(event: Event, drawn: &Drawn) -> Happening {
     match event {
         Event::Key(event) => Happening::Message(Message::Key(event)),
+        Event::Paste(text) => Happening::Message(Message::Paste(text)),
         Event::Resize(columns, rows) => Happening::Message(Message::Resize { columns, rows }),
-        Event::FocusGained | Event::FocusLost | Event::Mouse(_) | Event::Paste(_) => Happening::Nothing,
+        Event::Mouse(MouseEvent { kind, column, row, .. }) => match kind {
+            MouseEventKind::Down(MouseButton::Left) => {
+                drawn.hit(column, row).map_or(Happening::Nothing, |hit| Happening::Message(Message::Click(hit)))
+            }
+            MouseEventKind::ScrollDown => Happening::Message(Message::Wheel { down: true }),
+            MouseEventKind::ScrollUp => Happening::Message(Message::Wheel { down: false }),
+            _ => Happening::Nothing,
+        },
+        Event::FocusGained | Event::FocusLost => Happening::Nothing,
+    }
+}
+
+fn of_arrival(arrival: Arrival, began: Instant) -> Message {
+    match arrival {
+        // When it came, not when there was time to look at it: its age is its age.
+        Arrival::Answer(request, result, came_at) => {
+            Message::Answered { request, result, came_at: came_at.saturating_duration_since(began) }
+        }
+        Arrival::Plan(dialog, result) => Message::Planned { dialog, result },
+        Arrival::Step(dialog, result) => Message::Advanced { dialog, result },
     }
 }
 

@@ -1,7 +1,11 @@
-//! The keys: one table that dispatches them, names them in the footer, and makes the help.
+//! The keys: one table that dispatches them, names them in the footer, and makes the help, the commands and the docs.
+//!
+//! Lower case looks, upper case changes.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
+use crate::cursor::Step;
+use crate::page::Kind;
 use crate::words::Word;
 
 /// What a key asks for.
@@ -13,36 +17,50 @@ pub(crate) enum Action {
     Quit,
     /// Ask the engine now.
     Refresh,
+    /// Type a command.
+    Command,
+    /// Type a filter.
+    Filter,
+    /// Show a page.
+    Go(Kind),
     /// Let the keys move the next list.
     NextList,
     /// Let the keys move the list before.
     PreviousList,
-    /// One row down.
-    Down,
-    /// One row up.
-    Up,
-    /// A page down.
-    PageDown,
-    /// A page up.
-    PageUp,
-    /// To the first row.
-    First,
-    /// To the last row.
-    Last,
-    /// Hide the keys.
-    Close,
+    /// Move the cursor.
+    Move(Step),
+    /// Look at what is under the cursor.
+    Open,
+    /// One layer back: help, marks, filter, page.
+    Back,
+    /// Mark the row, or no longer.
+    Mark,
     /// Draw everything again.
     Redraw,
+    /// Send again.
+    Retry,
+    /// Withdraw.
+    Cancel,
+    /// Stop, or let go on what was stopped.
+    Hold,
+    /// Send everything again that matches.
+    RetryMatching,
+    /// Withdraw everything that matches.
+    CancelMatching,
+    /// Stop everything that matches.
+    HoldMatching,
+    /// Let everything go on that matches and was stopped.
+    ReleaseMatching,
 }
 
 impl Action {
     /// Whether holding the key repeats it.
     fn repeats(self) -> bool {
-        matches!(self, Action::Down | Action::Up | Action::PageDown | Action::PageUp)
+        matches!(self, Action::Move(_))
     }
 }
 
-/// A key with its modifiers. Letters are in lower case: with Caps Lock on, nothing moves into another meaning.
+/// A key with its modifiers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Chord {
     code: KeyCode,
@@ -61,80 +79,143 @@ const fn control(character: char) -> Chord {
     Chord { code: KeyCode::Char(character), control: true }
 }
 
+/// Where a key means something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Where {
+    /// On every page.
+    Everywhere,
+    /// On these.
+    On(&'static [Kind]),
+}
+
 /// A row of the table.
 #[derive(Debug)]
 pub(crate) struct Binding {
     /// What is asked for.
     pub(crate) action: Action,
-    /// The keys that ask for it, the usual one first.
+    /// Its name as a command.
+    pub(crate) name: &'static str,
+    /// The keys that ask for it, the usual one first. Some things are only commands.
     pub(crate) chords: &'static [Chord],
     /// What it does, in a few words.
     pub(crate) label: Word,
     /// Whether the footer names it.
     pub(crate) hint: bool,
+    /// The scope that the engine wants for it, where it changes something there.
+    pub(crate) scope: Option<&'static str>,
+    /// Where it means something.
+    pub(crate) place: Where,
+}
+
+/// The scope of everything that an operator changes.
+const OPERATE: Option<&str> = Some("operate");
+const ON_MESSAGES: Where = Where::On(&[Kind::Messages]);
+
+const fn looks(action: Action, name: &'static str, chords: &'static [Chord], label: Word, hint: bool) -> Binding {
+    Binding { action, name, chords, label, hint, scope: None, place: Where::Everywhere }
+}
+
+const fn changes(action: Action, name: &'static str, chords: &'static [Chord], label: Word, place: Where) -> Binding {
+    Binding { action, name, chords, label, hint: !chords.is_empty(), scope: OPERATE, place }
+}
+
+const fn only(place: Where, binding: Binding) -> Binding {
+    Binding { place, ..binding }
 }
 
 /// The table, the most wanted first.
 pub(crate) const BINDINGS: &[Binding] = &[
-    Binding { action: Action::Help, chords: &[letter('?')], label: Word::KeyHelp, hint: true },
-    Binding { action: Action::Quit, chords: &[letter('q'), control('c')], label: Word::KeyQuit, hint: true },
-    Binding { action: Action::Refresh, chords: &[letter('r')], label: Word::KeyRefresh, hint: true },
-    Binding { action: Action::NextList, chords: &[key(KeyCode::Tab)], label: Word::KeyNextList, hint: true },
-    Binding { action: Action::Down, chords: &[letter('j'), key(KeyCode::Down)], label: Word::KeyDown, hint: true },
-    Binding { action: Action::Up, chords: &[letter('k'), key(KeyCode::Up)], label: Word::KeyUp, hint: true },
-    Binding {
-        action: Action::PreviousList,
-        chords: &[key(KeyCode::BackTab)],
-        label: Word::KeyPreviousList,
-        hint: false,
-    },
-    Binding {
-        action: Action::PageDown,
-        chords: &[key(KeyCode::PageDown), control('d')],
-        label: Word::KeyPageDown,
-        hint: false,
-    },
-    Binding {
-        action: Action::PageUp,
-        chords: &[key(KeyCode::PageUp), control('u')],
-        label: Word::KeyPageUp,
-        hint: false,
-    },
-    Binding { action: Action::First, chords: &[key(KeyCode::Home)], label: Word::KeyFirst, hint: false },
-    Binding { action: Action::Last, chords: &[key(KeyCode::End)], label: Word::KeyLast, hint: false },
-    Binding { action: Action::Close, chords: &[key(KeyCode::Esc)], label: Word::KeyClose, hint: false },
-    Binding { action: Action::Redraw, chords: &[control('l')], label: Word::KeyRedraw, hint: false },
+    looks(Action::Help, "help", &[letter('?')], Word::KeyHelp, true),
+    looks(Action::Quit, "quit", &[letter('q'), control('c')], Word::KeyQuit, true),
+    looks(Action::Open, "open", &[key(KeyCode::Enter)], Word::KeyOpen, true),
+    looks(Action::Back, "back", &[key(KeyCode::Esc), key(KeyCode::Backspace)], Word::KeyBack, false),
+    only(ON_MESSAGES, looks(Action::Filter, "filter", &[letter('/')], Word::KeyFilter, true)),
+    looks(Action::Command, "command", &[letter(':')], Word::KeyCommand, true),
+    only(ON_MESSAGES, looks(Action::Mark, "mark", &[letter(' ')], Word::KeyMark, true)),
+    changes(Action::Retry, "retry", &[letter('R')], Word::KeyRetry, ON_MESSAGES),
+    changes(Action::Cancel, "cancel", &[letter('C')], Word::KeyCancel, ON_MESSAGES),
+    changes(Action::Hold, "hold", &[letter('W')], Word::KeyHold, ON_MESSAGES),
+    changes(Action::RetryMatching, "retry-matching", &[letter('Q')], Word::KeyRetryMatching, ON_MESSAGES),
+    changes(Action::CancelMatching, "cancel-matching", &[], Word::KeyCancelMatching, ON_MESSAGES),
+    changes(Action::HoldMatching, "hold-matching", &[], Word::KeyHoldMatching, ON_MESSAGES),
+    changes(Action::ReleaseMatching, "release-matching", &[], Word::KeyReleaseMatching, ON_MESSAGES),
+    looks(Action::Refresh, "refresh", &[letter('r'), control('r')], Word::KeyRefresh, true),
+    looks(Action::Go(Kind::Overview), "overview", &[letter('1')], Word::PageOverview, false),
+    looks(Action::Go(Kind::Messages), "messages", &[letter('2')], Word::PageMessages, false),
+    only(
+        Where::On(&[Kind::Overview]),
+        looks(Action::NextList, "next-list", &[key(KeyCode::Tab)], Word::KeyNextList, true),
+    ),
+    only(
+        Where::On(&[Kind::Overview]),
+        looks(Action::PreviousList, "previous-list", &[key(KeyCode::BackTab)], Word::KeyPreviousList, false),
+    ),
+    looks(Action::Move(Step::Down), "down", &[letter('j'), key(KeyCode::Down)], Word::KeyDown, false),
+    looks(Action::Move(Step::Up), "up", &[letter('k'), key(KeyCode::Up)], Word::KeyUp, false),
+    looks(Action::Move(Step::PageDown), "page-down", &[key(KeyCode::PageDown), control('d')], Word::KeyPageDown, false),
+    looks(Action::Move(Step::PageUp), "page-up", &[key(KeyCode::PageUp), control('u')], Word::KeyPageUp, false),
+    looks(Action::Move(Step::First), "first", &[letter('g'), key(KeyCode::Home)], Word::KeyFirst, false),
+    looks(Action::Move(Step::Last), "last", &[letter('G'), key(KeyCode::End)], Word::KeyLast, false),
+    looks(Action::Redraw, "redraw", &[control('l')], Word::KeyRedraw, false),
 ];
 
-/// What a key event asks for, if anything.
-pub(crate) fn action(event: KeyEvent) -> Option<Action> {
-    let chord = Chord {
-        code: match event.code {
-            KeyCode::Char(character) => KeyCode::Char(half_width(character).to_ascii_lowercase()),
-            code => code,
-        },
-        control: event.modifiers.contains(KeyModifiers::CONTROL),
-    };
+impl Binding {
+    /// Whether it means something on that page.
+    pub(crate) fn is_on(&self, kind: Kind) -> bool {
+        match self.place {
+            Where::Everywhere => true,
+            Where::On(kinds) => kinds.contains(&kind),
+        }
+    }
+
+    /// The usual key, as it is written on keyboards; the command where there is none.
+    pub(crate) fn key(&self) -> String {
+        self.chords.first().map_or_else(|| format!(":{}", self.name), |chord| name(*chord))
+    }
+}
+
+/// What a key event asks for on that page, if anything.
+pub(crate) fn binding(event: KeyEvent, kind: Kind) -> Option<&'static Binding> {
     if event.modifiers.intersects(KeyModifiers::ALT | KeyModifiers::SUPER | KeyModifiers::META | KeyModifiers::HYPER) {
         return None;
     }
-    let action = BINDINGS.iter().find(|binding| binding.chords.contains(&chord))?.action;
+    let control = event.modifiers.contains(KeyModifiers::CONTROL);
+    let find = |code| {
+        let chord = Chord { code, control };
+        BINDINGS.iter().find(|binding| binding.is_on(kind) && binding.chords.contains(&chord))
+    };
+    let found = match event.code {
+        KeyCode::Char(character) => {
+            let character = half_width(character);
+            // With Caps Lock on, what has no meaning of its own in upper case keeps the one it has in lower case.
+            find(KeyCode::Char(character)).or_else(|| {
+                let is_bound = BINDINGS.iter().any(|binding| binding.chords.contains(&letter(character)));
+                if is_bound { None } else { find(KeyCode::Char(character.to_ascii_lowercase())) }
+            })
+        }
+        code => find(code),
+    }?;
     match event.kind {
-        KeyEventKind::Press => Some(action),
-        KeyEventKind::Repeat if action.repeats() => Some(action),
+        KeyEventKind::Press => Some(found),
+        KeyEventKind::Repeat if found.action.repeats() => Some(found),
         KeyEventKind::Repeat | KeyEventKind::Release => None,
     }
 }
 
-/// The usual key for an action, as it is written on keyboards.
-pub(crate) fn name_of(action: Action) -> String {
-    let binding = BINDINGS.iter().find(|binding| binding.action == action).expect("every action has a row");
-    name(binding.chords[0])
+/// The row with that name.
+pub(crate) fn named(name: &str) -> Option<&'static Binding> {
+    BINDINGS.iter().find(|binding| binding.name == name)
+}
+
+/// The row of an action.
+pub(crate) fn of(action: Action) -> &'static Binding {
+    BINDINGS.iter().find(|binding| binding.action == action).expect("every action has a row")
 }
 
 /// A chord as it is written on keyboards.
 pub(crate) fn name(chord: Chord) -> String {
     let name = match chord.code {
+        KeyCode::Char(' ') => "Space".to_owned(),
         KeyCode::Char(character) if chord.control => character.to_ascii_uppercase().to_string(),
         KeyCode::BackTab => "Shift-Tab".to_owned(),
         KeyCode::PageDown => "PgDn".to_owned(),
@@ -145,9 +226,11 @@ pub(crate) fn name(chord: Chord) -> String {
 }
 
 /// A Chinese input method that is on gives full-width forms; they ask for the same.
-fn half_width(character: char) -> char {
+pub(crate) fn half_width(character: char) -> char {
     match character {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(character) - 0xfee0).unwrap_or(character),
+        '\u{3000}' => ' ',
+        '\u{3001}' => '/',
         _ => character,
     }
 }
@@ -156,37 +239,79 @@ fn half_width(character: char) -> char {
 mod tests {
     use super::*;
 
-    fn press(code: KeyCode, modifiers: KeyModifiers) -> Option<Action> {
-        action(KeyEvent::new(code, modifiers))
+    fn press(code: KeyCode, modifiers: KeyModifiers, kind: Kind) -> Option<Action> {
+        binding(KeyEvent::new(code, modifiers), kind).map(|binding| binding.action)
     }
 
     #[test]
-    fn no_chord_is_bound_twice_and_every_one_is_found() {
-        let chords: Vec<Chord> = BINDINGS.iter().flat_map(|binding| binding.chords.iter().copied()).collect();
-        for (index, chord) in chords.iter().enumerate() {
-            assert!(!chords[..index].contains(chord), "{} is bound twice", name(*chord));
+    fn no_chord_is_bound_twice_on_a_page_and_every_one_is_found() {
+        for kind in Kind::ALL {
+            let bindings: Vec<&Binding> = BINDINGS.iter().filter(|binding| binding.is_on(*kind)).collect();
+            let chords: Vec<Chord> = bindings.iter().flat_map(|binding| binding.chords.iter().copied()).collect();
+            for (index, chord) in chords.iter().enumerate() {
+                assert!(!chords[..index].contains(chord), "{} is bound twice on {kind:?}", name(*chord));
+            }
+            for binding in bindings {
+                for chord in binding.chords {
+                    let modifiers = if chord.control { KeyModifiers::CONTROL } else { KeyModifiers::NONE };
+                    assert_eq!(press(chord.code, modifiers, *kind), Some(binding.action));
+                }
+            }
         }
+    }
+
+    #[test]
+    fn names_are_unique_and_every_page_has_a_key() {
+        for (index, binding) in BINDINGS.iter().enumerate() {
+            assert!(BINDINGS[..index].iter().all(|other| other.name != binding.name), "{}", binding.name);
+        }
+        for kind in Kind::TOPS {
+            assert!(!of(Action::Go(*kind)).chords.is_empty(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn lower_case_looks_and_upper_case_changes() {
         for binding in BINDINGS {
             for chord in binding.chords {
-                let modifiers = if chord.control { KeyModifiers::CONTROL } else { KeyModifiers::NONE };
-                assert_eq!(press(chord.code, modifiers), Some(binding.action));
+                if let KeyCode::Char(character) = chord.code
+                    && character.is_ascii_alphabetic()
+                    && !chord.control
+                    // To the end: upper case by old custom, and never a change.
+                    && character != 'G'
+                {
+                    assert_eq!(binding.scope.is_some(), character.is_ascii_uppercase(), "{}", binding.name);
+                }
+                assert!(
+                    !matches!(chord.code, KeyCode::Char('H' | 'J' | 'K' | 'L')),
+                    "Caps Lock makes it of a movement"
+                );
             }
         }
     }
 
     #[test]
     fn input_methods_and_caps_lock_change_no_meaning() {
-        assert_eq!(press(KeyCode::Char('？'), KeyModifiers::NONE), Some(Action::Help));
-        assert_eq!(press(KeyCode::Char('ｑ'), KeyModifiers::NONE), Some(Action::Quit));
-        assert_eq!(press(KeyCode::Char('J'), KeyModifiers::SHIFT), Some(Action::Down));
-        assert_eq!(press(KeyCode::Char('q'), KeyModifiers::ALT), None);
-        assert_eq!(press(KeyCode::Char('中'), KeyModifiers::NONE), None);
+        let press = |character, modifiers| press(KeyCode::Char(character), modifiers, Kind::Messages);
+        assert_eq!(press('？', KeyModifiers::NONE), Some(Action::Help));
+        assert_eq!(press('：', KeyModifiers::NONE), Some(Action::Command));
+        assert_eq!(press('、', KeyModifiers::NONE), Some(Action::Filter));
+        assert_eq!(press('ｑ', KeyModifiers::NONE), Some(Action::Quit));
+        assert_eq!(press('J', KeyModifiers::SHIFT), Some(Action::Move(Step::Down)));
+        assert_eq!(press('q', KeyModifiers::ALT), None);
+        assert_eq!(press('中', KeyModifiers::NONE), None);
+        assert_eq!(press('R', KeyModifiers::SHIFT), Some(Action::Retry));
+        let elsewhere = binding(KeyEvent::new(KeyCode::Char('R'), KeyModifiers::SHIFT), Kind::Overview);
+        assert!(elsewhere.is_none(), "a change that means nothing here does not become a look");
     }
 
     #[test]
     fn only_movement_repeats_and_a_release_is_nothing() {
-        let event = |code, kind| action(KeyEvent::new_with_kind(code, KeyModifiers::NONE, kind));
-        assert_eq!(event(KeyCode::Char('j'), KeyEventKind::Repeat), Some(Action::Down));
+        let event = |code, kind| {
+            let event = KeyEvent::new_with_kind(code, KeyModifiers::NONE, kind);
+            binding(event, Kind::Overview).map(|binding| binding.action)
+        };
+        assert_eq!(event(KeyCode::Char('j'), KeyEventKind::Repeat), Some(Action::Move(Step::Down)));
         assert_eq!(event(KeyCode::Char('r'), KeyEventKind::Repeat), None);
         assert_eq!(event(KeyCode::Char('q'), KeyEventKind::Release), None);
     }

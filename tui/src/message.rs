@@ -1,15 +1,28 @@
 //! All that can happen to the screen, and all it can ask for.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use crossterm::event::KeyEvent;
-use tidings_api::wire::Overview;
+use tidings_api::wire::BulkPlan;
+
+use crate::acts::{Act, Place, Step};
+use crate::calls::{Answer, Request, Trouble};
+use crate::view::paint::Hit;
 
 /// Something happened.
 #[derive(Debug, Clone)]
 pub(crate) enum Message {
     /// A key was pressed.
     Key(KeyEvent),
+    /// Text was pasted.
+    Paste(String),
+    /// The mouse was clicked on something.
+    Click(Hit),
+    /// The mouse's wheel was turned, down or up.
+    Wheel {
+        /// Down, or up.
+        down: bool,
+    },
     /// The terminal has another size.
     Resize {
         /// Its columns.
@@ -18,26 +31,34 @@ pub(crate) enum Message {
         rows: u16,
     },
     /// A call to the engine ended.
-    Answered(Result<Arc<Overview>, Trouble>),
-    /// A second went by.
+    Answered {
+        /// What was asked.
+        request: Request,
+        /// What came.
+        result: Result<Answer, Trouble>,
+        /// When it came, since the screen began.
+        came_at: Duration,
+    },
+    /// The engine said what an act would do.
+    Planned {
+        /// Which dialog asked.
+        dialog: u64,
+        /// What it said.
+        result: Result<BulkPlan, Trouble>,
+    },
+    /// An act got further, or to its end.
+    Advanced {
+        /// Which dialog asked.
+        dialog: u64,
+        /// How.
+        result: Result<Step, Trouble>,
+    },
+    /// Time went by.
     Tick,
 }
 
-/// Why a call to the engine came to nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// Nobody answers.
-    Unreachable,
-    /// The engine says no, and why.
-    Refused(String),
-    /// Somebody else answered: what came.
-    Foreign(String),
-    /// No answer in time.
-    Slow,
-}
-
 /// What the loop is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Leave.
     Quit,
@@ -45,4 +66,22 @@ pub(crate) enum Effect {
     Refresh,
     /// Draw everything again, as if nothing of it stood on the terminal.
     Redraw,
+    /// Ask the engine what an act would do.
+    Plan {
+        /// For which dialog.
+        dialog: u64,
+        /// The act.
+        act: Act,
+    },
+    /// Have the engine carry an act out.
+    CarryOut {
+        /// For which dialog.
+        dialog: u64,
+        /// The act.
+        act: Act,
+        /// Why.
+        reason: Option<String>,
+        /// Where it begins.
+        place: Place,
+    },
 }

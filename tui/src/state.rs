@@ -5,26 +5,63 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tidings_api::wire::Overview;
+use ratatui::layout::Rect;
+use tidings_api::wire::{Hello, Overview};
 
-use crate::message::Trouble;
+use crate::calls::{Request, Trouble};
+use crate::dialog::Dialog;
+use crate::input::Input;
+use crate::layout;
+use crate::page::{Kind, Page};
 use crate::time;
 use crate::words::Language;
 
-/// After how long without news the picture is called stale. News is due every half second.
-const STALE_AFTER: Duration = Duration::from_secs(2);
+/// After how long without news the picture is called stale. News is due every second.
+pub(crate) const STALE_AFTER: Duration = Duration::from_secs(2);
 /// Over how long the throughput is measured.
 const PACE_WINDOW_MS: i64 = 5_000;
 /// More samples than the window gets.
 const PACE_SAMPLES_MAX: usize = 64;
 
-/// Everything the view needs.
-#[derive(Debug)]
-pub(crate) struct State {
-    /// The language of the screen.
+/// How the screen looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// Its language.
     pub(crate) language: Language,
     /// Whether colours may be used.
     pub(crate) colour: bool,
+    /// Whether the terminal's background is light.
+    pub(crate) light: bool,
+}
+
+/// Everything the view needs.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// What all pages share.
+    pub(crate) shared: Shared,
+    /// The pages in the row of pages.
+    pub(crate) tops: Vec<Shown>,
+    /// Which of them is shown.
+    pub(crate) current: usize,
+    /// Pages that lie over it.
+    pub(crate) details: Vec<Shown>,
+    /// What lies over the page.
+    pub(crate) overlay: Overlay,
+    /// What is to be said, until the next key.
+    pub(crate) note: Option<Note>,
+    /// Dialogs so far: an answer is for the one that asked.
+    pub(crate) dialogs: u64,
+    /// Acts under way: those of dialogs that were closed go on.
+    pub(crate) under_way: usize,
+    /// Whether something visible may have changed since the last frame.
+    pub(crate) dirty: bool,
+}
+
+/// What all pages share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// How the screen looks.
+    pub(crate) look: Look,
     /// Where the engine is, as people write it.
     pub(crate) address: String,
     /// Columns and rows of the terminal.
@@ -35,16 +72,61 @@ pub(crate) struct State {
     pub(crate) picture: Option<Picture>,
     /// Why the last call came to nothing, if it did.
     pub(crate) trouble: Option<Trouble>,
+    /// Who we are to the engine.
+    pub(crate) hello: Option<Hello>,
     /// Messages that left, over time.
     pub(crate) pace: Pace,
-    /// The list that the keys move.
-    pub(crate) focus: List,
-    /// The first row shown of each list.
-    pub(crate) scroll: [usize; List::ALL.len()],
-    /// The first row shown of the help, while it is shown.
-    pub(crate) help: Option<usize>,
-    /// Whether something visible changed since the last frame.
-    pub(crate) dirty: bool,
+}
+
+/// A page, and how what it shows came.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// The page.
+    pub(crate) page: Box<dyn Page>,
+    /// When the last answer came.
+    pub(crate) came_at: Option<Duration>,
+    /// Why the last call came to nothing, if it did.
+    pub(crate) trouble: Option<Trouble>,
+}
+
+impl Shown {
+    /// A page that shows nothing yet.
+    pub(crate) fn new(page: Box<dyn Page>) -> Shown {
+        Shown { page, came_at: None, trouble: None }
+    }
+}
+
+/// What lies over the page and has the keys.
+#[derive(Debug)]
+pub(crate) enum Overlay {
+    /// Nothing.
+    None,
+    /// The keys, from this row on.
+    Help(usize),
+    /// A line of text that is typed.
+    Prompt(Prompt),
+    /// An act that is asked about.
+    Dialog(Box<Dialog>),
+}
+
+/// A line of text that is typed, and what for.
+#[derive(Debug)]
+pub(crate) struct Prompt {
+    /// A command, or else a filter.
+    pub(crate) is_command: bool,
+    /// The text.
+    pub(crate) input: Input,
+    /// Why it cannot be that.
+    pub(crate) problem: Option<String>,
+}
+
+/// Something to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Note {
+    /// What.
+    pub(crate) text: String,
+    /// Whether it went as it should.
+    pub(crate) good: bool,
 }
 
 /// A picture of the engine, and when it was taken.
@@ -71,71 +153,56 @@ pub(crate) enum Link {
     Stale(Duration),
 }
 
-/// A list that can be moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum List {
-    /// Channels.
-    Channels,
-    /// Tokens.
-    Tokens,
-    /// Schedules.
-    Schedules,
-    /// Messages that changed.
-    Messages,
-}
-
-impl List {
-    /// In the order of the screen.
-    pub(crate) const ALL: [List; 4] = [List::Channels, List::Tokens, List::Schedules, List::Messages];
-
-    /// Its place in the order of the screen.
-    pub(crate) fn index(self) -> usize {
-        match self {
-            List::Channels => 0,
-            List::Tokens => 1,
-            List::Schedules => 2,
-            List::Messages => 3,
-        }
-    }
-
-    /// How many rows it has in a picture.
-    pub(crate) fn len(self, overview: &Overview) -> usize {
-        match self {
-            List::Channels => overview.channels.len(),
-            List::Tokens => overview.tokens.len(),
-            List::Schedules => overview.schedules.len(),
-            List::Messages => overview.recent.len(),
-        }
-    }
-}
-
 impl State {
     /// Before anything is known.
-    pub(crate) fn new(address: &str, language: Language, colour: bool) -> State {
+    pub(crate) fn new(address: &str, look: Look) -> State {
         State {
-            language,
-            colour,
-            address: address.to_owned(),
-            size: (0, 0),
-            now: Duration::ZERO,
-            picture: None,
-            trouble: None,
-            pace: Pace::default(),
-            // The messages move most, and theirs is the list one wants to look back in.
-            focus: List::Messages,
-            scroll: [0; List::ALL.len()],
-            help: None,
+            shared: Shared {
+                look,
+                address: address.to_owned(),
+                size: (0, 0),
+                now: Duration::ZERO,
+                picture: None,
+                trouble: None,
+                hello: None,
+                pace: Pace::default(),
+            },
+            tops: Kind::TOPS.iter().map(|kind| Shown::new(kind.page())).collect(),
+            current: 0,
+            details: Vec::new(),
+            overlay: Overlay::None,
+            note: None,
+            dialogs: 0,
+            under_way: 0,
             dirty: true,
         }
     }
 
+    /// The page that is shown.
+    pub(crate) fn shown(&self) -> &Shown {
+        self.details.last().unwrap_or(&self.tops[self.current])
+    }
+
+    /// What the page that is shown wants asked.
+    pub(crate) fn wants(&self) -> Option<Request> {
+        self.shown().page.wants()
+    }
+
+    /// When the picture becomes stale by silence, if that is still to come.
+    pub(crate) fn stale_at(&self) -> Option<Duration> {
+        let picture = self.shared.picture.as_ref()?;
+        (self.shared.link() == Link::Live).then(|| picture.came_at + STALE_AFTER)
+    }
+}
+
+impl Shared {
     /// How the screen stands to the engine.
     pub(crate) fn link(&self) -> Link {
         match &self.picture {
             None if self.trouble.is_some() => Link::NoEngine,
             None => Link::Connecting,
             Some(picture) => match self.now.saturating_sub(picture.came_at) {
-                age if self.trouble.is_some() || age > STALE_AFTER => Link::Stale(age),
+                age if self.trouble.is_some() || age >= STALE_AFTER => Link::Stale(age),
                 _ => Link::Live,
             },
         }
@@ -146,6 +213,22 @@ impl State {
         let picture = self.picture.as_ref()?;
         let since = TimeDelta::from_std(self.now.saturating_sub(picture.came_at)).ok()?;
         picture.engine_at?.checked_add_signed(since)
+    }
+
+    /// The language of the screen.
+    pub(crate) fn language(&self) -> Language {
+        self.look.language
+    }
+
+    /// Where the page is drawn.
+    pub(crate) fn content(&self) -> Rect {
+        layout::content(Rect::new(0, 0, self.size.0, self.size.1))
+    }
+
+    /// Where an instant of the engine lies from its now; empty if there is none.
+    pub(crate) fn relative(&self, instant: Option<&str>) -> String {
+        let instant = instant.and_then(time::parse);
+        instant.zip(self.engine_now()).map(|(at, now)| time::relative(at, now, self.language())).unwrap_or_default()
     }
 }
 
@@ -163,7 +246,6 @@ pub(crate) struct Pace {
     /// The engine's clock in milliseconds, and how many messages had left; oldest first.
     samples: VecDeque<(i64, i64)>,
 }
-
 impl Pace {
     /// Takes a picture's count.
     pub(crate) fn take(&mut self, at: DateTime<Utc>, left: i64) {
@@ -230,12 +312,5 @@ mod tests {
         assert_eq!(pace.tenths_per_second(), Some(200));
         pace.take(at(10), 30);
         assert_eq!(pace.tenths_per_second(), None);
-    }
-
-    #[test]
-    fn every_list_is_at_its_index() {
-        for (index, list) in List::ALL.into_iter().enumerate() {
-            assert_eq!(list.index(), index);
-        }
     }
 }

@@ -10,13 +10,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 
 use crossterm::cursor::{Hide, Show};
+use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
 use crossterm::style::ResetColor;
 use crossterm::terminal::{self, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen};
 use crossterm::{execute, queue};
+use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
-use ratatui::{Frame, Terminal};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
 
 use crate::error::TuiError;
+use crate::view::paint::Drawn;
 
 /// Panics of other threads that are kept until the screen is gone.
 const HELD_BACK_MAX: usize = 16;
@@ -38,6 +42,9 @@ thread_local! {
 /// The terminal while it is ours. Dropping it gives it back.
 pub(crate) struct Screen {
     terminal: Terminal<CrosstermBackend<FrameWriter>>,
+    /// The frame that is on the terminal, and the one that is made.
+    buffers: [Buffer; 2],
+    drawn: Drawn,
 }
 
 impl Screen {
@@ -57,11 +64,11 @@ impl Screen {
         DRAWS.set(true);
         terminal::enable_raw_mode().map_err(TuiError::terminal("take the terminal's keys"))?;
         ENTERED.store(true, Ordering::SeqCst);
-        let entered = execute!(io::stdout(), EnterAlternateScreen, Hide)
+        let entered = execute!(io::stdout(), EnterAlternateScreen, Hide, EnableBracketedPaste, EnableMouseCapture)
             .and_then(|()| Terminal::new(CrosstermBackend::new(FrameWriter::new())))
             .map_err(TuiError::terminal("prepare the terminal"));
         match entered {
-            Ok(terminal) => Ok(Screen { terminal }),
+            Ok(terminal) => Ok(Screen { terminal, buffers: Default::default(), drawn: Drawn::default() }),
             Err(error) => {
                 leave();
                 Err(error)
@@ -75,13 +82,40 @@ impl Screen {
         Ok((size.width, size.height))
     }
 
-    /// Draws one frame; only what differs from the last is written.
-    pub(crate) fn draw(&mut self, view: impl FnOnce(&mut Frame<'_>)) -> Result<(), TuiError> {
-        self.terminal.draw(view).map(|_| ()).map_err(TuiError::terminal("draw on the terminal"))
+    /// Draws one frame. Only what differs from the last is written, and nothing at all if nothing does.
+    pub(crate) fn draw(&mut self, view: impl FnOnce(&mut Buffer) -> Drawn) -> Result<(), TuiError> {
+        let (columns, rows) = self.size()?;
+        let [shown, made] = &mut self.buffers;
+        made.resize(Rect::new(0, 0, columns, rows));
+        made.reset();
+        let drawn = view(made);
+        if shown == made && self.drawn.cursor == drawn.cursor {
+            self.drawn = drawn;
+            return Ok(());
+        }
+        self.buffers.swap(0, 1);
+        self.drawn = drawn;
+        let (shown, cursor) = (&self.buffers[0], self.drawn.cursor);
+        let written = self.terminal.draw(|frame| {
+            // Where the terminal has yet another size by now, the next frame puts it right.
+            if frame.area() == shown.area {
+                frame.buffer_mut().clone_from(shown);
+            }
+            if let Some(cursor) = cursor {
+                frame.set_cursor_position(cursor);
+            }
+        });
+        written.map(|_| ()).map_err(TuiError::terminal("draw on the terminal"))
+    }
+
+    /// What the last frame is beside its cells.
+    pub(crate) fn drawn(&self) -> &Drawn {
+        &self.drawn
     }
 
     /// Forgets what is on the terminal, so that the next frame is written in full.
     pub(crate) fn forget(&mut self) -> Result<(), TuiError> {
+        self.buffers[0] = Buffer::default();
         self.terminal.clear().map_err(TuiError::terminal("clear the terminal"))
     }
 }
@@ -131,7 +165,8 @@ pub(crate) fn leave() {
         return;
     }
     let mut stdout = io::stdout();
-    queue!(stdout, EndSynchronizedUpdate, ResetColor, LeaveAlternateScreen, Show).ok();
+    queue!(stdout, EndSynchronizedUpdate, DisableMouseCapture, DisableBracketedPaste).ok();
+    queue!(stdout, ResetColor, LeaveAlternateScreen, Show).ok();
     stdout.flush().ok();
     terminal::disable_raw_mode().ok();
     for text in std::mem::take(&mut *HELD_BACK.lock().unwrap_or_else(PoisonError::into_inner)) {

@@ -47,6 +47,11 @@ impl Clean {
         Cow::Owned(kept)
     }
 
+    /// At most so many columns of its beginning, without a mark; for a name that is known anyway.
+    pub(crate) fn start(&self, columns: usize) -> Cow<'_, str> {
+        Cow::Borrowed(&self.0[..fitting(&self.0, columns)])
+    }
+
     /// The rows it makes at so many columns each, broken at spaces where there are some.
     pub(crate) fn wrap(&self, columns: usize) -> Vec<Clean> {
         let mut rows = Vec::new();

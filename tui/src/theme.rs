@@ -27,19 +27,22 @@ pub(crate) enum Role {
 pub(crate) struct Theme {
     /// Whether colours may be used at all.
     pub(crate) colour: bool,
+    /// Whether the background is light: yellow and cyan on white are read by nobody.
+    pub(crate) light: bool,
 }
 
 impl Theme {
     /// The style of a role.
     pub(crate) fn style(self, role: Role) -> Style {
+        let on = |dark, light| Some(if self.light { light } else { dark });
         let (colour, modifier) = match role {
             Role::Plain => (None, Modifier::empty()),
             Role::Dim => (None, Modifier::DIM),
-            Role::Good => (Some(Color::Green), Modifier::empty()),
-            Role::Warn => (Some(Color::Yellow), Modifier::empty()),
-            Role::Bad => (Some(Color::Red), Modifier::BOLD),
-            Role::Title => (Some(Color::Cyan), Modifier::BOLD),
-            Role::Focus => (Some(Color::Cyan), Modifier::BOLD.union(Modifier::REVERSED)),
+            Role::Good => (on(Color::Green, Color::Green), Modifier::empty()),
+            Role::Warn => (on(Color::Yellow, Color::Magenta), Modifier::empty()),
+            Role::Bad => (on(Color::Red, Color::Red), Modifier::BOLD),
+            Role::Title => (on(Color::Cyan, Color::Blue), Modifier::BOLD),
+            Role::Focus => (on(Color::Cyan, Color::Blue), Modifier::BOLD.union(Modifier::REVERSED)),
         };
         let style = Style::new().add_modifier(modifier);
         match colour {
@@ -66,5 +69,26 @@ pub(crate) fn state_role(state: &str) -> Role {
         "halted" | "parked" | "exhausted" | "failed" => Role::Bad,
         "paused" | "cooling" | "expired" | "waiting" => Role::Warn,
         _ => Role::Plain,
+    }
+}
+
+/// Whether the terminal says that its background is light, by the variable `COLORFGBG` that several set: `0;15`.
+pub(crate) fn is_light(colorfgbg: Option<&str>) -> bool {
+    let background = colorfgbg.and_then(|value| value.rsplit(';').next()).and_then(|number| number.parse::<u8>().ok());
+    matches!(background, Some(7 | 9..=15))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_background_is_light_if_the_terminal_says_so() {
+        for (value, light) in
+            [("0;15", true), ("0;default;7", true), ("15;0", false), ("15;default", false), ("", false)]
+        {
+            assert_eq!(is_light(Some(value)), light, "{value}");
+        }
+        assert!(!is_light(None));
     }
 }

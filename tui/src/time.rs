@@ -16,24 +16,30 @@ pub(crate) fn parse(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text).ok().map(|instant| instant.to_utc())
 }
 
-/// A length of time in its two largest units: `52s`, `2m 53s`, `1h 42m`, `3d 4h`.
+/// A length of time: `52s`, `17m`, `1h 42m`, `3d 4h`. Seconds only where nothing else is there: what says them is drawn
+/// anew every second.
 pub(crate) fn span(seconds: i64) -> String {
     let (large, unit, small, next) = match seconds.max(0) {
         s if s < MINUTE => return format!("{s}s"),
-        s if s < HOUR => (s / MINUTE, "m", s % MINUTE, "s"),
+        s if s < HOUR => return format!("{}m", s / MINUTE),
         s if s < DAY => (s / HOUR, "h", s % HOUR / MINUTE, "m"),
         s => (s / DAY, "d", s % DAY / HOUR, "h"),
     };
     if small == 0 { format!("{large}{unit}") } else { format!("{large}{unit} {small}{next}") }
 }
 
-/// Where an instant lies from now: `in 2m 53s`, `now`, `3m ago`.
+/// Where an instant lies from now: `in 2m`, `now`, `3m ago`.
 pub(crate) fn relative(instant: DateTime<Utc>, now: DateTime<Utc>, language: Language) -> String {
     match instant.signed_duration_since(now).num_seconds() {
         0 => Word::Now.text(language).to_owned(),
         ahead if ahead > 0 => Word::In.with(language, &[&span(ahead)]),
         behind => Word::Ago.with(language, &[&span(behind.saturating_neg())]),
     }
+}
+
+/// Hours and minutes of the day, in UTC.
+pub(crate) fn hours_and_minutes(instant: DateTime<Utc>) -> String {
+    instant.format("%H:%M").to_string()
 }
 
 /// The time of day, in UTC.
@@ -57,7 +63,7 @@ mod tests {
             (0, "0s"),
             (59, "59s"),
             (60, "1m"),
-            (173, "2m 53s"),
+            (173, "2m"),
             (6_120, "1h 42m"),
             (DAY, "1d"),
             (3 * DAY + 4 * HOUR + 59, "3d 4h"),
@@ -70,7 +76,7 @@ mod tests {
     fn instants_are_before_at_or_after_now() {
         let now = parse("2026-03-01T12:00:00Z").unwrap();
         let at = |text| relative(parse(text).unwrap(), now, Language::En);
-        assert_eq!(at("2026-03-01T12:02:53.5Z"), "in 2m 53s");
+        assert_eq!(at("2026-03-01T12:02:53.5Z"), "in 2m");
         assert_eq!(at("2026-03-01T12:00:00.9Z"), "now");
         assert_eq!(at("2026-03-01T11:57:00Z"), "3m ago");
         assert_eq!(relative(now, now - chrono::TimeDelta::seconds(5), Language::Zh), "5s 后");

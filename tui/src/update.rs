@@ -3,374 +3,454 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use tidings_api::wire::Overview;
 
-use crate::keys::{self, Action};
-use crate::layout;
-use crate::message::{Effect, Message, Trouble};
-use crate::state::{List, Picture, State};
+use crate::acts::{Act, Plan};
+use crate::calls::{Answer, Request, Trouble};
+use crate::connection::DEEDS_MAX;
+use crate::cursor::Step;
+use crate::dialog::{Dialog, Reply, Stage};
+use crate::input::Input;
+use crate::keys::{self, Action, Binding};
+use crate::message::{Effect, Message};
+use crate::page::{Kind, Reaction};
+use crate::state::{Link, Note, Overlay, Picture, Prompt, State};
+use crate::view::{help, paint::Hit};
+use crate::words::Word;
+
+/// Rows that the wheel moves.
+const WHEEL_ROWS: usize = 3;
 
 /// Takes a message in; `now` is the time since the screen began.
 pub(crate) fn update(state: &mut State, now: Duration, message: Message) -> Option<Effect> {
-    state.now = now;
+    state.shared.now = now;
     match message {
-        Message::Key(event) => return keys::action(event).and_then(|action| act(state, action)),
-        Message::Resize { columns, rows } => {
-            state.size = (columns, rows);
-            state.dirty = true;
-            settle_scroll(state);
+        Message::Key(event) => return press(state, event),
+        Message::Paste(text) => paste(state, &text),
+        Message::Click(hit) => return click(state, hit),
+        Message::Wheel { down } if matches!(state.overlay, Overlay::None | Overlay::Help(_)) => {
+            let step = if down { Step::Down } else { Step::Up };
+            let effects: Vec<Effect> = (0..WHEEL_ROWS).filter_map(|_| act(state, Action::Move(step))).collect();
+            debug_assert!(effects.is_empty(), "moving asks for nothing");
         }
-        Message::Answered(Ok(overview)) => picture(state, overview),
-        Message::Answered(Err(trouble)) => lost(state, trouble),
-        // Only a picture has ages and a clock.
-        Message::Tick => state.dirty |= state.picture.is_some(),
+        Message::Wheel { .. } => {}
+        Message::Resize { columns, rows } => {
+            state.shared.size = (columns, rows);
+            state.dirty = true;
+            settle(state);
+        }
+        Message::Answered { request, result, came_at } => answered(state, &request, result, came_at),
+        Message::Planned { dialog, result } => {
+            if let Some(open) = dialog_mut(state, dialog) {
+                open.planned(result.map(Plan::from), now);
+                state.dirty = true;
+            }
+        }
+        Message::Advanced { dialog, result } => {
+            let is_over = result.as_ref().map_or(true, |step| step.next.is_none());
+            if is_over {
+                state.under_way = state.under_way.saturating_sub(1);
+            }
+            match dialog_mut(state, dialog) {
+                Some(open) => open.advanced(result),
+                None if is_over => {
+                    let good = result.is_ok();
+                    let word = if good { Word::ActEnded } else { Word::ActBroke };
+                    state.note = Some(Note { text: word.text(state.shared.language()).to_owned(), good });
+                }
+                None => {}
+            }
+            state.dirty = true;
+        }
+        // Ages and clocks move; whether anything that is seen does, the loop finds out.
+        Message::Tick => state.dirty |= state.shared.picture.is_some(),
     }
     None
+}
+
+fn dialog_mut(state: &mut State, number: u64) -> Option<&mut Dialog> {
+    match &mut state.overlay {
+        Overlay::Dialog(dialog) if dialog.number == number => Some(dialog),
+        _ => None,
+    }
+}
+
+fn press(state: &mut State, event: KeyEvent) -> Option<Effect> {
+    let is_control_c = event.code == KeyCode::Char('c') && event.modifiers.contains(KeyModifiers::CONTROL);
+    if event.kind != KeyEventKind::Release {
+        state.dirty |= state.note.take().is_some();
+    }
+    match &mut state.overlay {
+        Overlay::Dialog(_) => press_in_dialog(state, event),
+        Overlay::Prompt(_) if is_control_c => Some(Effect::Quit),
+        Overlay::Prompt(_) => press_in_prompt(state, event),
+        Overlay::None | Overlay::Help(_) => {
+            let binding = keys::binding(event, state.shown().page.kind())?;
+            if is_control_c {
+                return Some(Effect::Quit);
+            }
+            run(state, binding)
+        }
+    }
+}
+
+/// Does what a row of the table says, unless something is against it.
+fn run(state: &mut State, binding: &'static Binding) -> Option<Effect> {
+    if let Some(reason) = refusal(state, binding) {
+        state.note = Some(Note { text: reason, good: false });
+        state.dirty = true;
+        return None;
+    }
+    act(state, binding.action)
+}
+
+/// Why a key does nothing now, if it does nothing.
+pub(crate) fn refusal(state: &State, binding: &Binding) -> Option<String> {
+    let language = state.shared.language();
+    if let Some(scope) = binding.scope {
+        if state.shared.link() != Link::Live {
+            return Some(Word::RefusedStale.text(language).to_owned());
+        }
+        match &state.shared.hello {
+            None => return Some(Word::RefusedUnknown.text(language).to_owned()),
+            Some(hello) if !hello.scopes.iter().any(|other| other == scope) => {
+                return Some(Word::RefusedScope.with(language, &[&hello.caller, scope]));
+            }
+            Some(_) => {}
+        }
+    }
+    state.shown().page.refuses(binding.action, &state.shared)
 }
 
 fn act(state: &mut State, action: Action) -> Option<Effect> {
-    match action {
-        Action::Quit => return Some(Effect::Quit),
-        Action::Refresh => return Some(Effect::Refresh),
-        Action::Redraw => {
+    match (action, &mut state.overlay) {
+        (Action::Quit, _) if state.under_way > 0 => {
+            let text = Word::QuitWhileActing.text(state.shared.language()).to_owned();
+            state.note = Some(Note { text, good: false });
+            state.dirty = true;
+        }
+        (Action::Quit, _) => return Some(Effect::Quit),
+        (Action::Refresh, _) => return Some(Effect::Refresh),
+        (Action::Redraw, _) => {
             state.dirty = true;
             return Some(Effect::Redraw);
         }
-        Action::Help => {
-            state.help = if state.help.is_some() { None } else { Some(0) };
+        (Action::Help | Action::Back, Overlay::Help(_)) => {
+            state.overlay = Overlay::None;
             state.dirty = true;
         }
-        Action::Close => {
-            state.dirty |= state.help.is_some();
-            state.help = None;
+        (Action::Help, _) => {
+            state.overlay = Overlay::Help(0);
+            state.dirty = true;
         }
-        Action::NextList => focus(state, 1),
-        Action::PreviousList => focus(state, List::ALL.len() - 1),
-        Action::Down => scroll(state, |top, _| top.saturating_add(1)),
-        Action::Up => scroll(state, |top, _| top.saturating_sub(1)),
-        Action::PageDown => scroll(state, usize::saturating_add),
-        Action::PageUp => scroll(state, usize::saturating_sub),
-        Action::First => scroll(state, |_, _| 0),
-        Action::Last => scroll(state, |_, _| usize::MAX),
+        (Action::Move(step), Overlay::Help(top)) => {
+            let top = *top;
+            let (rows, seen) = (help::rows(state), help::rows_seen(&state.shared));
+            let moved = match step {
+                Step::Down => top + 1,
+                Step::Up => top.saturating_sub(1),
+                Step::PageDown => top + seen.max(1),
+                Step::PageUp => top.saturating_sub(seen.max(1)),
+                Step::First => 0,
+                Step::Last => rows,
+            }
+            .min(rows.saturating_sub(seen));
+            state.dirty |= moved != top;
+            state.overlay = Overlay::Help(moved);
+        }
+        (Action::Command, _) => prompt(state, true, ""),
+        (Action::Filter, _) => {
+            if let Some(filter) = state.shown().page.filter() {
+                // A blank, so that typing goes on behind it.
+                let filter = if filter.is_empty() { filter } else { format!("{filter} ") };
+                prompt(state, false, &filter);
+            }
+        }
+        (Action::Go(kind), _) => {
+            state.overlay = Overlay::None;
+            go(state, kind, None);
+        }
+        (Action::Back, _) => back(state),
+        (action, _) => {
+            state.overlay = Overlay::None;
+            let State { shared, tops, details, current, .. } = state;
+            let shown = details.last_mut().unwrap_or(&mut tops[*current]);
+            let reaction = shown.page.act(action, shared);
+            return react(state, reaction);
+        }
     }
     None
 }
 
-/// The next list by so many steps that is on the screen.
-fn focus(state: &mut State, step: usize) {
-    if state.help.is_some() {
-        return;
+fn react(state: &mut State, reaction: Reaction) -> Option<Effect> {
+    match reaction {
+        Reaction::Nothing => {}
+        Reaction::Changed => state.dirty = true,
+        Reaction::Go(kind, filter) => go(state, kind, filter.as_deref()),
+        Reaction::Ask(act, plan) => return ask(state, act, plan),
     }
-    let mut index = state.focus.index();
-    for _ in List::ALL {
-        index = (index + step) % List::ALL.len();
-        if layout::rows_seen(state, List::ALL[index]).is_some() {
-            state.dirty |= state.focus != List::ALL[index];
-            state.focus = List::ALL[index];
-            return;
+    None
+}
+
+fn ask(state: &mut State, act: Act, plan: Option<Plan>) -> Option<Effect> {
+    state.dialogs += 1;
+    let number = state.dialogs;
+    debug_assert_eq!(act.needs_plan(), plan.is_none());
+    let effect = plan.is_none().then(|| Effect::Plan { dialog: number, act: act.clone() });
+    state.overlay = Overlay::Dialog(Box::new(Dialog::new(number, act, plan, state.shared.now)));
+    state.dirty = true;
+    effect
+}
+
+/// Shows a page of the row of pages.
+fn go(state: &mut State, kind: Kind, filter: Option<&str>) {
+    let Some(index) = state.tops.iter().position(|shown| shown.page.kind() == kind) else { return };
+    state.details.clear();
+    state.current = index;
+    state.dirty = true;
+    settle(state);
+    if let Some(filter) = filter {
+        set_filter(state, filter);
+    }
+}
+
+/// Takes another filter; where it is none, says why and leaves it.
+fn set_filter(state: &mut State, text: &str) -> bool {
+    let State { shared, tops, details, current, .. } = state;
+    let shown = details.last_mut().unwrap_or(&mut tops[*current]);
+    match shown.page.set_filter(text, shared) {
+        Ok(()) => {
+            (shown.came_at, shown.trouble) = (None, None);
+            true
+        }
+        Err(problem) => {
+            match &mut state.overlay {
+                Overlay::Prompt(prompt) => prompt.problem = Some(problem),
+                _ => state.note = Some(Note { text: problem, good: false }),
+            }
+            false
         }
     }
 }
 
-/// Moves what the keys move; the function gets the first row shown and how many are seen.
-fn scroll(state: &mut State, change: impl FnOnce(usize, usize) -> usize) {
-    let before = (state.help, state.scroll);
-    if let Some(top) = state.help {
-        let seen = usize::from(state.size.1.saturating_sub(layout::HELP_FRAME));
-        state.help = Some(change(top, seen.max(1)).min(keys::BINDINGS.len().saturating_sub(seen)));
-    } else {
-        let seen = layout::rows_seen(state, state.focus).unwrap_or(0);
-        let top = &mut state.scroll[state.focus.index()];
-        *top = change(*top, seen.max(1));
-        settle_scroll(state);
-    }
-    state.dirty |= before != (state.help, state.scroll);
-}
-
-/// No list is scrolled past its end, and the keys move a list that is on the screen.
-fn settle_scroll(state: &mut State) {
-    let Some(overview) = state.picture.as_ref().map(|picture| Arc::clone(&picture.overview)) else { return };
-    for list in List::ALL {
-        let seen = layout::rows_seen(state, list).unwrap_or(0);
-        let top = &mut state.scroll[list.index()];
-        *top = (*top).min(list.len(&overview).saturating_sub(seen));
-    }
-    if let Some(top) = &mut state.help {
-        let seen = usize::from(state.size.1.saturating_sub(layout::HELP_FRAME));
-        *top = (*top).min(keys::BINDINGS.len().saturating_sub(seen));
-    }
-    if layout::rows_seen(state, state.focus).is_none() {
-        state.focus = List::Messages;
+/// One layer back: what the page has to give up, the filter, the page itself.
+fn back(state: &mut State) {
+    let State { shared, tops, details, current, .. } = state;
+    let shown = details.last_mut().unwrap_or(&mut tops[*current]);
+    if let Reaction::Changed = shown.page.act(Action::Back, shared) {
+        state.dirty = true;
+    } else if state.details.pop().is_some() {
+        state.dirty = true;
+        settle(state);
+    } else if state.shown().page.filter().is_some_and(|filter| !filter.is_empty()) {
+        set_filter(state, "");
+        state.dirty = true;
     }
 }
 
-fn picture(state: &mut State, overview: Arc<Overview>) {
-    let before = state.picture.take();
-    let link_before = state.trouble.take();
-    let pace_before = state.pace.tenths_per_second();
+fn prompt(state: &mut State, is_command: bool, text: &str) {
+    state.overlay = Overlay::Prompt(Prompt { is_command, input: Input::of(text), problem: None });
+    state.dirty = true;
+}
 
-    let new = Picture::new(overview, state.now);
+fn press_in_prompt(state: &mut State, event: KeyEvent) -> Option<Effect> {
+    let Overlay::Prompt(prompt) = &mut state.overlay else { return None };
+    if event.kind == KeyEventKind::Release {
+        return None;
+    }
+    match event.code {
+        KeyCode::Esc => {
+            state.overlay = Overlay::None;
+            state.dirty = true;
+        }
+        KeyCode::Backspace if prompt.input.is_empty() => {
+            state.overlay = Overlay::None;
+            state.dirty = true;
+        }
+        KeyCode::Enter => {
+            let text = prompt.input.trimmed();
+            state.dirty = true;
+            if prompt.is_command {
+                return command(state, &text);
+            }
+            if set_filter(state, &text) {
+                state.overlay = Overlay::None;
+            }
+        }
+        _ => {
+            if prompt.input.take(event) {
+                prompt.problem = None;
+                state.dirty = true;
+            }
+        }
+    }
+    None
+}
+
+/// A command: the name of a row of the table, and of a page perhaps its filter.
+fn command(state: &mut State, text: &str) -> Option<Effect> {
+    let (name, rest) = text.split_once(char::is_whitespace).map_or((text, ""), |(name, rest)| (name, rest.trim()));
+    if name.is_empty() {
+        state.overlay = Overlay::None;
+        return None;
+    }
+    let language = state.shared.language();
+    let kind = state.shown().page.kind();
+    let by_title = || {
+        let titled = Kind::TOPS.iter().find(|kind| kind.title().text(language).eq_ignore_ascii_case(name))?;
+        Some(keys::of(Action::Go(*titled)))
+    };
+    // A few letters are enough where they can mean only one thing.
+    let by_beginning = || {
+        let mut beginning =
+            keys::BINDINGS.iter().filter(|binding| binding.is_on(kind) && binding.name.starts_with(name));
+        beginning.next().filter(|_| beginning.next().is_none())
+    };
+    let found = keys::named(name).filter(|binding| binding.is_on(kind)).or_else(by_title).or_else(by_beginning);
+    let Some(binding) = found else {
+        if let Overlay::Prompt(prompt) = &mut state.overlay {
+            prompt.problem = Some(Word::UnknownCommand.with(language, &[name]));
+        }
+        return None;
+    };
+    state.overlay = Overlay::None;
+    match binding.action {
+        Action::Go(kind) if !rest.is_empty() => {
+            go(state, kind, Some(rest));
+            None
+        }
+        Action::Filter if !rest.is_empty() => {
+            set_filter(state, rest);
+            None
+        }
+        _ => run(state, binding),
+    }
+}
+
+fn press_in_dialog(state: &mut State, event: KeyEvent) -> Option<Effect> {
+    let (language, link, now) = (state.shared.language(), state.shared.link(), state.shared.now);
+    let Overlay::Dialog(dialog) = &mut state.overlay else { return None };
+    let before = dialog.stage.clone();
+    match dialog.press(event, now) {
+        Reply::Nothing => None,
+        Reply::Changed => {
+            state.dirty = true;
+            None
+        }
+        Reply::Close => {
+            if let Stage::Doing(_) = dialog.stage {
+                let text = Word::ActGoesOn.text(language).to_owned();
+                state.note = Some(Note { text, good: true });
+            }
+            state.overlay = Overlay::None;
+            state.dirty = true;
+            None
+        }
+        // What was planned may no longer be what it was; and no more acts are begun than wait for one another.
+        Reply::CarryOut if link != Link::Live || state.under_way >= DEEDS_MAX => {
+            dialog.stage = before;
+            let word = if link == Link::Live { Word::RefusedBusy } else { Word::RefusedStale };
+            state.note = Some(Note { text: word.text(language).to_owned(), good: false });
+            state.dirty = true;
+            None
+        }
+        Reply::CarryOut => {
+            let place = dialog.plan.as_ref().map(|plan| plan.place.clone()).unwrap_or_default();
+            let effect =
+                Effect::CarryOut { dialog: dialog.number, act: dialog.act.clone(), reason: dialog.reason(), place };
+            state.under_way += 1;
+            state.dirty = true;
+            Some(effect)
+        }
+    }
+}
+
+fn paste(state: &mut State, text: &str) {
+    match &mut state.overlay {
+        Overlay::Prompt(prompt) => {
+            prompt.input.paste(text);
+            prompt.problem = None;
+            state.dirty = true;
+        }
+        Overlay::Dialog(dialog) => state.dirty |= dialog.paste(text) == Reply::Changed,
+        // Pasted text is no sequence of commands.
+        Overlay::None | Overlay::Help(_) => {}
+    }
+}
+
+fn click(state: &mut State, hit: Hit) -> Option<Effect> {
+    match (&state.overlay, hit) {
+        (Overlay::Dialog(_), _) => None,
+        (_, Hit::Action(action)) => run(state, keys::of(action)),
+        (Overlay::None, Hit::Row { list, row }) => {
+            let State { shared, tops, details, current, .. } = state;
+            let shown = details.last_mut().unwrap_or(&mut tops[*current]);
+            let reaction = shown.page.click(list, row, shared);
+            react(state, reaction)
+        }
+        _ => None,
+    }
+}
+
+/// Every page that is shown may have to be another by now.
+fn settle(state: &mut State) {
+    let State { shared, tops, details, current, .. } = state;
+    let shown = details.last_mut().unwrap_or(&mut tops[*current]);
+    shown.page.settle(shared);
+    if let Overlay::Help(top) = state.overlay {
+        let rows = help::rows(state).saturating_sub(help::rows_seen(&state.shared));
+        state.overlay = Overlay::Help(top.min(rows));
+    }
+}
+
+fn answered(state: &mut State, request: &Request, result: Result<Answer, Trouble>, came_at: Duration) {
+    match (request, result) {
+        (Request::Overview, Ok(Answer::Overview(overview))) => picture(state, overview, came_at),
+        (Request::Overview, Err(trouble)) => {
+            let trouble = Some(trouble);
+            state.dirty |= state.shared.trouble != trouble;
+            state.shared.trouble = trouble;
+        }
+        (Request::Hello, Ok(Answer::Hello(hello))) => {
+            let hello = Some(hello);
+            state.dirty |=
+                state.shared.hello.as_ref().map(|known| &known.scopes) != hello.as_ref().map(|new| &new.scopes);
+            state.shared.hello = hello;
+        }
+        // The pulse tells what is wrong.
+        (Request::Hello, Err(_)) => {}
+        (_, result) => {
+            if state.wants().as_ref() != Some(request) {
+                return;
+            }
+            let State { shared, tops, details, current, .. } = state;
+            let shown = details.last_mut().unwrap_or(&mut tops[*current]);
+            match result {
+                Ok(answer) => {
+                    (shown.came_at, shown.trouble) = (Some(came_at), None);
+                    shown.page.take(request, answer, shared);
+                }
+                Err(trouble) => shown.trouble = Some(trouble),
+            }
+            state.dirty = true;
+        }
+    }
+}
+
+fn picture(state: &mut State, overview: Arc<Overview>, came_at: Duration) {
+    let shared = &mut state.shared;
+    let before = shared.picture.take();
+    let new = Picture::new(overview, came_at);
     if before.as_ref().is_some_and(|before| before.overview.started_at != new.overview.started_at) {
-        state.pace.restart();
+        shared.pace.restart();
     }
     if let Some(at) = new.engine_at {
         // A receipt moves a message from `sent` to `delivered`; it left once.
-        state.pace.take(at, new.overview.states.sent.saturating_add(new.overview.states.delivered));
+        shared.pace.take(at, new.overview.states.sent.saturating_add(new.overview.states.delivered));
     }
-    if let Some(before) = &before {
-        follow_messages(state, &before.overview, &new.overview);
-    }
-    // The clock alone is not news: it moves by the second, with the tick.
-    let same = before.is_some_and(|before| same_but_for_the_clock(&before, &new));
-    state.dirty |= !same || link_before.is_some() || pace_before != state.pace.tenths_per_second();
-    state.picture = Some(new);
-    settle_scroll(state);
-}
-
-fn same_but_for_the_clock(before: &Picture, new: &Picture) -> bool {
-    let (before, new) = (&before.overview, &new.overview);
-    (&before.version, &before.started_at, before.draining, &before.states)
-        == (&new.version, &new.started_at, new.draining, &new.states)
-        && before.channels == new.channels
-        && before.schedules == new.schedules
-        && before.tokens == new.tokens
-        && before.recent == new.recent
-}
-
-/// Who looks back in the messages keeps looking at the same ones while new ones come in above.
-fn follow_messages(state: &mut State, before: &Overview, new: &Overview) {
-    let top = &mut state.scroll[List::Messages.index()];
-    if *top == 0 {
-        return;
-    }
-    let Some(seen) = before.recent.get(*top) else { return };
-    // One that fell off the end takes the view along to the oldest there is.
-    *top = new.recent.iter().position(|change| change == seen).unwrap_or(new.recent.len());
-}
-
-fn lost(state: &mut State, trouble: Trouble) {
-    let trouble = Some(trouble);
-    state.dirty |= state.trouble != trouble;
-    state.trouble = trouble;
-    settle_scroll(state);
-}
-
-#[cfg(test)]
-mod tests {
-    use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-    use tidings_api::wire::{Change, Channel, Counts};
-
-    use super::*;
-    use crate::state::Link;
-    use crate::time;
-    use crate::words::Language;
-
-    fn overview(now: &str, sent: i64, newest: i64) -> Arc<Overview> {
-        Arc::new(Overview {
-            now: now.to_owned(),
-            started_at: "2026-03-01T00:00:00Z".to_owned(),
-            states: Counts { sent, ..Counts::default() },
-            channels: vec![Channel::default(); 2],
-            recent: (0..40)
-                .map(|age| Change {
-                    id: format!("msg_{}", newest - age),
-                    state: "sent".to_owned(),
-                    ..Change::default()
-                })
-                .collect(),
-            ..Overview::default()
-        })
-    }
-
-    struct Screen {
-        state: State,
-        now: Duration,
-    }
-
-    impl Screen {
-        fn new() -> Screen {
-            let mut screen = Screen { state: State::new("here", Language::En, true), now: Duration::ZERO };
-            screen.take(Message::Resize { columns: 80, rows: 24 });
-            screen
-        }
-
-        fn with_picture() -> Screen {
-            let mut screen = Screen::new();
-            screen.take(Message::Answered(Ok(overview("2026-03-01T12:00:00Z", 100, 1_000))));
-            screen.state.dirty = false;
-            screen
-        }
-
-        fn take(&mut self, message: Message) -> Option<Effect> {
-            update(&mut self.state, self.now, message)
-        }
-
-        fn press(&mut self, code: KeyCode) -> Option<Effect> {
-            self.take(Message::Key(KeyEvent::new(code, KeyModifiers::NONE)))
-        }
-
-        fn drawn(&mut self) -> bool {
-            std::mem::take(&mut self.state.dirty)
-        }
-
-        fn top_message(&self) -> String {
-            let top = self.state.scroll[List::Messages.index()];
-            self.state.picture.as_ref().unwrap().overview.recent[top].id.clone()
-        }
-    }
-
-    #[test]
-    fn the_first_frame_is_drawn_before_anything_is_known() {
-        assert!(State::new("here", Language::En, true).dirty);
-    }
-
-    #[test]
-    fn q_and_control_c_leave_from_everywhere() {
-        let mut screen = Screen::new();
-        let control_c = Message::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL));
-        assert_eq!(screen.press(KeyCode::Char('q')), Some(Effect::Quit));
-        screen.press(KeyCode::Char('?'));
-        assert_eq!(screen.press(KeyCode::Char('q')), Some(Effect::Quit));
-        assert_eq!(screen.take(control_c), Some(Effect::Quit));
-    }
-
-    #[test]
-    fn r_asks_the_engine_and_changes_nothing_by_itself() {
-        let mut screen = Screen::with_picture();
-        assert_eq!(screen.press(KeyCode::Char('r')), Some(Effect::Refresh));
-        assert!(!screen.drawn());
-    }
-
-    #[test]
-    fn nothing_is_drawn_for_a_picture_that_differs_in_its_clock_only() {
-        let mut screen = Screen::with_picture();
-        screen.now = Duration::from_millis(500);
-        screen.take(Message::Answered(Ok(overview("2026-03-01T12:00:00.5Z", 100, 1_000))));
-        // The second picture makes the pace known: that is news once.
-        assert!(screen.drawn());
-        screen.now = Duration::from_millis(1_000);
-        screen.take(Message::Answered(Ok(overview("2026-03-01T12:00:01Z", 100, 1_000))));
-        assert!(!screen.drawn());
-        screen.take(Message::Tick);
-        assert!(screen.drawn(), "ages and the clock move by the second");
-    }
-
-    #[test]
-    fn without_a_picture_a_second_changes_nothing() {
-        let mut screen = Screen::new();
-        screen.drawn();
-        screen.take(Message::Tick);
-        assert!(!screen.drawn());
-        screen.take(Message::Answered(Err(Trouble::Unreachable)));
-        assert!(screen.drawn());
-        screen.take(Message::Answered(Err(Trouble::Unreachable)));
-        assert!(!screen.drawn(), "the same trouble is not news");
-    }
-
-    #[test]
-    fn the_picture_stays_and_ages_when_the_engine_goes() {
-        let mut screen = Screen::with_picture();
-        assert_eq!(screen.state.link(), Link::Live);
-        screen.now = Duration::from_secs(2);
-        screen.take(Message::Tick);
-        assert_eq!(screen.state.link(), Link::Live);
-        screen.now = Duration::from_millis(2_100);
-        screen.take(Message::Tick);
-        assert_eq!(screen.state.link(), Link::Stale(Duration::from_millis(2_100)), "silence alone makes it stale");
-        screen.take(Message::Answered(Err(Trouble::Unreachable)));
-        screen.now = Duration::from_secs(9);
-        screen.take(Message::Tick);
-        assert_eq!(screen.state.link(), Link::Stale(Duration::from_secs(9)));
-        assert_eq!(screen.state.engine_now(), time::parse("2026-03-01T12:00:09Z"), "the engine's clock goes on");
-        assert!(screen.state.picture.is_some());
-        screen.take(Message::Answered(Ok(overview("2026-03-01T12:00:20Z", 100, 1_000))));
-        assert_eq!(screen.state.link(), Link::Live);
-    }
-
-    #[test]
-    fn an_engine_that_never_answered_is_no_engine_yet() {
-        let mut screen = Screen::new();
-        assert_eq!(screen.state.link(), Link::Connecting);
-        screen.take(Message::Answered(Err(Trouble::Slow)));
-        assert_eq!(screen.state.link(), Link::NoEngine);
-    }
-
-    #[test]
-    fn throughput_is_the_difference_of_pictures_and_starts_anew_with_the_engine() {
-        let mut screen = Screen::with_picture();
-        screen.take(Message::Answered(Ok(overview("2026-03-01T12:00:00.5Z", 192, 1_000))));
-        assert_eq!(screen.state.pace.tenths_per_second(), Some(1_840));
-        let mut again = Overview::clone(&overview("2026-03-01T12:00:01Z", 193, 1_000));
-        again.started_at = "2026-03-01T12:00:00Z".to_owned();
-        screen.take(Message::Answered(Ok(Arc::new(again))));
-        assert_eq!(screen.state.pace.tenths_per_second(), None);
-    }
-
-    #[test]
-    fn scrolling_stops_at_both_ends() {
-        let mut screen = Screen::with_picture();
-        screen.press(KeyCode::Up);
-        assert!(!screen.drawn());
-        screen.press(KeyCode::End);
-        assert!(screen.drawn());
-        let last = screen.state.scroll;
-        screen.press(KeyCode::Char('j'));
-        assert_eq!(screen.state.scroll, last);
-        assert!(!screen.drawn());
-        screen.press(KeyCode::Char('k'));
-        assert_eq!(screen.state.scroll[List::Messages.index()], last[List::Messages.index()] - 1);
-    }
-
-    #[test]
-    fn who_looks_back_keeps_looking_at_the_same_messages() {
-        let mut screen = Screen::with_picture();
-        for _ in 0..5 {
-            screen.press(KeyCode::Down);
-        }
-        assert_eq!(screen.top_message(), "msg_995");
-        screen.take(Message::Answered(Ok(overview("2026-03-01T12:00:01Z", 100, 1_007))));
-        assert_eq!(screen.top_message(), "msg_995");
-        screen.take(Message::Answered(Ok(overview("2026-03-01T12:00:02Z", 100, 9_000))));
-        let seen = layout::rows_seen(&screen.state, List::Messages).unwrap();
-        assert_eq!(screen.state.scroll[List::Messages.index()], 40 - seen, "it fell off: the oldest there is");
-        screen.press(KeyCode::Home);
-        screen.take(Message::Answered(Ok(overview("2026-03-01T12:00:03Z", 100, 9_001))));
-        assert_eq!(screen.top_message(), "msg_9001", "at the top, the newest is followed");
-    }
-
-    #[test]
-    fn focus_goes_round_the_lists_that_are_on_the_screen() {
-        let mut screen = Screen::with_picture();
-        let mut seen = Vec::new();
-        for _ in 0..4 {
-            screen.press(KeyCode::Tab);
-            seen.push(screen.state.focus);
-        }
-        assert_eq!(seen, List::ALL);
-        screen.press(KeyCode::BackTab);
-        assert_eq!(screen.state.focus, List::Schedules);
-        screen.take(Message::Resize { columns: 40, rows: 10 });
-        assert_eq!(screen.state.focus, List::Messages, "a list that left the screen gives the focus back");
-        screen.press(KeyCode::Tab);
-        assert_eq!(screen.state.focus, List::Channels);
-        screen.press(KeyCode::Tab);
-        assert_eq!(screen.state.focus, List::Messages);
-    }
-
-    #[test]
-    fn help_opens_closes_and_takes_the_movement() {
-        let mut screen = Screen::with_picture();
-        screen.take(Message::Resize { columns: 80, rows: 10 });
-        screen.press(KeyCode::Char('?'));
-        screen.press(KeyCode::End);
-        assert!(screen.state.help.is_some_and(|top| top > 0));
-        assert_eq!(screen.state.scroll, [0; 4]);
-        screen.take(Message::Resize { columns: 80, rows: 40 });
-        assert_eq!(screen.state.help, Some(0));
-        screen.press(KeyCode::Esc);
-        assert_eq!(screen.state.help, None);
-        screen.drawn();
-        screen.press(KeyCode::Esc);
-        assert!(!screen.drawn());
-    }
+    shared.trouble = None;
+    shared.picture = Some(new);
+    state.dirty = true;
+    settle(state);
 }

@@ -1,48 +1,45 @@
 //! State made visible: one frame of it. Nothing here changes the state, reads a clock or touches the terminal.
 
-mod credentials;
+mod dialog;
 mod footer;
 mod header;
-mod help;
-mod lists;
-mod paint;
-pub(crate) mod states;
-mod table;
-mod trouble;
+pub(crate) mod help;
+pub(crate) mod paint;
+mod status;
+pub(crate) mod table;
+pub(crate) mod trouble;
 
-use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::buffer::Buffer;
 
-use crate::layout::{self, Part};
-use crate::state::State;
+use crate::layout;
+use crate::state::{Overlay, State};
 use crate::theme::Theme;
-use paint::Painter;
+use paint::{Drawn, Painter};
 
 /// Draws the state.
-pub(crate) fn draw(state: &State, frame: &mut Frame<'_>) {
-    let area = frame.area();
-    let theme = Theme { colour: state.colour };
-    let painter = &mut Painter::new(frame.buffer_mut(), theme);
-    let parts = layout::plan(state, area);
-    if parts.is_empty() {
-        trouble::too_small(painter, area, state);
-        return;
+pub(crate) fn draw(state: &State, buffer: &mut Buffer) -> Drawn {
+    let area = buffer.area;
+    let look = state.shared.look;
+    let mut painter = Painter::new(buffer, Theme { colour: look.colour, light: look.light });
+    let Some(frame) = layout::frame(area) else {
+        trouble::too_small(&mut painter, area, &state.shared);
+        return painter.finish();
+    };
+    header::draw(&mut painter, frame.header, &state.shared);
+    if let Some(tabs) = frame.tabs {
+        header::tabs(&mut painter, tabs, state);
     }
-    let between = Rect { y: area.y + 1, height: area.height.saturating_sub(2), ..area };
-    if let Some(top) = state.help {
-        help::draw(painter, between, state.language, top);
-    } else if state.picture.is_none() {
-        trouble::instead_of_a_picture(painter, between, state);
-    }
-    for (part, place) in parts {
-        match part {
-            Part::Header => header::draw(painter, place, state),
-            Part::Footer => footer::draw(painter, place, state),
-            _ if state.help.is_some() => {}
-            Part::Trouble => trouble::draw(painter, place, state),
-            Part::States => states::draw(painter, place, state),
-            Part::Credentials => credentials::draw(painter, place, state),
-            Part::List(list) => lists::draw(painter, place, state, list),
+    status::draw(&mut painter, frame.status, state);
+    match &state.overlay {
+        Overlay::Help(top) => help::draw(&mut painter, frame.content, state, *top),
+        _ if state.shared.picture.is_none() => {
+            trouble::instead_of_a_picture(&mut painter, frame.content, &state.shared);
         }
+        _ => state.shown().page.draw(&mut painter, frame.content, &state.shared),
     }
+    if let Overlay::Dialog(open) = &state.overlay {
+        dialog::draw(&mut painter, frame.content, open, &state.shared);
+    }
+    footer::draw(&mut painter, frame.footer, state);
+    painter.finish()
 }

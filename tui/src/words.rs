@@ -66,15 +66,29 @@ words! {
     TooSmall: "{}: needs {}  {} {}", "{}：至少 {}  {} {}";
 
     // Titles.
+    Needs: "Needs you", "需要处理";
+    NothingNeeded: "Nothing needs you", "没有需要处理的事";
     Channels: "Channels", "通道";
-    WaitingForCredential: "Waiting for a credential", "等待凭证";
-    Tokens: "Tokens", "令牌";
     Schedules: "Schedules", "定时任务";
     Messages: "Messages, newest first", "消息，最新在前";
     Help: "Keys", "按键";
     Part: "{} of {}", "第 {} 项，共 {} 项";
     None: "none", "无";
     NoMessages: "no message has changed yet", "尚无消息变化";
+
+    // What needs a person.
+    NeedStore: "the store takes no new messages", "存储不再接收新消息";
+    NeedHalted: "its app is halted", "应用已停止";
+    NeedParked: "a plugin of it may not go on", "插件被停用";
+    NeedPaused: "paused", "已暂停";
+    NeedToken: "no token", "没有可用令牌";
+    NeedWebhook: "webhook fails, {} wait", "回调失败，{} 条等待";
+    NeedWebhookDisabled: "webhook disabled, {} wait", "回调已停用，{} 条等待";
+    NeedRun: "its last run failed", "上次运行失败";
+    NeedUnknown: "{} may have arrived", "{} 条可能已送达";
+    NeedHeld: "{} held", "{} 条暂扣";
+    NeedWaiting: "{} wait for a credential", "{} 条等待凭证";
+    NeedLate: "{} outcomes came too late", "{} 个结果来得太迟";
 
     // Columns.
     Name: "NAME", "名称";
@@ -89,8 +103,6 @@ words! {
     Unknown: "UNKNOWN", "未知";
     Note: "NOTE", "备注";
     App: "APP", "应用";
-    Expires: "EXPIRES", "到期";
-    Fetches: "FETCHES TODAY", "今日获取";
     Problem: "PROBLEM", "问题";
     Next: "NEXT", "下次";
     Clock: "CLOCK", "时刻";
@@ -121,14 +133,6 @@ words! {
     ChannelHalted: "halted", "已停止";
     ChannelParked: "parked", "插件停用";
 
-    // States of tokens.
-    TokenNone: "none", "无";
-    TokenValid: "valid", "有效";
-    TokenExpired: "expired", "已过期";
-    TokenWaiting: "retrying", "重试中";
-    TokenExhausted: "exhausted", "已用尽";
-    TokenHalted: "halted", "已停止";
-
     // States of runs.
     RunRunning: "running", "运行中";
     RunDone: "done", "完成";
@@ -139,12 +143,103 @@ words! {
     In: "in {}", "{} 后";
     Ago: "{} ago", "{} 前";
     Now: "now", "现在";
-    Of: "{} of {}", "{} / {}";
     PerSecond: "{}/s", "{}/s";
+
+    // The pages.
+    PageOverview: "Overview", "总览";
+    PageMessages: "Messages", "消息";
+
+    // What acts do.
+    ActRetry: "Send again", "重新发送";
+    ActCancel: "Cancel", "取消";
+    ActHold: "Hold", "暂扣";
+    ActRelease: "Release", "放行";
+    ActPause: "Pause", "暂停";
+    ActResume: "Resume", "恢复";
+    EffectRetry: "It is sent again from the start, as soon as its channel lets it.", "将从头重新发送，通道允许即发出。";
+    EffectCancel: "It is withdrawn and will not be sent.", "将被撤回，不再发送。";
+    EffectHold: "It stops until somebody releases it.", "将停住，直到有人放行。";
+    EffectRelease: "It goes on where it stopped.", "将从停住处继续。";
+    EffectPause: "Nothing more of the channel is sent; what is on its way goes on.", "通道不再发出新消息；已在途的照常完成。";
+    EffectResume: "The channel sends again.", "通道恢复发送。";
+    ActEnded: "The act came to its end.", "操作已完成。";
+    ActBroke: "The act came to nothing; look at the record.", "操作未能完成，请查看审计记录。";
+    ActGoesOn: "The act goes on; its end will be told here.", "操作仍在继续，完成后会在此告知。";
+
+    // Asking about an act.
+    Planning: "asking the engine what this would do", "正在询问引擎将会如何";
+    PlanCount: "{} messages match.", "共有 {} 条消息匹配。";
+    PlanPace: "They go at {}, for {}.", "以 {} 的速度发送，约需 {}。";
+    PlanTwice: "Some may have arrived, and would arrive twice.", "其中有些可能已经送达，会重复送达。";
+    FieldCount: "Type {} to say how many", "请输入数量 {}";
+    FieldReason: "Reason", "原因";
+    Optional: "(may stay empty)", "(可不填)";
+    FieldWrong: "not that", "不对";
+    Question: "Press {} to do it, Esc to leave it", "按 {} 执行，按 Esc 放弃";
+    Doing: "under way; Esc closes this and lets it go on", "进行中；按 Esc 关闭此框，操作继续";
+    AnyKeyCloses: "any key closes this", "按任意键关闭";
+    ResultMoved: "done: {}", "完成：{}";
+    ResultLeft: "left: {}", "剩余：{}";
+    ResultPassedOver: "moved by somebody else meanwhile: {}", "期间已被他人改动：{}";
+    ResultRefused: "refused: {}", "被拒绝：{}";
+
+    // Why a key does nothing.
+    ReadOnly: "READ-ONLY", "只读";
+    RefusedStale: "not now: the engine does not answer", "暂不可用：引擎没有应答";
+    RefusedBusy: "not now: other acts are under way", "暂不可用：其他操作正在进行";
+    RefusedUnknown: "not yet: the engine has not said what we may do", "尚不可用：引擎还未告知权限";
+    RefusedScope: "the key `{}` has no scope `{}`", "密钥 `{}` 没有权限 `{}`";
+    RefusedNone: "there is nothing under the cursor", "光标下没有内容";
+    RefusedState: "{} is {}", "{} 的状态是{}";
+    RefusedNoFilter: "set a filter first: `/`", "请先用 `/` 设置过滤条件";
+    RefusedNoState: "name a state in the filter: failed, unknown, expired, cancelled or held",
+        "请在过滤条件中指明状态：failed、unknown、expired、cancelled 或 held";
+    QuitWhileActing: "an act is under way; Ctrl-C leaves it where it is", "有操作正在进行；按 Ctrl-C 就此离开";
+
+    // Typing.
+    UnknownCommand: "there is no command `{}` here", "此处没有命令 `{}`";
+    FooterCommand: "Enter runs it, Esc leaves; ? lists the commands", "Enter 执行，Esc 放弃；按 ? 查看命令";
+    FooterFilter: "state: channel: template: to: reason: newer:2h older:1h", "state: channel: template: to: reason: newer:2h older:1h";
+    FooterDialog: "Enter next, Shift-Tab back, Esc leaves", "Enter 下一项，Shift-Tab 上一项，Esc 放弃";
+    FilterUnknownName: "no `{}:` here", "没有 `{}:`";
+    FilterUnknownState: "no state `{}`", "没有状态 `{}`";
+    FilterTwice: "`{}:` twice", "`{}:` 重复";
+    FilterEmpty: "nothing behind `{}:`", "`{}:` 后为空";
+    FilterReason: "`reason:` needs a state beside it", "`reason:` 需要同时指明状态";
+
+    // Lists.
+    AsOf: "{} old", "{} 前的数据";
+    AllMessages: "all, newest first", "全部，最新在前";
+    Loading: "loading", "加载中";
+    NothingMatches: "nothing matches", "没有匹配的消息";
+    LookedThrough: "nothing so far; {} looks further", "目前没有；按 {} 继续查找";
+    Marked: "{} marked", "已标记 {}";
+    Pinned: "newer ones may have come; {} shows them", "可能有更新的消息；按 {} 查看";
+    Mark: "*", "*";
+    Age: "AGE", "时长";
+    Id: "ID", "编号";
+    Channel: "CHANNEL", "通道";
+    Recipient: "RECIPIENT", "接收人";
+    Template: "TEMPLATE", "模板";
+    Tries: "TRIES", "尝试";
+    Due: "DUE", "到期发送";
+    Reason: "REASON", "原因";
 
     // What keys do.
     KeyHelp: "help", "帮助";
     KeyQuit: "quit", "退出";
+    KeyOpen: "open", "打开";
+    KeyBack: "back", "返回";
+    KeyFilter: "filter", "过滤";
+    KeyCommand: "command", "命令";
+    KeyMark: "mark", "标记";
+    KeyRetry: "send again", "重新发送";
+    KeyCancel: "cancel", "取消";
+    KeyHold: "hold or release", "暂扣或放行";
+    KeyRetryMatching: "send all again that match", "重新发送所有匹配的";
+    KeyCancelMatching: "cancel all that match", "取消所有匹配的";
+    KeyHoldMatching: "hold all that match", "暂扣所有匹配的";
+    KeyReleaseMatching: "release all that match", "放行所有匹配的";
     KeyRefresh: "refresh now", "立即刷新";
     KeyNextList: "next list", "下一列表";
     KeyPreviousList: "previous list", "上一列表";
@@ -154,7 +249,6 @@ words! {
     KeyPageUp: "a page up", "上一页";
     KeyFirst: "to the top", "到顶部";
     KeyLast: "to the end", "到末尾";
-    KeyClose: "close help", "关闭帮助";
     KeyRedraw: "draw afresh", "重新绘制";
 }
 
@@ -198,19 +292,6 @@ pub(crate) fn channel_state(state: &str, language: Language) -> &str {
         "cooling" => Word::ChannelCooling.text(language),
         "halted" => Word::ChannelHalted.text(language),
         "parked" => Word::ChannelParked.text(language),
-        other => other,
-    }
-}
-
-/// A state of tokens in words.
-pub(crate) fn token_state(state: &str, language: Language) -> &str {
-    match state {
-        "none" => Word::TokenNone.text(language),
-        "valid" => Word::TokenValid.text(language),
-        "expired" => Word::TokenExpired.text(language),
-        "waiting" => Word::TokenWaiting.text(language),
-        "exhausted" => Word::TokenExhausted.text(language),
-        "halted" => Word::TokenHalted.text(language),
         other => other,
     }
 }
@@ -273,7 +354,8 @@ mod tests {
                 assert_eq!(Clean::new(text).as_str(), text);
                 // ASCII, ideographs, full-width forms, the ideographic full stop: nothing of ambiguous width.
                 let safe = |c: char| {
-                    c.is_ascii() || matches!(c, '\u{3002}' | '\u{4e00}'..='\u{9fff}' | '\u{ff01}'..='\u{ff5e}')
+                    c.is_ascii()
+                        || matches!(c, '\u{3001}' | '\u{3002}' | '\u{4e00}'..='\u{9fff}' | '\u{ff01}'..='\u{ff5e}')
                 };
                 assert!(text.chars().all(safe), "{word:?}: {text}");
             }
@@ -282,8 +364,8 @@ mod tests {
 
     #[test]
     fn what_is_put_in_is_not_read_again() {
-        assert_eq!(Word::Of.with(Language::En, &["{}", "7"]), "{} of 7");
-        assert_eq!(Word::Of.with(Language::En, &["only one"]), "only one of ");
+        assert_eq!(Word::Part.with(Language::En, &["{}", "7"]), "{} of 7");
+        assert_eq!(Word::Part.with(Language::En, &["only one"]), "only one of ");
     }
 
     #[test]

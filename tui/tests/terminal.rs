@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ratatui::text::Line;
+use ratatui::style::Style;
 use tidings_api::client::{Address, Client};
 
 use crate::terminal::Screen;
+use crate::view::paint::Drawn;
 use crate::{Language, Options, run};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -28,11 +29,11 @@ async fn child() {
     match act.split_once(' ').unwrap_or((&act, "")) {
         ("run", url) => {
             let client = Client::new(Address::Url(url.to_owned()), None).unwrap();
-            run(client, Options { language: Language::Zh, colour: true }).await.unwrap();
+            run(client, Options { language: Language::Zh, colour: true, light: false }).await.unwrap();
         }
         ("drop", url) => {
             let client = Client::new(Address::Url(url.to_owned()), None).unwrap();
-            let screen = run(client, Options { language: Language::Zh, colour: true });
+            let screen = run(client, Options { language: Language::Zh, colour: true, light: false });
             assert!(tokio::time::timeout(Duration::from_secs(2), screen).await.is_err());
             // At once: the screen's thread has no time to put anything right.
             std::process::exit(0);
@@ -44,7 +45,12 @@ async fn child() {
         ("panic-elsewhere", _) => {
             let mut screen = Screen::enter().unwrap();
             std::thread::spawn(|| panic!("a plugin broke")).join().unwrap_err();
-            screen.draw(|frame| frame.render_widget(Line::raw("still drawing"), frame.area())).unwrap();
+            screen
+                .draw(|buffer| {
+                    buffer.set_string(0, 0, "still drawing", Style::new());
+                    Drawn::default()
+                })
+                .unwrap();
             crossterm::event::read().unwrap();
         }
         other => panic!("no such part: {other:?}"),

@@ -19,6 +19,7 @@ mod rates;
 mod routes;
 mod serve;
 mod socket;
+mod timeline;
 mod tls;
 
 use std::io;

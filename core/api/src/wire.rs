@@ -157,6 +157,9 @@ pub struct Message {
     /// The trace that it belongs to: its caller's, or its own; only when one message is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
+    /// Everything that happened to it, in order; only when one message is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timeline: Vec<Moment>,
     /// What operators did to it, in order; only when one message is asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acts: Vec<AuditEntry>,
@@ -164,6 +167,20 @@ pub struct Message {
     /// told by the message itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tries: Vec<Attempt>,
+}
+
+/// Something that happened to a message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct Moment {
+    /// When; of an attempt, when it began.
+    pub at: String,
+    /// `accepted`, `waiting` (for a credential), `bound` (to the one it then went on with), `attempt`, an act as in
+    /// `message.retry`, `sent`, `delivered`, `bounced`, `expired` or `cancelled`.
+    pub what: String,
+    /// With what, by whom, or why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 /// An attempt.

@@ -30,7 +30,7 @@ pub use notice::{Backlog, NewNotice, NoticeRow, NoticeSettle, WebhookStanding};
 pub use reach::{BoundRow, HeldRow, OfRecipient, SuppressedRow};
 pub use read::{
     AttemptRow, BulkCount, BulkFilter, Counts, CredentialFilter, CredentialRow, FiringRow, MessageFilter, MessageRow,
-    Page, Planned, ReasonRow, ScheduleRow, Span, SuppressionFilter, SuppressionRow,
+    MomentRow, Page, Planned, ReasonRow, ScheduleRow, Span, SuppressionFilter, SuppressionRow,
 };
 pub use run::{RunBegin, RunFilter, RunLevel, RunLine, RunLogRow, RunNote, RunRow, RunStep, Stepped};
 pub use sqlite::{Ids, REACH_MANY_MAX, Reader, Writer, backup, open};

@@ -192,6 +192,17 @@ pub struct AttemptRow {
     pub detail: String,
 }
 
+/// Something that happened to a message and is neither an attempt nor an act, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MomentRow {
+    /// `waiting` for a credential, `bound` to one after that, `sent` before a receipt came, or `bounced`.
+    pub what: String,
+    /// When.
+    pub at: Timestamp,
+    /// With what, or why.
+    pub detail: Option<String>,
+}
+
 /// Which credentials.
 #[derive(Debug, Clone, Default)]
 pub struct CredentialFilter {

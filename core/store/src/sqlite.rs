@@ -12,6 +12,7 @@ mod depth;
 mod due;
 mod keys;
 mod log;
+mod moment;
 mod notice;
 mod operate;
 mod reach;

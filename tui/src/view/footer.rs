@@ -1,21 +1,39 @@
-//! The last line: what the keys do, as many as fit, from the table that dispatches them.
+//! The last line: what the keys do on this page, as many as fit, from the table that dispatches them.
 
 use ratatui::layout::Rect;
 
-use super::paint::{Painter, Piece};
+use super::paint::{Hit, Painter, Piece};
 use crate::keys;
-use crate::state::State;
+use crate::state::{Overlay, State};
 use crate::theme::Role;
+use crate::update::refusal;
+use crate::words::Word;
 
-/// Draws it.
+/// Draws it. What a key cannot do now stays in its place, and is dim.
 pub(crate) fn draw(painter: &mut Painter<'_>, place: Rect, state: &State) {
+    let language = state.shared.language();
+    if let Overlay::Prompt(_) | Overlay::Dialog(_) = state.overlay {
+        let word = match &state.overlay {
+            Overlay::Prompt(prompt) if prompt.is_command => Word::FooterCommand,
+            Overlay::Prompt(_) => Word::FooterFilter,
+            _ => Word::FooterDialog,
+        };
+        painter.put(place, 1, usize::MAX, &Piece::new(word.text(language), Role::Dim));
+        return;
+    }
+    let kind = state.shown().page.kind();
     let mut left = 1;
-    for binding in keys::BINDINGS.iter().filter(|binding| binding.hint) {
-        let key = Piece::new(keys::name(binding.chords[0]), Role::Title);
-        let label = Piece::new(binding.label.text(state.language), Role::Plain);
-        if left + key.columns() + 1 + label.columns() > usize::from(place.width) {
+    for binding in keys::BINDINGS.iter().filter(|binding| binding.hint && binding.is_on(kind)) {
+        let refused = refusal(state, binding).is_some();
+        let key = Piece::new(binding.key(), if refused { Role::Dim } else { Role::Title });
+        let label = Piece::new(binding.label.text(language), if refused { Role::Dim } else { Role::Plain });
+        let columns = key.columns() + 1 + label.columns();
+        if left + columns > usize::from(place.width) {
             break;
         }
+        let x = place.x.saturating_add(u16::try_from(left).unwrap_or(u16::MAX));
+        let width = u16::try_from(columns).unwrap_or(u16::MAX);
+        painter.hit(Rect { x, width, ..place }, Hit::Action(binding.action));
         left += painter.put(place, left, usize::MAX, &key) + 1;
         left += painter.put(place, left, usize::MAX, &label) + 2;
     }

@@ -1,9 +1,12 @@
-//! The first line: is the picture fresh, and of which engine?
+//! The first lines: is the picture fresh, and of which engine? And which pages are there?
 
 use ratatui::layout::Rect;
 
-use super::paint::{Painter, Piece};
-use crate::state::{Link, State};
+use super::paint::{Hit, Painter, Piece};
+use crate::keys::{self, Action};
+use crate::page::Kind;
+use crate::state::{Link, Shared, State};
+use crate::text::Clean;
 use crate::theme::Role;
 use crate::time;
 use crate::words::Word;
@@ -12,26 +15,26 @@ use crate::words::Word;
 const ADDRESS_MIN: usize = 12;
 
 /// Draws it.
-pub(crate) fn draw(painter: &mut Painter<'_>, place: Rect, state: &State) {
-    let facts = facts(painter, place, state);
+pub(crate) fn draw(painter: &mut Painter<'_>, place: Rect, shared: &Shared) {
+    let facts = facts(painter, place, shared);
     let room = usize::from(place.width).saturating_sub(facts);
     let mut left = 0;
     if place.width >= 60 {
-        left += painter.put(place, left, room, &Piece::new(Word::Tidings.text(state.language), Role::Title)) + 2;
+        left += painter.put(place, left, room, &Piece::new(Word::Tidings.text(shared.language()), Role::Title)) + 2;
     }
-    for piece in link(state) {
+    for piece in link(shared) {
         left += painter.put(place, left, room.saturating_sub(left), &piece) + 2;
     }
     // A few columns of it would name nothing.
     if room.saturating_sub(left) >= ADDRESS_MIN {
-        painter.put(place, left, room - left, &Piece::new(state.address.as_str(), Role::Plain));
+        painter.put(place, left, room - left, &Piece::new(shared.address.as_str(), Role::Plain));
     }
 }
 
 /// How the screen stands to the engine, in words.
-pub(crate) fn link(state: &State) -> Vec<Piece> {
-    let language = state.language;
-    let mut pieces = vec![match state.link() {
+pub(crate) fn link(shared: &Shared) -> Vec<Piece> {
+    let language = shared.language();
+    let mut pieces = vec![match shared.link() {
         Link::Connecting => Piece::new(Word::Connecting.text(language), Role::Warn),
         Link::NoEngine => Piece::new(Word::NoEngine.text(language), Role::Bad),
         Link::Live => Piece::new(Word::Live.text(language), Role::Good),
@@ -40,26 +43,62 @@ pub(crate) fn link(state: &State) -> Vec<Piece> {
             Piece::new(Word::Stale.with(language, &[&age]), Role::Bad)
         }
     }];
-    if state.picture.as_ref().is_some_and(|picture| picture.overview.draining) {
+    if shared.picture.as_ref().is_some_and(|picture| picture.overview.draining) {
         pieces.push(Piece::new(Word::Draining.text(language), Role::Warn));
+    }
+    // Until the engine said who we are, nothing is said about it.
+    if shared.hello.as_ref().is_some_and(|hello| !hello.scopes.iter().any(|scope| scope == "operate")) {
+        pieces.push(Piece::new(Word::ReadOnly.text(language), Role::Warn));
     }
     pieces
 }
 
+/// The row of pages: the one that is shown stands out. Where there is not room for all their names, the others are cut.
+pub(crate) fn tabs(painter: &mut Painter<'_>, place: Rect, state: &State) {
+    let language = state.shared.language();
+    let current = state.tops[state.current].page.kind();
+    let room = usize::from(place.width).saturating_sub(1);
+    let names = |columns_max: usize| -> Vec<(Kind, Piece)> {
+        Kind::TOPS
+            .iter()
+            .map(|kind| {
+                let name = Clean::new(kind.title().text(language));
+                let is_shown = *kind == current;
+                let name = if is_shown { name.cut(usize::MAX) } else { name.start(columns_max) };
+                let text = format!("{} {name}", keys::of(Action::Go(*kind)).key());
+                (*kind, Piece::new(text, if is_shown { Role::Focus } else { Role::Plain }))
+            })
+            .collect()
+    };
+    let columns = |tabs: &[(Kind, Piece)]| tabs.iter().map(|(_, piece)| piece.columns() + 2).sum::<usize>();
+    let mut tabs = names(usize::MAX);
+    if columns(&tabs) > room {
+        tabs = names(4);
+    }
+    let mut left = 1;
+    for (kind, tab) in tabs {
+        let x = place.x.saturating_add(u16::try_from(left).unwrap_or(u16::MAX));
+        let taken = painter.put(place, left, usize::MAX, &tab);
+        let width = u16::try_from(taken).unwrap_or(u16::MAX);
+        painter.hit(Rect { x, width, ..place }, Hit::Action(Action::Go(kind)));
+        left += taken + 2;
+    }
+}
+
 /// Facts about the engine at the right end, the most wanted outermost, as many as fit. Says how many columns they took.
-fn facts(painter: &mut Painter<'_>, place: Rect, state: &State) -> usize {
-    let Some(picture) = &state.picture else { return 0 };
-    let language = state.language;
-    let engine_now = state.engine_now();
+fn facts(painter: &mut Painter<'_>, place: Rect, shared: &Shared) -> usize {
+    let Some(picture) = &shared.picture else { return 0 };
+    let language = shared.language();
+    let engine_now = shared.engine_now();
     let up = engine_now
         .zip(time::parse(&picture.overview.started_at))
         .map(|(now, started)| time::span(now.signed_duration_since(started).num_seconds()));
     let facts = [
-        engine_now.map(|now| Word::Utc.with(language, &[&time::clock(now)])),
+        engine_now.map(|now| Word::Utc.with(language, &[&time::hours_and_minutes(now)])),
         up.map(|up| Word::Up.with(language, &[&up])),
         Some(Word::Engine.with(language, &[&picture.overview.version])),
     ];
-    let left: usize = link(state).iter().map(|piece| piece.columns() + 2).sum::<usize>() + 10 + ADDRESS_MIN;
+    let left: usize = link(shared).iter().map(|piece| piece.columns() + 2).sum::<usize>() + 10 + ADDRESS_MIN;
     let mut taken = 0;
     for fact in facts.into_iter().flatten() {
         let fact = Piece::new(fact, Role::Plain);

@@ -1,10 +1,43 @@
 //! Putting clean text on the frame: the only place that writes cells.
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
+use ratatui::style::{Modifier, Style};
 
+use crate::keys::Action;
 use crate::text::{Clean, width};
 use crate::theme::{Role, Theme};
+
+/// What the mouse finds somewhere on the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hit {
+    /// What a key does as well.
+    Action(Action),
+    /// A row of a list.
+    Row {
+        /// The list, by the number under which its page draws it.
+        list: usize,
+        /// The row, from the list's first.
+        row: usize,
+    },
+}
+
+/// What a frame is beside its cells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Drawn {
+    /// What the mouse finds where; what was drawn last lies on top.
+    pub(crate) hits: Vec<(Rect, Hit)>,
+    /// Where text is typed.
+    pub(crate) cursor: Option<Position>,
+}
+
+impl Drawn {
+    /// What the mouse finds there.
+    pub(crate) fn hit(&self, column: u16, row: u16) -> Option<Hit> {
+        let position = Position::new(column, row);
+        self.hits.iter().rev().find(|(area, _)| area.contains(position)).map(|(_, hit)| *hit)
+    }
+}
 
 /// Text and what it is for.
 #[derive(Debug, Clone, Default)]
@@ -31,12 +64,56 @@ impl Piece {
 pub(crate) struct Painter<'a> {
     buffer: &'a mut Buffer,
     theme: Theme,
+    drawn: Drawn,
 }
 
 impl<'a> Painter<'a> {
     /// A painter of this frame.
     pub(crate) fn new(buffer: &'a mut Buffer, theme: Theme) -> Painter<'a> {
-        Painter { buffer, theme }
+        Painter { buffer, theme, drawn: Drawn::default() }
+    }
+
+    /// What the frame is beside its cells.
+    pub(crate) fn finish(self) -> Drawn {
+        self.drawn
+    }
+
+    /// The mouse finds that there.
+    pub(crate) fn hit(&mut self, area: Rect, hit: Hit) {
+        self.drawn.hits.push((area, hit));
+    }
+
+    /// Text is typed there.
+    pub(crate) fn cursor(&mut self, row: Rect, left: usize) {
+        let column = u16::try_from(left).unwrap_or(u16::MAX).min(row.width.saturating_sub(1));
+        self.drawn.cursor = Some(Position::new(row.x.saturating_add(column), row.y));
+    }
+
+    /// The cursor's row: it stands out without colours too.
+    pub(crate) fn select(&mut self, row: Rect) {
+        self.buffer.set_style(row.intersection(self.buffer.area), Style::new().add_modifier(Modifier::REVERSED));
+    }
+
+    /// An area with nothing in it.
+    pub(crate) fn clear(&mut self, area: Rect) {
+        let area = area.intersection(self.buffer.area);
+        for y in area.top()..area.bottom() {
+            for x in area.left()..area.right() {
+                self.buffer[(x, y)].reset();
+            }
+        }
+    }
+
+    /// Puts pieces one after the other, so many columns apart, as many as fit. Says where they end.
+    pub(crate) fn put_all(&mut self, row: Rect, mut left: usize, gap: usize, pieces: &[Piece]) -> usize {
+        for piece in pieces {
+            let taken = self.put(row, left, usize::MAX, piece);
+            if taken < piece.columns() {
+                return left + taken;
+            }
+            left += taken + gap;
+        }
+        left
     }
 
     /// Puts a piece into a row of an area, so many columns from its left, cut to at most so many columns. Says how many

@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-use super::paint::{Painter, Piece, rows};
+use super::paint::{Hit, Painter, Piece, rows};
 use crate::text::{Clean, width};
 use crate::theme::Role;
 use crate::words::{Language, Word};
@@ -37,17 +37,30 @@ pub(crate) enum Fit {
 /// Which columns are shown, and how wide.
 type Widths = Vec<Option<usize>>;
 
-/// Draws rows under their titles (or without them), of which the first so many are above the area.
+/// Rows of a list, from the first that is seen on.
+#[derive(Debug)]
+pub(crate) struct Rows<'a> {
+    /// The cells of those that are seen at least; what is beyond the area is left out.
+    pub(crate) cells: &'a [Vec<Piece>],
+    /// Which row of the list is the first of them.
+    pub(crate) top: usize,
+    /// The row under the cursor, from the list's first, if the keys move this list.
+    pub(crate) cursor: Option<usize>,
+    /// The number of the list on its page, for the mouse.
+    pub(crate) list: usize,
+}
+
+/// Draws rows under their titles, or without them.
 pub(crate) fn draw(
     painter: &mut Painter<'_>,
     area: Rect,
     columns: &[Column],
     titles: Option<Language>,
-    cells: &[Vec<Piece>],
-    top: usize,
+    list: &Rows<'_>,
 ) {
-    let widths = fit(columns, titles, cells, usize::from(area.width));
-    let mut places = rows(area);
+    let inner = super::paint::inset(area);
+    let widths = fit(columns, titles, list.cells, usize::from(inner.width));
+    let mut places = rows(inner);
     if let Some(language) = titles
         && let Some(place) = places.next()
     {
@@ -55,8 +68,14 @@ pub(crate) fn draw(
             columns.iter().map(|column| Piece::new(column.title.text(language), Role::Dim)).collect();
         row(painter, place, columns, &widths, &titles);
     }
-    for (place, cells) in places.zip(cells.iter().skip(top)) {
+    for ((place, cells), index) in places.zip(list.cells).zip(list.top..) {
         row(painter, place, columns, &widths, cells);
+        let whole = Rect { x: area.x, width: area.width, ..place };
+        painter.hit(whole, Hit::Row { list: list.list, row: index });
+        if list.cursor == Some(index) {
+            painter.put(whole, 0, 1, &Piece::new(">", Role::Plain));
+            painter.select(whole);
+        }
     }
 }
 

@@ -64,6 +64,7 @@ pub(super) fn message(row: MessageRow, attempts: Vec<AttemptRow>) -> wire::Messa
         run: row.run.map(|run| run.to_string()),
         trace_id: None,
         data: row.data.and_then(|data| serde_json::from_str(&data).ok()),
+        timeline: Vec::new(),
         acts: Vec::new(),
         tries: attempts
             .into_iter()

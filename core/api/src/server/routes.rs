@@ -150,7 +150,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .refuses(MANY)
             .refuses(&["rate-invalid", "state-goes-on"]),
         call(GET, "/v1/messages/{id}", Key(Read), &[], messages::show_message)
-            .says("One message with its data and its attempts")
+            .says("One message with its data, its attempts, and all that happened to it in order")
             .gives::<wire::Message>(200)
             .refuses(&["message-unknown"]),
         call(POST, "/v1/messages/{id}/cancel", Key(Operate), &[], messages::cancel_message)

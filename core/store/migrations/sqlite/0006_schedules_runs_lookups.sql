@@ -37,6 +37,18 @@ CREATE TABLE signpost (
     marks BLOB NOT NULL
 ) STRICT;
 
+-- What happened to a message besides attempts and acts, each at most once, so that a history is bounded: since when it
+-- waits for a credential, what it then went on with, when it was sent that has a receipt, and a receipt that says no.
+-- Everything else stands in the message. Leaves with it.
+CREATE TABLE moment (
+    message_id INTEGER NOT NULL,
+    -- 'waiting', 'bound', 'sent' or 'bounced'
+    what       TEXT    NOT NULL,
+    at         INTEGER NOT NULL,
+    detail     TEXT,
+    PRIMARY KEY (message_id, what)
+) WITHOUT ROWID, STRICT;
+
 -- What runs do, and how far they are.
 
 -- Steps of a broadcast that are on disk: each is done once. Below zero for one that an earlier program began, which kept

@@ -22,6 +22,8 @@ const FEW_PERMITS_MAX: usize = 1024;
 /// A message at the head of the queue, with the credential it kept, as it is before the claim.
 struct Head {
     claimed: Claimed,
+    /// Whether it waited for a credential before.
+    waited: bool,
 }
 
 /// A row of `claim_head.sql`: an array in the order of these fields.
@@ -44,6 +46,7 @@ struct HeadRow {
     credential_expires_at: Option<i64>,
     taken_at: Option<i64>,
     trace: Option<String>,
+    waited: Option<i64>,
 }
 
 impl HeadRow {
@@ -59,6 +62,7 @@ impl HeadRow {
             _ => None,
         };
         Ok(Head {
+            waited: self.waited == Some(1),
             claimed: Claimed {
                 message: MessageId(self.id),
                 generation: self.generation,
@@ -220,12 +224,17 @@ impl Step<'_> {
                 is_bound
             });
             self.bind(&head).await?;
+            let waited: Vec<&Claimed> = head.iter().filter(|head| head.waited).map(|head| &head.claimed).collect();
+            if !waited.is_empty() {
+                self.go_on(&waited).await?;
+            }
         }
         self.take(&mut head, channel).await?;
         committed.claimed.extend(head.into_iter().map(|head| head.claimed));
         if !waiting.is_empty() {
             let ids: Vec<i64> = waiting.iter().map(|row| row.message.0).collect();
             self.execute(include_str!("../../sql/sqlite/claim_wait.sql"), &json(&ids)).await.map_err(during())?;
+            self.begin_to_wait(&ids).await?;
             self.moves.go_many(channel, State::Queued, State::Waiting, count(&ids));
             committed.waiting.append(&mut waiting);
             // Behind those who now wait there may be others who need not.

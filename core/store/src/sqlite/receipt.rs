@@ -240,7 +240,9 @@ impl Step<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        let query = sqlx::query(include_str!("../../sql/sqlite/receive.sql")).bind(json(&rows)).bind(self.now.0);
+        let told = json(&rows);
+        self.keep_when_sent(&told).await?;
+        let query = sqlx::query(include_str!("../../sql/sqlite/receive.sql")).bind(told).bind(self.now.0);
         let written = self.run(query).await.map_err(StoreError::during("write what receipts say"))?;
         assert_eq!(written, rows.len() as u64, "a message moved between two statements of one transaction");
         Ok(())

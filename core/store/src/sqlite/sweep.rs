@@ -63,6 +63,7 @@ impl Step<'_> {
         self.delete(include_str!("../../sql/sqlite/delete_bodies.sql"), &ids).await?;
         self.delete(include_str!("../../sql/sqlite/delete_attempts.sql"), &ids).await?;
         self.delete(include_str!("../../sql/sqlite/delete_acted.sql"), &ids).await?;
+        self.delete(include_str!("../../sql/sqlite/delete_moments.sql"), &ids).await?;
         for (_, channel, state) in leave {
             let state = State::from_code(state).expect("the statement asks for six states");
             self.moves.leave(ChannelId(channel), state);

@@ -22,6 +22,7 @@ for_every_store! {
     without_a_credential_a_message_waits_and_lets_others_pass,
     those_who_wait_take_no_room_from_those_behind_them,
     a_credential_that_arrives_wakes_who_waits_and_is_bound_in_the_same_commit,
+    since_when_a_message_waits_is_kept_and_what_it_then_went_on_with,
     a_credential_that_is_given_back_wakes_who_waits,
     one_credential_serves_one_of_two_messages_in_one_claim,
     two_channels_of_one_app_share_its_credentials_in_one_commit,
@@ -163,6 +164,44 @@ async fn a_credential_that_arrives_wakes_who_waits_and_is_bound_in_the_same_comm
     let batch = Batch { credentials: vec![permit("ann", "a")], claims: vec![store.room(BOUND, 9)], ..Batch::default() };
     assert_eq!(pairs(&store.commit(batch).await.claimed), [(ann, "a".to_owned())]);
     assert_eq!(waiting(&store).await, 1);
+}
+
+async fn since_when_a_message_waits_is_kept_and_what_it_then_went_on_with(mut store: Store) {
+    let id = store.accept_one(BOUND, "ann").await;
+    store.claim(BOUND, 9).await;
+    async fn told(store: &Store, id: tidings_model::MessageId) -> Vec<(String, i64)> {
+        let moments = store.reader.moments(id).await.unwrap();
+        moments.into_iter().map(|moment| (moment.what, (moment.at.0 - NOON.0) / 1000)).collect()
+    }
+    let moment = |what: &str, seconds| (what.to_owned(), seconds);
+    assert_eq!(told(&store, id).await, [moment("waiting", 0)]);
+    // It is woken by one that does not fit, and waits on.
+    store.pass(SECOND);
+    let other = NewCredential { scope: Some("scope-shipped".to_owned()), ..permit("ann", "z") };
+    store.post(vec![other]).await;
+    assert_eq!(store.claim(BOUND, 9).await.len(), 0);
+    assert_eq!(told(&store, id).await, [moment("waiting", 0)], "it waits since the first time");
+    store.pass(SECOND);
+    store.post(vec![permit("ann", "a")]).await;
+    let claimed = store.claim_one(BOUND).await;
+    assert_eq!(told(&store, id).await, [moment("waiting", 0), moment("bound", 2)]);
+    let with = store.reader.moments(id).await.unwrap().remove(1).detail.unwrap();
+    assert!(with.starts_with(FORM_ID) && with.contains("2023-11-14T22:13:22"), "{with}");
+    // Refused, it comes back and waits anew.
+    store.pass(SECOND);
+    store.settle(vec![outcome(&claimed, State::Scheduled, CredentialFate::Drop)]).await;
+    store.claim(BOUND, 9).await;
+    assert_eq!(told(&store, id).await, [moment("bound", 2), moment("waiting", 3)]);
+    // Who never waited has nothing to tell, and what leaves takes its moments along.
+    let at_once = store.accept_one(BOUND, "ben").await;
+    store.post(vec![permit("ben", "b")]).await;
+    store.claim_one(BOUND).await;
+    assert_eq!(told(&store, at_once).await, []);
+    store.commit(Batch { operations: vec![act(Event::Cancel, id)], ..Batch::default() }).await;
+    store.pass(HOUR);
+    let sweeps = vec![Sweep::Messages { after: 0, done_before: store.now, failed_before: store.now }];
+    assert_eq!(store.commit(Batch { sweeps, ..Batch::default() }).await.swept[0].removed, 1);
+    assert_eq!(told(&store, id).await, []);
 }
 
 async fn a_credential_that_is_given_back_wakes_who_waits(mut store: Store) {

@@ -9,6 +9,7 @@ use crate::harness::{BOUND, FREE, GRANT, NOON, SECOND, Store, act, grant, outcom
 for_every_store! {
     a_receipt_moves_what_was_sent_and_the_counts_with_it,
     a_receipt_that_says_no_says_why,
+    a_receipt_leaves_when_its_message_was_sent_and_a_no_outlives_a_retry,
     a_receipt_ends_the_doubt_about_a_message,
     of_receipts_that_come_again_or_contradict_the_first_counts,
     a_receipt_of_a_message_that_nobody_knows_waits_for_its_outcome,
@@ -60,6 +61,26 @@ async fn a_receipt_moves_what_was_sent_and_the_counts_with_it(mut store: Store) 
     let row = store.message_row(id).await;
     assert_eq!((row.state, row.reason, row.finished_at), (State::Delivered, None, Some(NOON.after(SECOND))));
     assert_eq!(store.state(other).await, State::Sent);
+}
+
+/// What happened to it and when, in seconds after noon.
+async fn moments(store: &Store, id: MessageId) -> Vec<(String, i64)> {
+    let moments = store.reader.moments(id).await.unwrap();
+    moments.into_iter().map(|moment| (moment.what, (moment.at.0 - NOON.0) / 1000)).collect()
+}
+
+async fn a_receipt_leaves_when_its_message_was_sent_and_a_no_outlives_a_retry(mut store: Store) {
+    let (yes, no) = (sent(&mut store, State::Sent, "p1").await, sent(&mut store, State::Sent, "p2").await);
+    let doubt = sent(&mut store, State::Unknown, "p3").await;
+    assert_eq!(moments(&store, yes).await, [], "its row says it all");
+    store.pass(SECOND * 5);
+    receive(&mut store, vec![receipt("p1", true), receipt("p2", false), receipt("p3", true)]).await;
+    let told = |what: &str, seconds| (what.to_owned(), seconds);
+    assert_eq!(moments(&store, yes).await, [told("sent", 0)]);
+    assert_eq!(moments(&store, no).await, [told("sent", 0), told("bounced", 5)]);
+    assert_eq!(moments(&store, doubt).await, [], "nobody knew that it was sent");
+    store.commit(Batch { operations: vec![act(Event::Retry, no)], ..Batch::default() }).await;
+    assert_eq!(moments(&store, no).await, [told("sent", 0), told("bounced", 5)]);
 }
 
 async fn a_receipt_that_says_no_says_why(mut store: Store) {

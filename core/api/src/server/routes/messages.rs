@@ -15,6 +15,7 @@ use super::answer::{Answer, json, parse, reason};
 use super::query::{Asked, cursor, flag, limit, past};
 use crate::server::acting::Acting;
 use crate::server::problem::{key_invalid, unreadable};
+use crate::server::timeline::timeline;
 use crate::server::{convert, idempotency};
 use crate::wire;
 
@@ -81,7 +82,9 @@ pub(super) async fn show_message(Shared(engine): Shared<EngineHandle>, Path(id):
             let named = row.trace.as_deref().and_then(TraceContext::read);
             let trace = engine.trace_of(id, named.as_ref());
             let acts = engine.reader().acts_on(id).await.map_err(Refusal::from)?;
+            let moments = engine.reader().moments(id).await.map_err(Refusal::from)?;
             let message = wire::Message {
+                timeline: timeline(&row, &attempts, &acts, &moments),
                 trace_id: Some(trace.to_string()),
                 acts: acts.into_iter().map(super::audit::change).collect(),
                 ..convert::message(row, attempts)

@@ -3,9 +3,9 @@
 use ratatui::layout::Rect;
 use tidings_api::wire::Counts;
 
-use super::paint::{Painter, Piece, rows};
-use crate::state::State;
+use crate::state::Shared;
 use crate::theme::{Role, message_role};
+use crate::view::paint::{Painter, Piece, rows};
 use crate::words::{Word, count, message_state};
 
 /// Columns between two counts.
@@ -31,8 +31,8 @@ impl Item {
 }
 
 /// How many rows it takes to tell all.
-pub(crate) fn rows_wanted(state: &State, width: u16) -> u16 {
-    let [ahead, ended] = groups(state);
+pub(crate) fn rows_wanted(shared: &Shared, width: u16) -> u16 {
+    let [ahead, ended] = groups(shared);
     let room = usize::from(width).saturating_sub(1);
     let rows = in_groups(&ahead, &ended, room).unwrap_or_else(|| flow(ahead.iter().chain(&ended), room)).len();
     u16::try_from(rows).unwrap_or(u16::MAX)
@@ -40,8 +40,8 @@ pub(crate) fn rows_wanted(state: &State, width: u16) -> u16 {
 
 /// Draws them: what is still to come and what has ended in a row each, where that fits; else in one flow; and where not
 /// even that fits, those that matter most.
-pub(crate) fn draw(painter: &mut Painter<'_>, place: Rect, state: &State) {
-    let [ahead, ended] = groups(state);
+pub(crate) fn draw(painter: &mut Painter<'_>, place: Rect, shared: &Shared) {
+    let [ahead, ended] = groups(shared);
     let room = usize::from(place.width).saturating_sub(1);
     let fits = |lines: &Vec<Vec<&Item>>| lines.len() <= usize::from(place.height);
     let lines = in_groups(&ahead, &ended, room).filter(fits).unwrap_or_else(|| {
@@ -90,12 +90,12 @@ fn flow<'a>(items: impl IntoIterator<Item = &'a Item>, room: usize) -> Vec<Vec<&
 }
 
 /// States with something still to come, and states that are final.
-fn groups(state: &State) -> [Vec<Item>; 2] {
-    let counts = state.picture.as_ref().map_or_else(Counts::default, |picture| picture.overview.states);
+fn groups(shared: &Shared) -> [Vec<Item>; 2] {
+    let counts = shared.picture.as_ref().map_or_else(Counts::default, |picture| picture.overview.states);
     let item = |name: &str, number: i64, rank: u8| {
         let role = if number == 0 { Role::Dim } else { message_role(name) };
         Item {
-            word: Piece::new(message_state(name, state.language), role),
+            word: Piece::new(message_state(name, shared.language()), role),
             number: Piece::new(count(number), role),
             pace: None,
             rank: if number == 0 { rank + IDLE } else { rank },
@@ -109,7 +109,7 @@ fn groups(state: &State) -> [Vec<Item>; 2] {
         item("held", counts.held, 6),
     ];
     let ended = vec![
-        Item { pace: Some(pace(state)), rank: 1, ..item("sent", counts.sent, 1) },
+        Item { pace: Some(pace(shared)), rank: 1, ..item("sent", counts.sent, 1) },
         item("failed", counts.failed, 2),
         item("unknown", counts.unknown, 5),
         item("delivered", counts.delivered, 8),
@@ -119,10 +119,10 @@ fn groups(state: &State) -> [Vec<Item>; 2] {
     [ahead, ended]
 }
 
-fn pace(state: &State) -> Piece {
-    let rate = match state.pace.tenths_per_second() {
+fn pace(shared: &Shared) -> Piece {
+    let rate = match shared.pace.tenths_per_second() {
         Some(tenths) => format!("{}.{}", count(tenths / 10), tenths % 10),
         None => "-".to_owned(),
     };
-    Piece::new(format!("({})", Word::PerSecond.with(state.language, &[&rate])), Role::Plain)
+    Piece::new(format!("({})", Word::PerSecond.with(shared.language(), &[&rate])), Role::Plain)
 }

@@ -1,0 +1,241 @@
+//! What an operator can have done, as values: what it is for, how it is asked about, what came of it.
+
+use crate::filter::Filter;
+use crate::words::Word;
+
+/// Refusals of single messages that are shown; the rest is counted.
+const REFUSALS_SHOWN: usize = 3;
+
+/// What is done to messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// Sent again.
+    Retry,
+    /// Withdrawn.
+    Cancel,
+    /// Stopped until they are released.
+    Hold,
+    /// Let go on.
+    Release,
+}
+
+impl Deed {
+    /// Its name in the API.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Deed::Retry => "retry",
+            Deed::Cancel => "cancel",
+            Deed::Hold => "hold",
+            Deed::Release => "release",
+        }
+    }
+
+    /// Whether a message in that state takes it, by the engine's table of moves.
+    pub(crate) fn fits(self, state: &str) -> bool {
+        match self {
+            Deed::Retry => matches!(state, "held" | "failed" | "unknown" | "expired" | "cancelled"),
+            Deed::Cancel => matches!(state, "scheduled" | "queued" | "waiting" | "held"),
+            Deed::Hold => matches!(state, "scheduled" | "queued" | "waiting"),
+            Deed::Release => state == "held",
+        }
+    }
+
+    /// What becomes of a message.
+    pub(crate) fn effect(self) -> Word {
+        match self {
+            Deed::Retry => Word::EffectRetry,
+            Deed::Cancel => Word::EffectCancel,
+            Deed::Hold => Word::EffectHold,
+            Deed::Release => Word::EffectRelease,
+        }
+    }
+}
+
+/// Something to have done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// Something to messages by id.
+    Messages {
+        /// What.
+        deed: Deed,
+        /// To which.
+        ids: Vec<String>,
+    },
+    /// Something to every message that matches.
+    Matching {
+        /// What.
+        deed: Deed,
+        /// To which.
+        filter: Filter,
+    },
+    /// A channel paused or resumed.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the page of channels, which comes next, asks for it"))]
+    Channel {
+        /// Paused, or resumed.
+        pause: bool,
+        /// Which.
+        name: String,
+    },
+}
+
+impl Act {
+    /// What it does, in a word or two.
+    pub(crate) fn title(&self) -> Word {
+        match self {
+            Act::Messages { deed, .. } | Act::Matching { deed, .. } => match deed {
+                Deed::Retry => Word::ActRetry,
+                Deed::Cancel => Word::ActCancel,
+                Deed::Hold => Word::ActHold,
+                Deed::Release => Word::ActRelease,
+            },
+            Act::Channel { pause: true, .. } => Word::ActPause,
+            Act::Channel { pause: false, .. } => Word::ActResume,
+        }
+    }
+
+    /// What it is done to, as people name it.
+    pub(crate) fn subject(&self) -> String {
+        match self {
+            Act::Messages { ids, .. } => ids.join(" "),
+            Act::Matching { filter, .. } => filter.text(),
+            Act::Channel { name, .. } => name.clone(),
+        }
+    }
+
+    /// The key that confirms it: its own, in upper case, and never Enter.
+    pub(crate) fn key(&self) -> char {
+        match self {
+            Act::Messages { deed, .. } => match deed {
+                Deed::Retry => 'R',
+                Deed::Cancel => 'C',
+                Deed::Hold | Deed::Release => 'W',
+            },
+            Act::Matching { deed, .. } => match deed {
+                Deed::Retry => 'Q',
+                Deed::Cancel => 'C',
+                Deed::Hold | Deed::Release => 'W',
+            },
+            Act::Channel { .. } => 'P',
+        }
+    }
+
+    /// Whether the engine is asked first what it would do.
+    pub(crate) fn needs_plan(&self) -> bool {
+        matches!(self, Act::Matching { .. })
+    }
+
+    /// Whether it wants a reason.
+    pub(crate) fn needs_reason(&self) -> bool {
+        matches!(self, Act::Channel { pause: true, .. })
+    }
+}
+
+/// What an act would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// To how many.
+    pub(crate) count: u64,
+    /// What becomes of them, in the engine's words; `None` where our own say it.
+    pub(crate) effect: Option<String>,
+    /// They by state and channel: a count, a state, a channel.
+    pub(crate) groups: Vec<(u64, String, String)>,
+    /// Some of them: id, recipient, template.
+    pub(crate) sample: Vec<(String, String, String)>,
+    /// How fast they go, and for how many seconds.
+    pub(crate) pace: Option<(String, u64)>,
+    /// Whether they may arrive twice.
+    pub(crate) may_arrive_twice: bool,
+    /// Where to begin.
+    pub(crate) place: Place,
+}
+
+impl Plan {
+    /// Of something that is done to so many things that are named already.
+    pub(crate) fn of(count: usize) -> Plan {
+        Plan { count: u64::try_from(count).unwrap_or(u64::MAX), ..Plan::default() }
+    }
+}
+
+impl From<tidings_api::wire::BulkPlan> for Plan {
+    fn from(plan: tidings_api::wire::BulkPlan) -> Plan {
+        Plan {
+            count: plan.count,
+            effect: Some(plan.effect),
+            groups: plan.groups.into_iter().map(|group| (group.count, group.state, group.channel)).collect(),
+            sample: plan.sample.into_iter().map(|message| (message.id, message.to, message.template)).collect(),
+            pace: plan.rate.zip(plan.takes_s),
+            may_arrive_twice: plan.may_arrive_twice,
+            place: plan.next.map_or_else(Place::default, Place::Cursor),
+        }
+    }
+}
+
+/// Where an act goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// At one of several things that are named.
+    Index(usize),
+    /// Where the engine said.
+    Cursor(String),
+}
+
+impl Place {
+    /// The thing it is at.
+    pub(crate) fn index(&self) -> usize {
+        match self {
+            Place::Index(index) => *index,
+            Place::Cursor(_) => 0,
+        }
+    }
+}
+
+impl Default for Place {
+    fn default() -> Place {
+        Place::Index(0)
+    }
+}
+
+/// What came of one call.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// What it moved.
+    pub(crate) moved: u64,
+    /// What somebody else had moved meanwhile.
+    pub(crate) passed_over: u64,
+    /// What waits for the next call.
+    pub(crate) left: u64,
+    /// Why one was refused.
+    pub(crate) refused: Option<String>,
+    /// Where the next call goes on; `None` at the end.
+    pub(crate) next: Option<Place>,
+}
+
+/// What came of an act so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// What it moved.
+    pub(crate) moved: u64,
+    /// What somebody else had moved meanwhile.
+    pub(crate) passed_over: u64,
+    /// What is left.
+    pub(crate) left: u64,
+    /// How many were refused.
+    pub(crate) refused: u64,
+    /// Why the first of them were.
+    pub(crate) refusals: Vec<String>,
+}
+
+impl Progress {
+    /// Takes what came of the next call.
+    pub(crate) fn take(&mut self, step: &Step) {
+        self.moved = self.moved.saturating_add(step.moved);
+        self.passed_over = self.passed_over.saturating_add(step.passed_over);
+        self.left = step.left;
+        if let Some(refused) = &step.refused {
+            self.refused += 1;
+            if self.refusals.len() < REFUSALS_SHOWN {
+                self.refusals.push(refused.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What is asked of an engine and what it answers, as values: the screen says what it wants, and whoever calls (or plays
+//! the engine in a test) gives it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings_api::client::{Client, ClientError};
+use tidings_api::wire::{self, BulkPlan, BulkRequest, Hello, Overview};
+
+use crate::acts::{Act, Place, Step};
+use crate::filter::Filter;
+
+/// Rows asked for at once.
+pub(crate) const PAGE_ROWS: u32 = 100;
+
+/// A question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Everything an operator looks at first.
+    Overview,
+    /// Who we are, and what we may do.
+    Hello,
+    /// A page of messages.
+    Messages {
+        /// Which.
+        filter: Filter,
+        /// Only those accepted before this, so that the list does not move.
+        pin: Option<String>,
+        /// After the page that gave this.
+        cursor: Option<String>,
+    },
+}
+
+impl Request {
+    /// Between two askings where nothing says that something changed.
+    pub(crate) fn period(&self) -> Duration {
+        Duration::from_secs(match self {
+            Request::Overview => 1,
+            Request::Hello => 30,
+            Request::Messages { .. } => 5,
+        })
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    /// To [`Request::Overview`].
+    Overview(Arc<Overview>),
+    /// To [`Request::Hello`].
+    Hello(Hello),
+    /// To [`Request::Messages`].
+    Messages(wire::Page<wire::Message>),
+}
+
+/// Why a call came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// Nobody answers.
+    Unreachable,
+    /// The engine says no, and why.
+    Refused(String),
+    /// Somebody else answered: what came.
+    Foreign(String),
+    /// No answer in time.
+    Slow,
+}
+
+/// Where answers come from.
+pub(crate) trait Source: Send + Sync + 'static {
+    /// Asks.
+    fn ask(&self, request: &Request) -> impl Future<Output = Result<Answer, Trouble>> + Send;
+
+    /// Waits until something happens in the engine. Tells once that it listens.
+    fn listen(&self, listening: impl FnOnce() + Send) -> impl Future<Output = Result<(), Trouble>> + Send;
+
+    /// What an act on everything that matches would do.
+    fn plan(&self, act: &Act) -> impl Future<Output = Result<BulkPlan, Trouble>> + Send;
+
+    /// Carries an act out, from there on, as far as one call goes.
+    fn carry_out(
+        &self,
+        act: &Act,
+        reason: Option<&str>,
+        place: &Place,
+    ) -> impl Future<Output = Result<Step, Trouble>> + Send;
+}
+
+impl Source for Client {
+    async fn ask(&self, request: &Request) -> Result<Answer, Trouble> {
+        let answer = match request {
+            Request::Overview => Answer::Overview(Arc::new(self.overview().await?)),
+            Request::Hello => Answer::Hello(self.hello().await?),
+            Request::Messages { filter, pin, cursor } => {
+                let mut query = filter.query();
+                // The list is pinned at a time that is no later than the filter's own.
+                if let Some(pin) = pin {
+                    query.retain(|(name, _)| *name != "older_than");
+                    query.push(("older_than", pin.clone()));
+                }
+                query.push(("limit", PAGE_ROWS.to_string()));
+                query.extend(cursor.iter().map(|cursor| ("cursor", cursor.clone())));
+                Answer::Messages(self.messages(&query).await?)
+            }
+        };
+        Ok(answer)
+    }
+
+    async fn listen(&self, listening: impl FnOnce() + Send) -> Result<(), Trouble> {
+        let mut stream = self.events(&[], None).await?;
+        listening();
+        stream.next().await?;
+        Ok(())
+    }
+
+    async fn plan(&self, act: &Act) -> Result<BulkPlan, Trouble> {
+        match act {
+            Act::Matching { deed, filter } => {
+                let request = BulkRequest { filter: filter.bulk(), ..BulkRequest::default() };
+                Ok(self.plan_for_many(deed.name(), &request).await?)
+            }
+            Act::Messages { .. } | Act::Channel { .. } => Err(Trouble::Refused("this act needs no plan".to_owned())),
+        }
+    }
+
+    async fn carry_out(&self, act: &Act, reason: Option<&str>, place: &Place) -> Result<Step, Trouble> {
+        let reason = reason.map(str::to_owned);
+        match act {
+            Act::Messages { deed, ids } => {
+                let index = place.index();
+                let Some(id) = ids.get(index) else { return Ok(Step::default()) };
+                let left = ids.len() - index - 1;
+                let next = (left > 0).then_some(Place::Index(index + 1));
+                let left = u64::try_from(left).unwrap_or(u64::MAX);
+                match self.act(id, deed.name(), reason).await.map_err(Trouble::from) {
+                    Ok(_) => Ok(Step { moved: 1, left, next, ..Step::default() }),
+                    // One that is somewhere else by now stops none of the others.
+                    Err(Trouble::Refused(why)) => Ok(Step { refused: Some(why), left, next, ..Step::default() }),
+                    Err(trouble) => Err(trouble),
+                }
+            }
+            Act::Matching { deed, filter } => {
+                let cursor = match place {
+                    Place::Cursor(cursor) => Some(cursor.clone()),
+                    Place::Index(_) => None,
+                };
+                let request = BulkRequest { filter: filter.bulk(), note: reason, cursor, ..BulkRequest::default() };
+                let reply = self.act_on_many(deed.name(), &request).await?;
+                Ok(Step {
+                    moved: reply.moved,
+                    passed_over: reply.passed_over,
+                    left: reply.left,
+                    next: reply.next.map(Place::Cursor),
+                    refused: None,
+                })
+            }
+            Act::Channel { pause, name } => {
+                self.act_on_channel(name, if *pause { "pause" } else { "resume" }, reason).await?;
+                Ok(Step { moved: 1, ..Step::default() })
+            }
+        }
+    }
+}
+
+impl From<ClientError> for Trouble {
+    fn from(error: ClientError) -> Trouble {
+        match error {
+            ClientError::Unreachable { .. } => Trouble::Unreachable,
+            ClientError::Refused(problem) => Trouble::Refused(problem.detail),
+            ClientError::Foreign { found, .. } => Trouble::Foreign(found),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The pages: what each of them is, and what all have in common.
+//!
+//! A page keeps its own state: rows, cursor, marks. It says what it wants fetched, takes what came, takes what a key asks
+//! for, and draws itself. It calls nobody. docs/ARCHITECTURE.md says how a page is added.
+
+mod messages;
+mod overview;
+
+use std::fmt;
+
+use ratatui::layout::Rect;
+
+use crate::acts::{Act, Plan};
+use crate::calls::{Answer, Request};
+use crate::keys::Action;
+use crate::state::Shared;
+use crate::view::paint::{Painter, Piece};
+use crate::words::Word;
+
+/// What a page is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// What an operator looks at first.
+    Overview,
+    /// Messages.
+    Messages,
+}
+
+impl Kind {
+    /// Those that stand in the row of pages, in its order.
+    pub(crate) const TOPS: &[Kind] = &[Kind::Overview, Kind::Messages];
+    /// All of them.
+    #[cfg(test)]
+    pub(crate) const ALL: &[Kind] = &[Kind::Overview, Kind::Messages];
+
+    /// What it is called.
+    pub(crate) fn title(self) -> Word {
+        match self {
+            Kind::Overview => Word::PageOverview,
+            Kind::Messages => Word::PageMessages,
+        }
+    }
+
+    /// A new page of this kind.
+    pub(crate) fn page(self) -> Box<dyn Page> {
+        match self {
+            Kind::Overview => Box::new(overview::OverviewPage::default()),
+            Kind::Messages => Box::new(messages::MessagesPage::new()),
+        }
+    }
+}
+
+/// A page.
+pub(crate) trait Page: fmt::Debug + Send {
+    /// What it is of.
+    fn kind(&self) -> Kind;
+
+    /// What it wants asked now, again and again. Another question than before is asked at once.
+    fn wants(&self) -> Option<Request> {
+        None
+    }
+
+    /// Takes the answer to what it asked, or had asked before: it knows by the question.
+    fn take(&mut self, _request: &Request, _answer: Answer, _shared: &Shared) {}
+
+    /// What it shows of [`Shared`] may have changed, and so may the size.
+    fn settle(&mut self, _shared: &Shared) {}
+
+    /// Does what a key asks for. It is one of those that mean something on this page, and not refused.
+    fn act(&mut self, action: Action, shared: &Shared) -> Reaction;
+
+    /// Why that cannot be done now, if it cannot.
+    fn refuses(&self, _action: Action, _shared: &Shared) -> Option<String> {
+        None
+    }
+
+    /// A row of a list was clicked: the list by the number under which it was drawn, and the row from its first.
+    fn click(&mut self, _list: usize, _row: usize, _shared: &Shared) -> Reaction {
+        Reaction::Nothing
+    }
+
+    /// The filter as it is written, where there can be one.
+    fn filter(&self) -> Option<String> {
+        None
+    }
+
+    /// Takes another filter; says why not, if it is none.
+    fn set_filter(&mut self, _text: &str, _shared: &Shared) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// What stands on the line over it.
+    fn status(&self, _shared: &Shared) -> Vec<Piece> {
+        Vec::new()
+    }
+
+    /// Draws it.
+    fn draw(&self, painter: &mut Painter<'_>, area: Rect, shared: &Shared);
+}
+
+/// What follows from what a page did.
+#[derive(Debug)]
+pub(crate) enum Reaction {
+    /// Nothing.
+    Nothing,
+    /// It looks different, or wants something else.
+    Changed,
+    /// Another page, with a filter if there is one.
+    Go(Kind, Option<String>),
+    /// Somebody wants this done. Without a plan the engine is asked for one.
+    Ask(Act, Option<Plan>),
+}
+
+impl Reaction {
+    /// Of something that may have changed.
+    pub(crate) fn changed(changed: bool) -> Reaction {
+        if changed { Reaction::Changed } else { Reaction::Nothing }
+    }
+}

@@ -1,0 +1,139 @@
+//! What needs a person: a function of the overview, the most urgent first.
+
+use tidings_api::wire::Overview;
+
+use crate::filter::Filter;
+use crate::theme::Role;
+use crate::words::Word;
+
+/// Something that needs a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Need {
+    /// How much.
+    pub(crate) role: Role,
+    /// What it is about: a channel, an app, a schedule.
+    pub(crate) subject: String,
+    /// What is wrong, with one hole at most.
+    pub(crate) word: Word,
+    /// What goes into the hole.
+    pub(crate) value: String,
+    /// What was said about it.
+    pub(crate) detail: String,
+    /// The messages it concerns.
+    pub(crate) filter: Filter,
+}
+
+/// All of it.
+pub(crate) fn needs(overview: &Overview) -> Vec<Need> {
+    let mut needs = Vec::new();
+    let mut add = |role, subject: &str, word, value: String, detail: Option<&String>, filter: Filter| {
+        let detail = detail.cloned().unwrap_or_default();
+        needs.push(Need { role, subject: subject.to_owned(), word, value, detail, filter });
+    };
+    let all = Filter::default;
+    if let Some(problem) = &overview.store_problem {
+        add(Role::Bad, "", Word::NeedStore, String::new(), Some(problem), all());
+    }
+    for channel in &overview.channels {
+        let filter = Filter::of_channel(&channel.name);
+        let (role, word) = match channel.state.as_str() {
+            "halted" => (Role::Bad, Word::NeedHalted),
+            "parked" => (Role::Bad, Word::NeedParked),
+            "paused" => (Role::Warn, Word::NeedPaused),
+            _ => continue,
+        };
+        add(role, &channel.name, word, String::new(), channel.reason.as_ref(), filter);
+    }
+    for token in &overview.tokens {
+        if token.state != "valid"
+            && let Some(problem) = &token.problem
+        {
+            add(Role::Bad, &token.app, Word::NeedToken, String::new(), Some(problem), all());
+        }
+    }
+    for webhook in &overview.webhooks {
+        let word = if webhook.state == "disabled" { Word::NeedWebhookDisabled } else { Word::NeedWebhook };
+        let role = if webhook.state == "disabled" { Role::Bad } else { Role::Warn };
+        let detail = webhook.reason.as_ref().or(webhook.last_failure.as_ref());
+        add(role, &webhook.name, word, webhook.pending.to_string(), detail, all());
+    }
+    for schedule in &overview.schedules {
+        if let Some(run) = schedule.last_run.as_ref().filter(|run| run.state == "failed") {
+            add(Role::Bad, &schedule.name, Word::NeedRun, String::new(), run.result.as_ref(), all());
+        }
+    }
+    for channel in &overview.channels {
+        let filter = Filter::of_channel(&channel.name);
+        let counts = channel.counts;
+        for (number, state, word) in [
+            (counts.unknown, "unknown", Word::NeedUnknown),
+            (counts.held, "held", Word::NeedHeld),
+            (counts.waiting, "waiting", Word::NeedWaiting),
+        ] {
+            if number > 0 {
+                let filter = filter.clone().with("state", state);
+                add(Role::Warn, &channel.name, word, crate::words::count(number), None, filter);
+            }
+        }
+    }
+    if overview.late_outcomes > 0 {
+        add(Role::Warn, "", Word::NeedLate, overview.late_outcomes.to_string(), None, all());
+    }
+    // The order among equals stays: the store first, and what concerns many before what concerns some.
+    needs.sort_by_key(|need| need.role != Role::Bad);
+    needs
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings_api::wire::{Channel, Counts, Run, Schedule, Token};
+
+    use super::*;
+
+    #[test]
+    fn an_engine_that_is_well_needs_nobody() {
+        let channel = Channel { state: "open".to_owned(), ..Channel::default() };
+        let cooling = Channel { state: "cooling".to_owned(), ..Channel::default() };
+        let overview = Overview { channels: vec![channel, cooling], ..Overview::default() };
+        assert_eq!(needs(&overview), []);
+    }
+
+    #[test]
+    fn what_stops_work_comes_before_what_waits_and_the_store_before_all() {
+        let overview = Overview {
+            store_problem: Some("the disk is full".to_owned()),
+            late_outcomes: 3,
+            channels: vec![
+                Channel {
+                    name: "a".to_owned(),
+                    state: "paused".to_owned(),
+                    counts: Counts { waiting: 1_500, ..Counts::default() },
+                    ..Channel::default()
+                },
+                Channel { name: "b".to_owned(), state: "halted".to_owned(), ..Channel::default() },
+            ],
+            tokens: vec![Token { app: "shop".to_owned(), problem: Some("40164".to_owned()), ..Token::default() }],
+            schedules: vec![Schedule {
+                name: "digest".to_owned(),
+                last_run: Some(Run { state: "failed".to_owned(), ..Run::default() }),
+                ..Schedule::default()
+            }],
+            ..Overview::default()
+        };
+        let found: Vec<Word> = needs(&overview).iter().map(|need| need.word).collect();
+        assert_eq!(
+            found,
+            [
+                Word::NeedStore,
+                Word::NeedHalted,
+                Word::NeedToken,
+                Word::NeedRun,
+                Word::NeedPaused,
+                Word::NeedWaiting,
+                Word::NeedLate
+            ]
+        );
+        let waiting = needs(&overview).into_iter().find(|need| need.word == Word::NeedWaiting).unwrap();
+        assert_eq!((waiting.value.as_str(), waiting.filter.text().as_str()), ("1,500", "state:waiting channel:a"));
+    }
+}

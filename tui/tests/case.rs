@@ -1,0 +1,419 @@
+//! What the tests of the screen share: an engine at work, made by hand, and a screen that is driven without a terminal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Modifier};
+use tidings_api::wire::{self, Change, Channel, Counts, Hello, Overview, Run, Schedule, Token, Webhook};
+use unicode_width::UnicodeWidthStr;
+
+use crate::calls::{Answer, Request, Trouble};
+use crate::message::{Effect, Message};
+use crate::state::{Look, State};
+use crate::update::update;
+use crate::view;
+use crate::view::paint::Drawn;
+use crate::words::Language;
+
+pub(crate) const LANGUAGES: [(Language, &str); 2] = [(Language::En, "en"), (Language::Zh, "zh")];
+pub(crate) const SIZES: [(u16, u16); 4] = [(120, 36), (80, 24), (60, 16), (40, 10)];
+pub(crate) const HOSTILE: &str =
+    "\u{1b}[2J\u{1b}]0;owned\u{7}o\u{202e}EVIL\u{2066}\r\nrm -rf \u{200b}👍🏽 z\u{300}\u{301}\u{302}\u{303}\u{304}";
+
+pub(crate) fn at(seconds: i64) -> String {
+    (chrono::DateTime::from_timestamp(1_772_366_400, 0).unwrap() + chrono::TimeDelta::seconds(seconds)).to_rfc3339()
+}
+
+pub(crate) fn channel(name: &str, state: &str, counts: Counts) -> Channel {
+    Channel {
+        name: name.to_owned(),
+        app: "shop".to_owned(),
+        transport: "wechat.template".to_owned(),
+        state: state.to_owned(),
+        counts,
+        in_flight_max: 64,
+        ..Channel::default()
+    }
+}
+
+pub(crate) fn schedule(name: &str, timezone: &str, job: &str, next_in: i64, last_run: Option<Run>) -> Schedule {
+    Schedule {
+        name: name.to_owned(),
+        cron: "0 9 * * 1-5".to_owned(),
+        timezone: timezone.to_owned(),
+        job: job.to_owned(),
+        next_at: Some(at(next_in)),
+        last_run,
+    }
+}
+
+pub(crate) fn run(state: &str, ended: i64, done: i64, total: Option<i64>, result: Option<&str>) -> Run {
+    Run {
+        state: state.to_owned(),
+        started_at: at(ended - 8),
+        ended_at: (state != "running").then(|| at(ended)),
+        done,
+        total,
+        result: result.map(str::to_owned),
+        ..Run::default()
+    }
+}
+
+pub(crate) fn change(age: i64, id: &str, channel: &str, to: &str, state: &str, reason: Option<&str>) -> Change {
+    Change {
+        at: at(-age),
+        id: id.to_owned(),
+        channel: channel.to_owned(),
+        to: to.to_owned(),
+        state: state.to_owned(),
+        reason: reason.map(str::to_owned),
+    }
+}
+
+/// An engine at work, with names and recipients as they come.
+pub(crate) fn busy() -> Overview {
+    let mut recent = vec![
+        change(0, "msg_2114911", "order-updates", "oGx5b5TqWn8RkVJd2aZk0yq3Lw8c", "sent", None),
+        change(0, "msg_2114910", "短信-华东", "张伟 (上海市浦东新区世纪大道一百号环球金融中心)", "sending", None),
+        change(1, "msg_2114904", "order-updates", HOSTILE, "failed", Some("recipient_gone")),
+        change(1, "msg_2114909", "wechat-notices", "oGx5b5Wb1yEvQ2t7Q4s9yKc3Pq7M", "waiting", Some("no_credential")),
+        change(2, "msg_2114877", "企业微信通知", "李娜", "unknown", Some("connection_lost")),
+    ];
+    recent.extend((3..40).map(|age| {
+        let id = format!("msg_{}", 2_114_900 - age);
+        change(age, &id, "order-updates", "oGx5b5TqWn8RkVJd2aZk0yq3Lw8c", "sent", None)
+    }));
+    Overview {
+        late_outcomes: 3,
+        store_problem: None,
+        webhooks: vec![Webhook {
+            name: "crm".to_owned(),
+            url: "https://crm.example.com".to_owned(),
+            events: Vec::new(),
+            channels: Vec::new(),
+            content: "thin".to_owned(),
+            state: "failing".to_owned(),
+            failing_since: Some(at(-900)),
+            disabled_at: None,
+            reason: None,
+            last_failure: Some("503 Service Unavailable".to_owned()),
+            pending: 42,
+            told: 7,
+            dropped: 0,
+            given_up: 0,
+        }],
+        version: "0.1.0".to_owned(),
+        now: at(0),
+        started_at: at(-3 * 86_400 - 4 * 3_600),
+        draining: false,
+        states: Counts {
+            scheduled: 3_110,
+            queued: 18_204,
+            waiting: 15,
+            sending: 96,
+            held: 2,
+            sent: 2_114_870,
+            delivered: 12_044,
+            failed: 37,
+            unknown: 4,
+            expired: 12,
+            cancelled: 1,
+        },
+        channels: vec![
+            channel(
+                "order-updates",
+                "open",
+                Counts { queued: 18_204, sending: 64, waiting: 3, sent: 2_100_000, failed: 36, ..Counts::default() },
+            ),
+            Channel {
+                reason: Some("48001 api unauthorized: the account lost the right to send templates".to_owned()),
+                ..channel("wechat-notices", "halted", Counts { waiting: 12, held: 2, sent: 9_870, ..Counts::default() })
+            },
+            Channel {
+                until: Some(at(52)),
+                reason: Some("45009 reach max api daily quota limit".to_owned()),
+                ..channel(
+                    "短信-华东",
+                    "cooling",
+                    Counts { scheduled: 3_110, sending: 32, sent: 5_000, unknown: 4, ..Counts::default() },
+                )
+            },
+            Channel {
+                reason: Some("维护中 (li.wei)".to_owned()),
+                ..channel("企业微信通知", "paused", Counts::default())
+            },
+        ],
+        schedules: vec![
+            schedule("keep-token", "UTC", "refresh_token shop", 173, Some(run("done", -3_427, 1, Some(1), None))),
+            schedule(
+                "每日对账",
+                "Asia/Shanghai",
+                "send digest",
+                86_220,
+                Some(run("failed", -180, 120, Some(1_000), Some("audience.csv: no such file"))),
+            ),
+            schedule("drop-stale-credentials", "UTC", "purge_credentials", 57_600, None),
+            schedule(
+                "morning-digest",
+                "Asia/Shanghai",
+                "send digest",
+                66_420,
+                Some(run("running", 0, 3_200, None, None)),
+            ),
+        ],
+        tokens: vec![
+            Token {
+                app: "shop".to_owned(),
+                state: "valid".to_owned(),
+                fetched_at: Some(at(-1_080)),
+                expires_at: Some(at(6_120)),
+                fetches_today: 12,
+                fetches_max: Some(2_000),
+                problem: None,
+            },
+            Token {
+                app: "公众号".to_owned(),
+                state: "waiting".to_owned(),
+                expires_at: Some(at(-380)),
+                fetches_today: 1_999,
+                fetches_max: None,
+                problem: Some("40164 invalid ip 10.2.0.14, not in whitelist".to_owned()),
+                ..Token::default()
+            },
+        ],
+        recent,
+    }
+}
+
+pub(crate) fn empty() -> Overview {
+    Overview { version: "0.1.0".to_owned(), now: at(0), started_at: at(-5), ..Overview::default() }
+}
+
+/// A page of messages, from the newest with that number on.
+pub(crate) fn messages(newest: i64, count: i64, next: bool) -> wire::Page<wire::Message> {
+    const STATES: [(&str, Option<&str>); 6] = [
+        ("sent", None),
+        ("failed", Some("recipient_gone")),
+        ("queued", None),
+        ("held", Some("crash_loop")),
+        ("unknown", Some("connection_lost")),
+        ("scheduled", Some("throttled")),
+    ];
+    let items = (0..count).map(|age| {
+        let number = newest - age;
+        let (state, reason) = STATES[usize::try_from(number.rem_euclid(6)).unwrap()];
+        let (channel, to, template) = match number.rem_euclid(4) {
+            0 => ("短信-华东", "张伟 (上海市浦东新区世纪大道一百号环球金融中心)", "登录验证码"),
+            1 => ("order-updates", HOSTILE, "order-paid"),
+            _ => ("order-updates", "oGx5b5TqWn8RkVJd2aZk0yq3Lw8c", "order-paid"),
+        };
+        wire::Message {
+            id: format!("msg_{number}"),
+            channel: channel.to_owned(),
+            template: template.to_owned(),
+            to: to.to_owned(),
+            state: state.to_owned(),
+            priority: 0,
+            due_at: at(41),
+            attempts: number.rem_euclid(3),
+            ambiguous: state == "unknown",
+            created_at: at(-age * 7),
+            expires_at: None,
+            finished_at: None,
+            reason: reason.map(str::to_owned),
+            detail: None,
+            provider_id: None,
+            run: None,
+            data: None,
+            trace_id: None,
+            timeline: Vec::new(),
+            acts: Vec::new(),
+            tries: Vec::new(),
+        }
+    });
+    wire::Page { items: items.collect(), next: next.then(|| (newest - count + 1).to_string()) }
+}
+
+/// What an act on many would do.
+pub(crate) fn plan() -> wire::BulkPlan {
+    let group = |state: &str, channel: &str, count| wire::BulkGroup {
+        state: state.to_owned(),
+        channel: channel.to_owned(),
+        count,
+    };
+    wire::BulkPlan {
+        count: 1_204,
+        effect: "1,204 messages are sent again from the start".to_owned(),
+        groups: vec![group("unknown", "order-updates", 1_200), group("unknown", "短信-华东", 4)],
+        sample: messages(2_114_911, 5, false).items,
+        rate: Some("50/s".to_owned()),
+        takes_s: Some(24),
+        may_arrive_twice: true,
+        next: Some("from-here".to_owned()),
+    }
+}
+
+/// Somebody who may do that.
+pub(crate) fn hello(scopes: &[&str]) -> Hello {
+    Hello {
+        caller: "ops".to_owned(),
+        scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+        ..Hello::default()
+    }
+}
+
+/// A screen, and what it asked for last.
+pub(crate) struct Case {
+    pub(crate) state: State,
+    pub(crate) now: Duration,
+}
+
+impl Case {
+    /// A screen that knows nothing yet.
+    pub(crate) fn new(language: Language, (columns, rows): (u16, u16)) -> Case {
+        let look = Look { language, colour: true, light: false };
+        let mut case = Case { state: State::new("http://127.0.0.1:7380", look), now: Duration::ZERO };
+        case.take(Message::Resize { columns, rows });
+        case
+    }
+
+    /// A screen that shows that picture, five seconds after the one before it, to somebody who may do everything.
+    pub(crate) fn with(language: Language, size: (u16, u16), overview: &Overview) -> Case {
+        let mut case = Case::new(language, size);
+        case.answer(Request::Hello, Ok(Answer::Hello(hello(&["send", "collect", "read", "operate"]))));
+        let mut before = overview.clone();
+        before.now = at(-5);
+        before.states.sent -= 921;
+        case.overview(before);
+        case.pass(5_000);
+        case.overview(overview.clone());
+        case
+    }
+
+    /// The same on the page that this key shows.
+    pub(crate) fn on(page: char, language: Language, size: (u16, u16)) -> Case {
+        let mut case = Case::with(language, size, &busy());
+        case.press(KeyCode::Char(page));
+        case
+    }
+
+    /// Time goes by.
+    pub(crate) fn pass(&mut self, ms: u64) {
+        self.now += Duration::from_millis(ms);
+    }
+
+    pub(crate) fn take(&mut self, message: Message) -> Option<Effect> {
+        update(&mut self.state, self.now, message)
+    }
+
+    pub(crate) fn answer(&mut self, request: Request, result: Result<Answer, Trouble>) {
+        let came_at = self.now;
+        assert_eq!(self.take(Message::Answered { request, result, came_at }), None);
+    }
+
+    pub(crate) fn overview(&mut self, overview: Overview) {
+        self.answer(Request::Overview, Ok(Answer::Overview(Arc::new(overview))));
+    }
+
+    /// Gives the page the messages it wants.
+    pub(crate) fn messages(&mut self, page: wire::Page<wire::Message>) {
+        let wanted = self.state.wants().expect("the page wants something");
+        assert!(matches!(wanted, Request::Messages { .. }), "{wanted:?}");
+        self.answer(wanted, Ok(Answer::Messages(page)));
+    }
+
+    pub(crate) fn press(&mut self, code: KeyCode) -> Option<Effect> {
+        self.take(Message::Key(KeyEvent::new(code, KeyModifiers::NONE)))
+    }
+
+    pub(crate) fn typed(&mut self, text: &str) {
+        for character in text.chars() {
+            assert_eq!(self.press(KeyCode::Char(character)), None);
+        }
+    }
+
+    /// Whether something would be drawn, and it is drawn.
+    pub(crate) fn drawn(&mut self) -> bool {
+        std::mem::take(&mut self.state.dirty)
+    }
+
+    pub(crate) fn frame(&self) -> Buffer {
+        self.draw().0
+    }
+
+    pub(crate) fn draw(&self) -> (Buffer, Drawn) {
+        let (columns, rows) = self.state.shared.size;
+        let mut buffer = Buffer::empty(Rect::new(0, 0, columns, rows));
+        let drawn = view::draw(&self.state, &mut buffer);
+        (buffer, drawn)
+    }
+
+    /// The text of the screen.
+    pub(crate) fn text(&self) -> String {
+        lines(&self.frame()).join("\n")
+    }
+}
+
+/// The rows as a terminal shows them. The cell behind a wide character is hidden by it.
+pub(crate) fn lines(frame: &Buffer) -> Vec<String> {
+    let area = frame.area;
+    (area.top()..area.bottom())
+        .map(|y| {
+            let mut line = String::new();
+            let mut x = area.left();
+            while x < area.right() {
+                let symbol = frame[(x, y)].symbol();
+                line.push_str(symbol);
+                x += u16::try_from(symbol.width().max(1)).unwrap();
+            }
+            assert_eq!(x, area.right(), "a wide character hangs over the edge: {line}");
+            line.trim_end().to_owned()
+        })
+        .collect()
+}
+
+/// How each row is styled: runs of columns that look alike, but for those that look like nothing.
+pub(crate) fn styles(frame: &Buffer) -> Vec<String> {
+    let area = frame.area;
+    let mut rows = Vec::new();
+    for y in area.top()..area.bottom() {
+        let mut runs: Vec<(u16, u16, String)> = Vec::new();
+        let mut x = area.left();
+        while x < area.right() {
+            let cell = &frame[(x, y)];
+            // The cell behind a wide character is hidden by it.
+            let end = x + u16::try_from(cell.symbol().width().max(1)).unwrap() - 1;
+            let style = style(cell.fg, cell.modifier);
+            match runs.last_mut() {
+                Some((_, last_end, last)) if *last == style && *last_end + 1 == x => *last_end = end,
+                _ => runs.push((x, end, style)),
+            }
+            x = end + 1;
+        }
+        let runs: Vec<String> = runs
+            .into_iter()
+            .filter(|(_, _, style)| !style.is_empty())
+            .map(|(start, end, style)| format!("{start}-{end} {style}"))
+            .collect();
+        if !runs.is_empty() {
+            rows.push(format!("{y:>2}: {}", runs.join(", ")));
+        }
+    }
+    rows
+}
+
+fn style(colour: Color, modifier: Modifier) -> String {
+    let mut names = Vec::new();
+    if colour != Color::Reset {
+        names.push(colour.to_string().to_lowercase());
+    }
+    for (flag, name) in [(Modifier::BOLD, "bold"), (Modifier::DIM, "dim"), (Modifier::REVERSED, "reversed")] {
+        if modifier.contains(flag) {
+            names.push(name.to_owned());
+        }
+    }
+    names.join("+")
+}

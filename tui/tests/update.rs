@@ -1,0 +1,419 @@
+//! What the screen does about what happens to it: keys and answers in, state and effects out.
+
+use std::time::Duration;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use tidings_api::wire::Counts;
+
+use crate::acts::{Act, Deed, Place, Step};
+use crate::calls::{Answer, Request, Trouble};
+use crate::case::{Case, at, busy, hello, messages, plan};
+use crate::filter::Filter;
+use crate::keys::Action;
+use crate::message::{Effect, Message};
+use crate::page::Kind;
+use crate::state::{Link, Overlay, STALE_AFTER};
+use crate::view::paint::Hit;
+use crate::words::Language;
+
+const SIZE: (u16, u16) = (80, 24);
+
+fn on_messages() -> Case {
+    let mut case = Case::on('2', Language::En, SIZE);
+    case.messages(messages(1_000, 100, true));
+    case
+}
+
+/// On messages that match.
+fn filtered(text: &str) -> Case {
+    let mut case = on_messages();
+    case.press(KeyCode::Char('/'));
+    case.typed(text);
+    case.press(KeyCode::Enter);
+    case.messages(messages(1_000, 60, false));
+    case
+}
+
+fn control(character: char) -> Message {
+    Message::Key(KeyEvent::new(KeyCode::Char(character), KeyModifiers::CONTROL))
+}
+
+fn kind(case: &Case) -> Kind {
+    case.state.shown().page.kind()
+}
+
+fn note(case: &Case) -> &str {
+    case.state.note.as_ref().map_or("", |note| note.text.as_str())
+}
+
+fn under_cursor(case: &Case) -> String {
+    let text = case.text();
+    let row = text.lines().find(|line| line.starts_with('>') && !line.starts_with(">>")).unwrap_or_default();
+    row.split_whitespace().find(|word| word.starts_with("msg_")).unwrap_or_default().to_owned()
+}
+
+#[test]
+fn the_first_frame_is_drawn_before_anything_is_known() {
+    let mut case = Case::new(Language::En, SIZE);
+    assert!(case.drawn());
+    assert!(case.text().contains("CONNECTING"));
+}
+
+#[test]
+fn q_and_control_c_leave_from_everywhere_but_where_q_is_text() {
+    let mut case = Case::new(Language::En, SIZE);
+    assert_eq!(case.press(KeyCode::Char('q')), Some(Effect::Quit));
+    case.press(KeyCode::Char('?'));
+    assert_eq!(case.press(KeyCode::Char('q')), Some(Effect::Quit));
+    case.press(KeyCode::Char(':'));
+    assert_eq!(case.press(KeyCode::Char('q')), None);
+    assert_eq!(case.take(control('c')), Some(Effect::Quit));
+}
+
+#[test]
+fn r_asks_the_engine_and_changes_nothing_by_itself() {
+    let mut case = Case::with(Language::En, SIZE, &busy());
+    case.drawn();
+    assert_eq!(case.press(KeyCode::Char('r')), Some(Effect::Refresh));
+    assert!(!case.drawn());
+}
+
+#[test]
+fn a_picture_that_differs_in_its_clock_by_a_second_looks_the_same() {
+    let mut overview = busy();
+    // What counts seconds here: a channel that cools, a run that is under way.
+    overview.channels.retain(|channel| channel.until.is_none());
+    overview.schedules.clear();
+    let mut case = Case::new(Language::En, SIZE);
+    case.overview(overview.clone());
+    let before = case.text();
+    case.pass(1_000);
+    case.take(Message::Tick);
+    assert_eq!(case.text(), before);
+    overview.now = at(1);
+    overview.states.sent += 1;
+    case.overview(overview);
+    assert_ne!(case.text(), before);
+}
+
+#[test]
+fn silence_makes_the_picture_stale_and_it_stays_and_ages() {
+    let mut case = Case::with(Language::En, SIZE, &busy());
+    assert_eq!(case.state.shared.link(), Link::Live);
+    assert_eq!(case.state.stale_at(), Some(case.now + STALE_AFTER), "the loop wakes then");
+    case.pass(1_999);
+    case.take(Message::Tick);
+    assert_eq!(case.state.shared.link(), Link::Live);
+    case.pass(1);
+    case.take(Message::Tick);
+    assert_eq!(case.state.shared.link(), Link::Stale(STALE_AFTER));
+    assert_eq!(case.state.stale_at(), None);
+    case.answer(Request::Overview, Err(Trouble::Slow));
+    case.pass(7_000);
+    case.take(Message::Tick);
+    assert!(case.text().contains("STALE 9s"), "{}", case.text());
+    assert!(case.text().contains("order-updates"));
+    case.overview(busy());
+    assert_eq!(case.state.shared.link(), Link::Live);
+}
+
+#[test]
+fn an_answer_that_waited_to_be_looked_at_is_as_old_as_it_is() {
+    let mut case = Case::with(Language::En, SIZE, &busy());
+    let came_at = case.now;
+    case.pass(10_000);
+    let request = Request::Overview;
+    let result = Ok(Answer::Overview(std::sync::Arc::new(busy())));
+    case.take(Message::Answered { request, result, came_at });
+    assert_eq!(case.state.shared.link(), Link::Stale(Duration::from_secs(10)));
+}
+
+#[test]
+fn an_engine_that_never_answered_is_no_engine_yet() {
+    let mut case = Case::new(Language::En, SIZE);
+    assert_eq!(case.state.shared.link(), Link::Connecting);
+    case.answer(Request::Overview, Err(Trouble::Slow));
+    assert_eq!(case.state.shared.link(), Link::NoEngine);
+}
+
+#[test]
+fn throughput_is_the_difference_of_pictures_and_starts_anew_with_the_engine() {
+    let mut case = Case::with(Language::En, SIZE, &busy());
+    assert_eq!(case.state.shared.pace.tenths_per_second(), Some(1_842));
+    let mut again = busy();
+    again.started_at = at(0);
+    again.now = at(1);
+    case.overview(again);
+    assert_eq!(case.state.shared.pace.tenths_per_second(), None);
+}
+
+#[test]
+fn pages_are_shown_by_digit_by_command_and_by_mouse() {
+    let mut case = Case::with(Language::En, SIZE, &busy());
+    case.press(KeyCode::Char('2'));
+    assert_eq!(kind(&case), Kind::Messages);
+    case.press(KeyCode::Char(':'));
+    case.typed("over");
+    case.press(KeyCode::Enter);
+    assert_eq!(kind(&case), Kind::Overview);
+    let (_, drawn) = case.draw();
+    let tab = drawn.hits.iter().find(|(_, hit)| *hit == Hit::Action(Action::Go(Kind::Messages))).unwrap().0;
+    let hit = drawn.hit(tab.x, tab.y).unwrap();
+    case.take(Message::Click(hit));
+    assert_eq!(kind(&case), Kind::Messages);
+}
+
+#[test]
+fn a_command_takes_a_filter_and_says_what_it_does_not_know() {
+    let mut case = Case::with(Language::Zh, SIZE, &busy());
+    case.press(KeyCode::Char('：'));
+    case.typed("消息 state:failed");
+    case.press(KeyCode::Enter);
+    assert_eq!(case.state.shown().page.filter().as_deref(), Some("state:failed"));
+    case.press(KeyCode::Char(':'));
+    case.typed("dance");
+    case.press(KeyCode::Enter);
+    assert!(matches!(&case.state.overlay, Overlay::Prompt(prompt) if prompt.problem.is_some()));
+    case.press(KeyCode::Esc);
+    assert!(matches!(case.state.overlay, Overlay::None));
+}
+
+#[test]
+fn only_what_the_page_that_is_shown_wants_is_asked_and_taken() {
+    let mut case = Case::with(Language::En, SIZE, &busy());
+    assert_eq!(case.state.wants(), None, "the overview lives by the pulse");
+    case.press(KeyCode::Char('2'));
+    let all = case.state.wants().unwrap();
+    case.press(KeyCode::Char(':'));
+    case.typed("messages failed");
+    case.press(KeyCode::Enter);
+    let failed = case.state.wants().unwrap();
+    assert_ne!(all, failed);
+    case.answer(all, Ok(Answer::Messages(messages(1_000, 100, true))));
+    assert!(!case.text().contains("msg_1000"), "the answer to another question came late");
+    case.answer(failed, Ok(Answer::Messages(messages(900, 10, false))));
+    assert!(case.text().contains("msg_900"));
+}
+
+#[test]
+fn a_page_whose_call_came_to_nothing_keeps_its_rows_and_says_so() {
+    let mut case = on_messages();
+    let wanted = case.state.wants().unwrap();
+    case.answer(wanted, Err(Trouble::Refused("the store is away".to_owned())));
+    assert!(case.text().contains("msg_1000") && case.text().contains("the store is away"));
+}
+
+#[test]
+fn the_list_follows_what_is_newest_until_the_cursor_leaves_the_first_row() {
+    let mut case = on_messages();
+    case.messages(messages(1_005, 100, true));
+    assert_eq!(under_cursor(&case), "msg_1005");
+    case.press(KeyCode::Char('j'));
+    let Some(Request::Messages { pin: Some(_), .. }) = case.state.wants() else {
+        panic!("{:?}", case.state.wants());
+    };
+    assert_eq!(under_cursor(&case), "msg_1004");
+    case.messages(messages(1_005, 100, true));
+    assert_eq!(under_cursor(&case), "msg_1004");
+    case.press(KeyCode::Char('g'));
+    assert!(matches!(case.state.wants(), Some(Request::Messages { pin: None, cursor: None, .. })));
+    case.messages(messages(2_000, 100, true));
+    assert_eq!(under_cursor(&case), "msg_2000");
+}
+
+#[test]
+fn marks_are_by_id_and_escape_takes_back_marks_then_filter() {
+    let mut case = filtered("newer:2h");
+    case.press(KeyCode::Char(' '));
+    case.press(KeyCode::Char(' '));
+    assert!(case.text().contains("2 marked"));
+    case.press(KeyCode::Esc);
+    assert!(!case.text().contains("marked"));
+    assert_eq!(case.state.shown().page.filter().as_deref(), Some("newer:2h"));
+    case.press(KeyCode::Esc);
+    assert_eq!(case.state.shown().page.filter().as_deref(), Some(""));
+    case.drawn();
+    case.press(KeyCode::Esc);
+    assert!(!case.drawn(), "there is nothing left to go back from");
+}
+
+#[test]
+fn an_act_on_one_message_is_asked_about_and_carried_out_for_that_message() {
+    let mut case = on_messages();
+    // 1000 is unknown: it may be sent again.
+    assert_eq!(case.press(KeyCode::Char('R')), None);
+    assert!(matches!(case.state.overlay, Overlay::Dialog(_)));
+    // What comes meanwhile changes nothing in what was asked.
+    case.messages(messages(1_700, 100, true));
+    case.press(KeyCode::Enter);
+    case.pass(400);
+    let effect = case.press(KeyCode::Char('R'));
+    let act = Act::Messages { deed: Deed::Retry, ids: vec!["msg_1000".to_owned()] };
+    assert_eq!(effect, Some(Effect::CarryOut { dialog: 1, act, reason: None, place: Place::default() }));
+    assert_eq!(case.state.under_way, 1);
+    case.take(Message::Advanced { dialog: 1, result: Ok(Step { moved: 1, ..Step::default() }) });
+    assert_eq!(case.state.under_way, 0);
+    assert!(case.text().contains("done: 1"));
+    case.press(KeyCode::Esc);
+    assert!(matches!(case.state.overlay, Overlay::None));
+}
+
+#[test]
+fn what_a_message_does_not_allow_is_refused_with_why() {
+    let mut case = on_messages();
+    case.press(KeyCode::Char('C'));
+    assert_eq!(note(&case), "msg_1000 is unknown");
+    assert!(matches!(case.state.overlay, Overlay::None));
+    case.press(KeyCode::Char('j'));
+    assert_eq!(note(&case), "", "until the next key");
+    // 999 is held: the key that holds releases it.
+    case.press(KeyCode::Char('W'));
+    assert!(case.text().contains("Release: msg_999"), "{}", case.text());
+}
+
+#[test]
+fn marked_messages_are_acted_on_together_and_their_number_is_typed() {
+    let mut case = on_messages();
+    case.press(KeyCode::Char(' '));
+    case.press(KeyCode::Char(' '));
+    case.press(KeyCode::Char('R'));
+    case.typed("2");
+    case.press(KeyCode::Enter);
+    case.typed("again");
+    case.press(KeyCode::Enter);
+    case.pass(400);
+    let Some(Effect::CarryOut { act, reason, .. }) = case.press(KeyCode::Char('R')) else { panic!("not carried out") };
+    let ids = vec!["msg_1000".to_owned(), "msg_999".to_owned()];
+    assert_eq!((act, reason.as_deref()), (Act::Messages { deed: Deed::Retry, ids }, Some("again")));
+}
+
+#[test]
+fn everything_that_matches_is_planned_by_the_engine_and_done_from_its_cursor() {
+    let mut case = on_messages();
+    case.press(KeyCode::Char('Q'));
+    assert!(note(&case).starts_with("name a state"), "a list of everything is nothing to send again: {}", note(&case));
+    let mut case = filtered("unknown");
+    let act = Act::Matching { deed: Deed::Retry, filter: Filter::parse("unknown").unwrap() };
+    assert_eq!(case.press(KeyCode::Char('Q')), Some(Effect::Plan { dialog: 1, act: act.clone() }));
+    case.take(Message::Planned { dialog: 7, result: Err(Trouble::Slow) });
+    assert!(case.text().contains("asking the engine"), "the answer to another dialog is none to this one");
+    case.take(Message::Planned { dialog: 1, result: Ok(plan()) });
+    assert!(case.text().contains("1,204 messages match"));
+    case.typed("1204");
+    case.press(KeyCode::Enter);
+    case.typed("outage");
+    case.press(KeyCode::Enter);
+    case.pass(400);
+    let place = Place::Cursor("from-here".to_owned());
+    let reason = Some("outage".to_owned());
+    assert_eq!(case.press(KeyCode::Char('Q')), Some(Effect::CarryOut { dialog: 1, act, reason, place }));
+}
+
+#[test]
+fn an_act_goes_on_when_its_dialog_is_closed_and_holds_up_leaving() {
+    let mut case = on_messages();
+    case.press(KeyCode::Char('R'));
+    case.press(KeyCode::Enter);
+    case.pass(400);
+    assert!(case.press(KeyCode::Char('R')).is_some());
+    case.press(KeyCode::Esc);
+    assert!(note(&case).contains("goes on"));
+    assert_eq!(case.press(KeyCode::Char('q')), None);
+    assert!(note(&case).contains("under way"));
+    assert_eq!(case.take(control('c')), Some(Effect::Quit));
+    case.take(Message::Advanced { dialog: 1, result: Ok(Step { moved: 1, ..Step::default() }) });
+    assert!(note(&case).contains("came to its end"));
+    assert_eq!(case.press(KeyCode::Char('q')), Some(Effect::Quit));
+}
+
+#[test]
+fn who_may_not_operate_is_told_so_at_each_key_and_nothing_is_asked_of_the_engine() {
+    let mut case = filtered("unknown");
+    case.answer(Request::Hello, Ok(Answer::Hello(hello(&["read"]))));
+    assert!(case.text().contains("READ-ONLY"));
+    for key in ['R', 'C', 'W', 'Q'] {
+        assert_eq!(case.press(KeyCode::Char(key)), None);
+        assert_eq!(note(&case), "the key `ops` has no scope `operate`");
+        assert!(matches!(case.state.overlay, Overlay::None));
+    }
+}
+
+#[test]
+fn nothing_is_changed_in_an_engine_that_does_not_answer() {
+    let mut case = on_messages();
+    case.press(KeyCode::Char('R'));
+    case.press(KeyCode::Enter);
+    case.pass(5_000);
+    assert_eq!(case.press(KeyCode::Char('R')), None, "the question stands");
+    assert!(matches!(case.state.overlay, Overlay::Dialog(_)));
+    case.overview(busy());
+    case.pass(200);
+    assert!(case.press(KeyCode::Char('R')).is_some());
+    case.press(KeyCode::Esc);
+    case.pass(5_000);
+    case.press(KeyCode::Char('R'));
+    assert_eq!(note(&case), "not now: the engine does not answer");
+}
+
+#[test]
+fn pasted_text_goes_into_what_is_typed_and_is_never_a_command() {
+    let mut case = on_messages();
+    case.take(Message::Paste("RRR\n".to_owned()));
+    assert!(matches!(case.state.overlay, Overlay::None));
+    case.press(KeyCode::Char('/'));
+    case.take(Message::Paste("to:o-alice\n".to_owned()));
+    case.press(KeyCode::Enter);
+    assert_eq!(case.state.shown().page.filter().as_deref(), Some("to:o-alice"));
+}
+
+#[test]
+fn the_mouse_moves_the_cursor_and_the_wheel_the_list_and_neither_answers_a_question() {
+    let mut case = on_messages();
+    let (_, drawn) = case.draw();
+    let (area, hit) = *drawn.hits.iter().find(|(_, hit)| matches!(hit, Hit::Row { row: 3, .. })).unwrap();
+    assert_eq!(drawn.hit(area.x + 5, area.y), Some(hit));
+    case.take(Message::Click(hit));
+    assert_eq!(under_cursor(&case), "msg_997");
+    case.take(Message::Wheel { down: true });
+    assert_eq!(under_cursor(&case), "msg_994");
+    case.press(KeyCode::Char('R'));
+    let overlay = format!("{:?}", case.state.overlay);
+    case.take(Message::Click(hit));
+    case.take(Message::Wheel { down: true });
+    assert_eq!(format!("{:?}", case.state.overlay), overlay);
+}
+
+#[test]
+fn the_overviews_lists_take_the_keys_in_turn_and_lead_to_their_messages() {
+    let mut case = Case::with(Language::En, (120, 36), &busy());
+    case.press(KeyCode::Tab);
+    case.press(KeyCode::Char('j'));
+    let text = case.text();
+    assert!(text.contains(">> Needs you"), "{text}");
+    case.press(KeyCode::Tab);
+    case.press(KeyCode::Enter);
+    assert_eq!(kind(&case), Kind::Messages);
+    assert_eq!(case.state.shown().page.filter().as_deref(), Some("channel:wechat-notices"));
+}
+
+#[test]
+fn help_opens_closes_and_takes_the_movement() {
+    let mut case = on_messages();
+    case.take(Message::Resize { columns: 80, rows: 12 });
+    case.press(KeyCode::Char('?'));
+    case.press(KeyCode::End);
+    assert!(matches!(case.state.overlay, Overlay::Help(top) if top > 0));
+    case.take(Message::Resize { columns: 80, rows: 60 });
+    assert!(matches!(case.state.overlay, Overlay::Help(0)));
+    case.press(KeyCode::Esc);
+    assert!(matches!(case.state.overlay, Overlay::None));
+    assert_eq!(under_cursor(&case), "msg_1000");
+}
+
+#[test]
+fn counts_at_the_end_of_their_range_are_drawn() {
+    let mut overview = busy();
+    overview.states = Counts { queued: i64::MAX, held: i64::MIN, ..Counts::default() };
+    let case = Case::with(Language::En, SIZE, &overview);
+    assert!(case.text().contains("9,223,372,036,854,775,807"));
+}
