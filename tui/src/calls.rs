@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_api::client::{Client, ClientError};
-use tidings_api::wire::{self, BulkPlan, BulkRequest, Hello, Overview};
+use tidings_api::wire::{self, BulkPlan, BulkRequest, Hello, Overview, Reachability};
 
 use crate::acts::{Act, Place, Step};
 use crate::filter::Filter;
@@ -29,6 +29,11 @@ pub(crate) enum Request {
         /// After the page that gave this.
         cursor: Option<String>,
     },
+    /// One message, and how its recipient can be reached while it is still to be sent.
+    Message {
+        /// Which.
+        id: String,
+    },
 }
 
 impl Request {
@@ -37,7 +42,7 @@ impl Request {
         Duration::from_secs(match self {
             Request::Overview => 1,
             Request::Hello => 30,
-            Request::Messages { .. } => 5,
+            Request::Messages { .. } | Request::Message { .. } => 5,
         })
     }
 }
@@ -51,6 +56,8 @@ pub(crate) enum Answer {
     Hello(Hello),
     /// To [`Request::Messages`].
     Messages(wire::Page<wire::Message>),
+    /// To [`Request::Message`].
+    Message(Box<wire::Message>, Option<Box<Reachability>>),
 }
 
 /// Why a call came to nothing.
@@ -101,6 +108,16 @@ impl Source for Client {
                 query.push(("limit", PAGE_ROWS.to_string()));
                 query.extend(cursor.iter().map(|cursor| ("cursor", cursor.clone())));
                 Answer::Messages(self.messages(&query).await?)
+            }
+            Request::Message { id } => {
+                let message = self.message(id).await?;
+                let is_ahead = matches!(message.state.as_str(), "scheduled" | "queued" | "waiting" | "held");
+                // A template that left config is no reason to show no message.
+                let reach = match is_ahead {
+                    true => self.reachability(&message.to, Some(&message.template)).await.ok().map(Box::new),
+                    false => None,
+                };
+                Answer::Message(Box::new(message), reach)
             }
         };
         Ok(answer)

@@ -23,6 +23,8 @@ pub(crate) enum Action {
     Filter,
     /// Show a page.
     Go(Kind),
+    /// Show a message; the command says which.
+    ShowMessage,
     /// Let the keys move the next list.
     NextList,
     /// Let the keys move the list before.
@@ -110,6 +112,7 @@ pub(crate) struct Binding {
 /// The scope of everything that an operator changes.
 const OPERATE: Option<&str> = Some("operate");
 const ON_MESSAGES: Where = Where::On(&[Kind::Messages]);
+const ON_ANY_MESSAGE: Where = Where::On(&[Kind::Messages, Kind::Message]);
 
 const fn looks(action: Action, name: &'static str, chords: &'static [Chord], label: Word, hint: bool) -> Binding {
     Binding { action, name, chords, label, hint, scope: None, place: Where::Everywhere }
@@ -127,14 +130,17 @@ const fn only(place: Where, binding: Binding) -> Binding {
 pub(crate) const BINDINGS: &[Binding] = &[
     looks(Action::Help, "help", &[letter('?')], Word::KeyHelp, true),
     looks(Action::Quit, "quit", &[letter('q'), control('c')], Word::KeyQuit, true),
-    looks(Action::Open, "open", &[key(KeyCode::Enter)], Word::KeyOpen, true),
-    looks(Action::Back, "back", &[key(KeyCode::Esc), key(KeyCode::Backspace)], Word::KeyBack, false),
+    only(
+        Where::On(&[Kind::Overview, Kind::Messages]),
+        looks(Action::Open, "open", &[key(KeyCode::Enter)], Word::KeyOpen, true),
+    ),
+    looks(Action::Back, "back", &[key(KeyCode::Esc), key(KeyCode::Backspace)], Word::KeyBack, true),
     only(ON_MESSAGES, looks(Action::Filter, "filter", &[letter('/')], Word::KeyFilter, true)),
     looks(Action::Command, "command", &[letter(':')], Word::KeyCommand, true),
     only(ON_MESSAGES, looks(Action::Mark, "mark", &[letter(' ')], Word::KeyMark, true)),
-    changes(Action::Retry, "retry", &[letter('R')], Word::KeyRetry, ON_MESSAGES),
-    changes(Action::Cancel, "cancel", &[letter('C')], Word::KeyCancel, ON_MESSAGES),
-    changes(Action::Hold, "hold", &[letter('W')], Word::KeyHold, ON_MESSAGES),
+    changes(Action::Retry, "retry", &[letter('R')], Word::KeyRetry, ON_ANY_MESSAGE),
+    changes(Action::Cancel, "cancel", &[letter('C')], Word::KeyCancel, ON_ANY_MESSAGE),
+    changes(Action::Hold, "hold", &[letter('W')], Word::KeyHold, ON_ANY_MESSAGE),
     changes(Action::RetryMatching, "retry-matching", &[letter('Q')], Word::KeyRetryMatching, ON_MESSAGES),
     changes(Action::CancelMatching, "cancel-matching", &[], Word::KeyCancelMatching, ON_MESSAGES),
     changes(Action::HoldMatching, "hold-matching", &[], Word::KeyHoldMatching, ON_MESSAGES),
@@ -142,6 +148,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     looks(Action::Refresh, "refresh", &[letter('r'), control('r')], Word::KeyRefresh, true),
     looks(Action::Go(Kind::Overview), "overview", &[letter('1')], Word::PageOverview, false),
     looks(Action::Go(Kind::Messages), "messages", &[letter('2')], Word::PageMessages, false),
+    looks(Action::ShowMessage, "message", &[], Word::KeyShowMessage, false),
     only(
         Where::On(&[Kind::Overview]),
         looks(Action::NextList, "next-list", &[key(KeyCode::Tab)], Word::KeyNextList, true),

@@ -3,6 +3,7 @@
 //! A page keeps its own state: rows, cursor, marks. It says what it wants fetched, takes what came, takes what a key asks
 //! for, and draws itself. It calls nobody. docs/ARCHITECTURE.md says how a page is added.
 
+mod message;
 mod messages;
 mod overview;
 
@@ -24,6 +25,8 @@ pub(crate) enum Kind {
     Overview,
     /// Messages.
     Messages,
+    /// One of them. It lies over the page it was opened from.
+    Message,
 }
 
 impl Kind {
@@ -31,23 +34,26 @@ impl Kind {
     pub(crate) const TOPS: &[Kind] = &[Kind::Overview, Kind::Messages];
     /// All of them.
     #[cfg(test)]
-    pub(crate) const ALL: &[Kind] = &[Kind::Overview, Kind::Messages];
+    pub(crate) const ALL: &[Kind] = &[Kind::Overview, Kind::Messages, Kind::Message];
 
     /// What it is called.
     pub(crate) fn title(self) -> Word {
         match self {
             Kind::Overview => Word::PageOverview,
             Kind::Messages => Word::PageMessages,
+            Kind::Message => Word::PageMessage,
         }
     }
+}
 
-    /// A new page of this kind.
-    pub(crate) fn page(self) -> Box<dyn Page> {
-        match self {
-            Kind::Overview => Box::new(overview::OverviewPage::default()),
-            Kind::Messages => Box::new(messages::MessagesPage::new()),
-        }
-    }
+/// The pages in the row of pages, in its order.
+pub(crate) fn tops() -> Vec<Box<dyn Page>> {
+    vec![Box::new(overview::OverviewPage::default()), Box::new(messages::MessagesPage::new())]
+}
+
+/// The page of one message.
+pub(crate) fn of_message(id: String) -> Box<dyn Page> {
+    Box::new(message::MessagePage::new(id))
 }
 
 /// A page.
@@ -107,6 +113,8 @@ pub(crate) enum Reaction {
     Changed,
     /// Another page, with a filter if there is one.
     Go(Kind, Option<String>),
+    /// A page over this one.
+    Open(Box<dyn Page>),
     /// Somebody wants this done. Without a plan the engine is asked for one.
     Ask(Act, Option<Plan>),
 }

@@ -12,7 +12,7 @@ use crate::calls::{Request, Trouble};
 use crate::dialog::Dialog;
 use crate::input::Input;
 use crate::layout;
-use crate::page::{Kind, Page};
+use crate::page::{self, Page};
 use crate::time;
 use crate::words::Language;
 
@@ -22,6 +22,9 @@ pub(crate) const STALE_AFTER: Duration = Duration::from_secs(2);
 const PACE_WINDOW_MS: i64 = 5_000;
 /// More samples than the window gets.
 const PACE_SAMPLES_MAX: usize = 64;
+
+/// Pages that may lie over one another.
+pub(crate) const DETAILS_MAX: usize = 8;
 
 /// How the screen looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,7 +170,7 @@ impl State {
                 hello: None,
                 pace: Pace::default(),
             },
-            tops: Kind::TOPS.iter().map(|kind| Shown::new(kind.page())).collect(),
+            tops: page::tops().into_iter().map(Shown::new).collect(),
             current: 0,
             details: Vec::new(),
             overlay: Overlay::None,

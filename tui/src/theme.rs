@@ -62,6 +62,15 @@ pub(crate) fn message_role(state: &str) -> Role {
     }
 }
 
+/// How the outcome of an attempt is to be taken.
+pub(crate) fn outcome_role(outcome: &str) -> Role {
+    match outcome {
+        "accepted" => Role::Good,
+        "unknown" => Role::Bad,
+        _ => Role::Warn,
+    }
+}
+
 /// How the state of a channel, a token or a run is to be taken.
 pub(crate) fn state_role(state: &str) -> Role {
     match state {

@@ -14,8 +14,8 @@ use crate::dialog::{Dialog, Reply, Stage};
 use crate::input::Input;
 use crate::keys::{self, Action, Binding};
 use crate::message::{Effect, Message};
-use crate::page::{Kind, Reaction};
-use crate::state::{Link, Note, Overlay, Picture, Prompt, State};
+use crate::page::{self, Kind, Page, Reaction};
+use crate::state::{DETAILS_MAX, Link, Note, Overlay, Picture, Prompt, Shown, State};
 use crate::view::{help, paint::Hit};
 use crate::words::Word;
 
@@ -188,6 +188,7 @@ fn react(state: &mut State, reaction: Reaction) -> Option<Effect> {
         Reaction::Nothing => {}
         Reaction::Changed => state.dirty = true,
         Reaction::Go(kind, filter) => go(state, kind, filter.as_deref()),
+        Reaction::Open(page) => open(state, page),
         Reaction::Ask(act, plan) => return ask(state, act, plan),
     }
     None
@@ -213,6 +214,15 @@ fn go(state: &mut State, kind: Kind, filter: Option<&str>) {
     if let Some(filter) = filter {
         set_filter(state, filter);
     }
+}
+
+/// Lays a page over the one that is shown.
+fn open(state: &mut State, page: Box<dyn Page>) {
+    if state.details.len() == DETAILS_MAX {
+        state.details.remove(0);
+    }
+    state.details.push(Shown::new(page));
+    state.dirty = true;
 }
 
 /// Takes another filter; where it is none, says why and leaves it.
@@ -318,6 +328,11 @@ fn command(state: &mut State, text: &str) -> Option<Effect> {
     match binding.action {
         Action::Go(kind) if !rest.is_empty() => {
             go(state, kind, Some(rest));
+            None
+        }
+        Action::ShowMessage => {
+            let id = if rest.starts_with("msg_") { rest.to_owned() } else { format!("msg_{rest}") };
+            open(state, page::of_message(id));
             None
         }
         Action::Filter if !rest.is_empty() => {

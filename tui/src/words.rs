@@ -148,6 +148,40 @@ words! {
     // The pages.
     PageOverview: "Overview", "总览";
     PageMessages: "Messages", "消息";
+    PageMessage: "Message", "单条消息";
+
+    // One message.
+    PartWhy: "Why it is not sending", "为何没有发送";
+    PartFacts: "What it is", "基本信息";
+    PartTimeline: "What happened", "经过";
+    PartData: "Its data", "消息数据";
+    FactTo: "to", "接收人";
+    FactChannel: "channel", "通道";
+    FactTemplate: "template", "模板";
+    FactCreated: "accepted", "接受于";
+    FactDue: "due", "到期发送";
+    FactExpires: "expires", "过期于";
+    FactEnded: "ended", "结束于";
+    FactTries: "tries", "尝试";
+    FactPriority: "priority", "优先级";
+    FactProviderId: "provider id", "服务商编号";
+    FactRun: "run", "运行";
+    FactTrace: "trace", "追踪";
+    FactAmbiguous: "An attempt of it may have arrived.", "其中一次尝试可能已经送达。";
+    TimelineAccepted: "accepted", "已接受";
+    TimelineBound: "has a credential", "已有凭证";
+    TimelineBounced: "bounced", "被退回";
+    TimelineTry: "try {}", "第 {} 次尝试";
+    WhyScheduled: "It is for later: due {}.", "尚未到时间：{}。";
+    WhyHeld: "It is held until somebody releases it or sends it again: {}.", "已暂扣，等待放行或重新发送：{}。";
+    WhyWaiting: "It is due, and its recipient has no usable credential yet.", "已到时间，但接收人还没有可用凭证。";
+    WhyOver: "It has ended; sending it again is up to you.", "已结束；是否重新发送由您决定。";
+    WhyNoChannel: "Config has no channel `{}` any more.", "配置中已没有通道 `{}`。";
+    WhyChannel: "Its channel `{}` is {}: {}", "通道 `{}` {}：{}";
+    WhyUntil: "The channel opens by itself {}.", "通道将在 {} 自行开放。";
+    WhyFull: "Its channel is full: {} of {} are on their way.", "通道已满：{} 条在途，上限 {}。";
+    WhyQueued: "{} others of its channel are due; its rate is {}.", "同通道还有 {} 条到期；速率 {}。";
+    WhyNextPermit: "A source gives its recipient another credential {}.", "来源将在 {} 给接收人新的凭证。";
 
     // What acts do.
     ActRetry: "Send again", "重新发送";
@@ -230,6 +264,7 @@ words! {
     KeyQuit: "quit", "退出";
     KeyOpen: "open", "打开";
     KeyBack: "back", "返回";
+    KeyShowMessage: "show the message with that id", "查看该编号的消息";
     KeyFilter: "filter", "过滤";
     KeyCommand: "command", "命令";
     KeyMark: "mark", "标记";

@@ -237,6 +237,68 @@ pub(crate) fn messages(newest: i64, count: i64, next: bool) -> wire::Page<wire::
     wire::Page { items: items.collect(), next: next.then(|| (newest - count + 1).to_string()) }
 }
 
+/// A message that was tried and waits for a credential, with all there is to say of it.
+pub(crate) fn waiting_message() -> wire::Message {
+    let moment = |at: &str, what: &str, detail: Option<&str>| wire::Moment {
+        at: at.to_owned(),
+        what: what.to_owned(),
+        detail: detail.map(str::to_owned),
+    };
+    wire::Message {
+        state: "waiting".to_owned(),
+        reason: Some("no_credential".to_owned()),
+        detail: Some("no permit of this recipient fits".to_owned()),
+        ambiguous: true,
+        attempts: 2,
+        priority: 5,
+        created_at: "2026-03-01T11:59:00Z".to_owned(),
+        due_at: at(-10),
+        expires_at: Some(at(3_600)),
+        provider_id: Some("wx-889123".to_owned()),
+        run: Some("run_7".to_owned()),
+        trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),
+        data: Some("订单已付款 \u{1b}[31m".into()),
+        timeline: vec![
+            moment("2026-03-01T11:59:00Z", "accepted", None),
+            moment("2026-03-01T11:59:00.004Z", "bound", Some("wechat.form_id")),
+            moment("2026-03-01T11:59:01.310Z", "attempt", Some("unknown after 5000 ms: no whole answer: timeout")),
+            moment("2026-03-01T11:59:36.900Z", "attempt", Some("credential_spent after 120 ms: 41029 form id used")),
+            moment(&at(-20), "message.retry", Some("by local (li.wei): 供应商恢复")),
+            moment(&at(-19), "waiting", None),
+        ],
+        ..messages(2_114_909, 1, false).items.remove(0)
+    }
+}
+
+/// How its recipient can be reached.
+pub(crate) fn reach() -> wire::Reachability {
+    wire::Reachability {
+        recipient: "o".to_owned(),
+        now: at(0),
+        items: vec![wire::TemplateReach {
+            template: "order-paid".to_owned(),
+            channel: "order-updates".to_owned(),
+            app: "shop".to_owned(),
+            reachable: false,
+            sends: Some(0),
+            until: None,
+            permits: Vec::new(),
+            bound: Vec::new(),
+            waiting: 1,
+            obstacles: vec![
+                wire::Obstacle { code: "channel-paused".to_owned(), detail: "twice".to_owned(), until: None },
+                wire::Obstacle {
+                    code: "no-permit".to_owned(),
+                    detail: "no permit of `o` fits `order-paid`".to_owned(),
+                    until: Some(at(600)),
+                },
+            ],
+            next_at: Some(at(86_400)),
+        }],
+        more: false,
+    }
+}
+
 /// What an act on many would do.
 pub(crate) fn plan() -> wire::BulkPlan {
     let group = |state: &str, channel: &str, count| wire::BulkGroup {
@@ -323,6 +385,13 @@ impl Case {
         let wanted = self.state.wants().expect("the page wants something");
         assert!(matches!(wanted, Request::Messages { .. }), "{wanted:?}");
         self.answer(wanted, Ok(Answer::Messages(page)));
+    }
+
+    /// Gives the page the message it wants.
+    pub(crate) fn message(&mut self, message: wire::Message, reach: Option<wire::Reachability>) {
+        let wanted = self.state.wants().expect("the page wants something");
+        assert!(matches!(wanted, Request::Message { .. }), "{wanted:?}");
+        self.answer(wanted, Ok(Answer::Message(Box::new(message), reach.map(Box::new))));
     }
 
     pub(crate) fn press(&mut self, code: KeyCode) -> Option<Effect> {

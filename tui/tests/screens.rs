@@ -9,7 +9,9 @@ use tidings_api::wire::Counts;
 
 use crate::acts::Step;
 use crate::calls::{Answer, Request, Trouble};
-use crate::case::{Case, HOSTILE, LANGUAGES, SIZES, at, busy, channel, empty, hello, lines, messages, styles};
+use crate::case::{
+    Case, HOSTILE, LANGUAGES, SIZES, at, busy, channel, empty, hello, lines, messages, reach, styles, waiting_message,
+};
 use crate::message::{Effect, Message};
 use crate::words::Language;
 
@@ -70,6 +72,18 @@ fn messages_that_match_with_marks_and_the_cursor_off_the_first_row() {
         case.press(KeyCode::Char(' '));
         case.press(KeyCode::Char(' '));
         case.press(KeyCode::Char('j'));
+        case
+    });
+}
+
+#[test]
+fn a_message_that_waits() {
+    check_all("message", |language, size| {
+        let mut case = on_messages(language, size);
+        case.press(KeyCode::Char('j'));
+        case.press(KeyCode::Char('j'));
+        case.press(KeyCode::Enter);
+        case.message(waiting_message(), Some(reach()));
         case
     });
 }
@@ -175,9 +189,16 @@ fn no_size_breaks_the_screen_and_every_row_is_as_wide_as_the_terminal() {
             for rows in (0..12).chain((12..=40).step_by(7)) {
                 for columns in (0..6).chain((6..=130).step_by(17)).chain([39, 40, 41, 79, 80, 119, 120]) {
                     case.take(Message::Resize { columns, rows });
-                    for keys in ["1", "2", "?", "?", "/x", "\n", "R", "y"] {
+                    for keys in ["1", "2", "?", "?", "/x", "\n", "R", "y", "\n", "\r", "G"] {
                         for key in keys.chars() {
-                            case.press(if key == '\n' { KeyCode::Esc } else { KeyCode::Char(key) });
+                            case.press(match key {
+                                '\n' => KeyCode::Esc,
+                                '\r' => KeyCode::Enter,
+                                key => KeyCode::Char(key),
+                            });
+                        }
+                        if let Some(Request::Message { .. }) = case.state.wants() {
+                            case.message(waiting_message(), Some(reach()));
                         }
                         assert_eq!(lines(&case.frame()).len(), usize::from(rows));
                         case.press(KeyCode::PageDown);

@@ -7,7 +7,7 @@ use tidings_api::wire::Counts;
 
 use crate::acts::{Act, Deed, Place, Step};
 use crate::calls::{Answer, Request, Trouble};
-use crate::case::{Case, at, busy, hello, messages, plan};
+use crate::case::{Case, at, busy, hello, messages, plan, reach, waiting_message};
 use crate::filter::Filter;
 use crate::keys::Action;
 use crate::message::{Effect, Message};
@@ -394,6 +394,82 @@ fn the_overviews_lists_take_the_keys_in_turn_and_lead_to_their_messages() {
     case.press(KeyCode::Enter);
     assert_eq!(kind(&case), Kind::Messages);
     assert_eq!(case.state.shown().page.filter().as_deref(), Some("channel:wechat-notices"));
+}
+
+#[test]
+fn a_message_is_opened_acted_on_and_left_and_the_list_is_as_it_was() {
+    let mut case = filtered("newer:2h");
+    case.press(KeyCode::Char('j'));
+    case.messages(messages(1_000, 60, false));
+    case.press(KeyCode::Enter);
+    assert_eq!(case.state.wants(), Some(Request::Message { id: "msg_999".to_owned() }));
+    assert_eq!(case.press(KeyCode::Char('R')), None);
+    assert_eq!(note(&case), "there is nothing under the cursor", "before it is known nothing is done to it");
+    case.message(waiting_message(), Some(reach()));
+    case.press(KeyCode::Char('R'));
+    assert!(note(&case).ends_with("is waiting"));
+    case.press(KeyCode::Char('C'));
+    case.press(KeyCode::Enter);
+    case.pass(400);
+    let Some(Effect::CarryOut { act, .. }) = case.press(KeyCode::Char('C')) else { panic!("not carried out") };
+    assert_eq!(act, Act::Messages { deed: Deed::Cancel, ids: vec!["msg_999".to_owned()] });
+    case.press(KeyCode::Esc);
+    case.press(KeyCode::Esc);
+    assert_eq!(kind(&case), Kind::Messages);
+    assert_eq!(under_cursor(&case), "msg_999");
+    assert_eq!(case.state.shown().page.filter().as_deref(), Some("newer:2h"));
+}
+
+#[test]
+fn a_message_is_shown_by_its_id() {
+    let mut case = Case::with(Language::En, SIZE, &busy());
+    for id in ["42", "msg_42"] {
+        case.press(KeyCode::Char(':'));
+        case.typed(&format!("message {id}"));
+        case.press(KeyCode::Enter);
+        assert_eq!(case.state.wants(), Some(Request::Message { id: "msg_42".to_owned() }));
+    }
+    let wanted = case.state.wants().unwrap();
+    case.answer(wanted, Err(Trouble::Refused("there is no message msg_42".to_owned())));
+    assert!(case.text().contains("there is no message msg_42"));
+    for _ in 0..50 {
+        case.press(KeyCode::Char(':'));
+        case.typed("message 7");
+        case.press(KeyCode::Enter);
+    }
+    assert!(case.state.details.len() <= 8);
+}
+
+#[test]
+fn a_message_says_why_it_is_not_sending() {
+    let why = |change: fn(&mut tidings_api::wire::Message), with_reach: bool| {
+        let mut case = Case::with(Language::En, (120, 36), &busy());
+        case.press(KeyCode::Char(':'));
+        case.typed("message 7");
+        case.press(KeyCode::Enter);
+        let mut message = waiting_message();
+        message.channel = "order-updates".to_owned();
+        change(&mut message);
+        case.message(message, with_reach.then(reach));
+        case.text()
+    };
+    let waiting = why(|_| {}, true);
+    for sentence in
+        ["no usable credential yet", "no permit of `o` fits `order-paid` (in 10m)", "another credential in 1d"]
+    {
+        assert!(waiting.contains(sentence), "{sentence}: {waiting}");
+    }
+    assert!(!waiting.contains("twice"), "what the channel says, the overview says newer");
+    let queued = why(|message| message.state = "queued".to_owned(), false);
+    assert!(queued.contains("full: 64 of 64") && queued.contains("18,203 others"), "{queued}");
+    let paused = why(|message| message.channel = "企业微信通知".to_owned(), false);
+    assert!(paused.contains("is paused: 维护中 (li.wei)"), "{paused}");
+    let cooling = why(|message| message.channel = "短信-华东".to_owned(), false);
+    assert!(cooling.contains("opens by itself in 52s"), "{cooling}");
+    let gone = why(|message| message.channel = "old".to_owned(), false);
+    assert!(gone.contains("no channel `old`"), "{gone}");
+    let sent = why(|message| message.state = "sent".to_owned(), false);
+    assert!(!sent.contains("not sending"), "{sent}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use ratatui::layout::Rect;
 use tidings_api::wire::Message;
 
+use super::message::MessagePage;
 use super::{Kind, Page, Reaction};
 use crate::acts::{Act, Deed, Plan};
 use crate::calls::{Answer, PAGE_ROWS, Request};
@@ -71,17 +72,6 @@ impl MessagesPage {
             return self.window.row().map(|message| message.id.clone()).into_iter().collect();
         }
         self.window.marks().iter().cloned().collect()
-    }
-
-    /// Hold and release share a key: what it does follows from the message under the cursor.
-    fn deed(&self, action: Action) -> Option<Deed> {
-        match action {
-            Action::Retry => Some(Deed::Retry),
-            Action::Cancel => Some(Deed::Cancel),
-            Action::Hold if self.window.row().is_some_and(|message| message.state == "held") => Some(Deed::Release),
-            Action::Hold => Some(Deed::Hold),
-            _ => None,
-        }
     }
 
     fn ask_matching(&self, deed: Deed) -> Reaction {
@@ -152,7 +142,11 @@ impl Page for MessagesPage {
             Action::CancelMatching => self.ask_matching(Deed::Cancel),
             Action::HoldMatching => self.ask_matching(Deed::Hold),
             Action::ReleaseMatching => self.ask_matching(Deed::Release),
-            _ => match self.deed(action) {
+            Action::Open => match self.window.row() {
+                Some(message) => Reaction::Open(Box::new(MessagePage::new(message.id.clone()))),
+                None => Reaction::Nothing,
+            },
+            _ => match self.window.row().and_then(|message| deed(action, &message.state)) {
                 Some(deed) => {
                     let ids = self.subjects();
                     let plan = Plan::of(ids.len());
@@ -172,16 +166,9 @@ impl Page for MessagesPage {
             Action::RetryMatching if !self.filter.get("state").is_some_and(|state| Deed::Retry.fits(state)) => {
                 Some(Word::RefusedNoState.text(language).to_owned())
             }
-            _ => {
-                let deed = self.deed(action)?;
-                let Some(message) = self.window.row() else {
-                    return Some(Word::RefusedNone.text(language).to_owned());
-                };
-                // Of many, those that it does not fit say so one by one.
-                let fits = deed.fits(&message.state) || !self.window.marks().is_empty();
-                let state = message_state(&message.state, language);
-                (!fits).then(|| Word::RefusedState.with(language, &[&message.id, &state]))
-            }
+            // Of many, those that it does not fit say so one by one.
+            _ if !self.window.marks().is_empty() => None,
+            _ => refusal(action, self.window.row(), language),
         }
     }
 
@@ -245,6 +232,25 @@ impl Page for MessagesPage {
         table::draw(painter, area, COLUMNS, Some(language), &list);
         debug_assert!(self.window.place(PAGE_ROWS as usize) >= cursor.row());
     }
+}
+
+/// What a key does to a message in that state. Hold and release share one: which it is follows from the state.
+pub(crate) fn deed(action: Action, state: &str) -> Option<Deed> {
+    match action {
+        Action::Retry => Some(Deed::Retry),
+        Action::Cancel => Some(Deed::Cancel),
+        Action::Hold if state == "held" => Some(Deed::Release),
+        Action::Hold => Some(Deed::Hold),
+        _ => None,
+    }
+}
+
+/// Why a key does nothing to a message, if it does nothing.
+pub(crate) fn refusal(action: Action, message: Option<&Message>, language: Language) -> Option<String> {
+    let deed_now = deed(action, message.map_or("", |message| &message.state))?;
+    let Some(message) = message else { return Some(Word::RefusedNone.text(language).to_owned()) };
+    let state = message_state(&message.state, language);
+    (!deed_now.fits(&message.state)).then(|| Word::RefusedState.with(language, &[&message.id, &state]))
 }
 
 /// Why a text is no filter.

@@ -49,11 +49,14 @@ impl OverviewPage {
     fn open(&self, shared: &Shared) -> Reaction {
         let Some(picture) = &shared.picture else { return Reaction::Nothing };
         let row = self.cursors[self.focus.index()].row();
+        if self.focus == List::Messages {
+            let change = picture.overview.recent.get(row);
+            return change.map_or(Reaction::Nothing, |change| Reaction::Open(super::of_message(change.id.clone())));
+        }
         let filter = match self.focus {
             List::Needs => needs::needs(&picture.overview).get(row).map(|need| need.filter.clone()),
             List::Channels => lists::channels(&picture.overview).get(row).map(|row| Filter::of_channel(&row.name)),
-            List::Messages => picture.overview.recent.get(row).map(|row| Filter::of_channel(&row.channel)),
-            List::Schedules => None,
+            List::Messages | List::Schedules => None,
         };
         filter.map_or(Reaction::Nothing, |filter| Reaction::Go(Kind::Messages, Some(filter.text())))
     }

@@ -1,0 +1,269 @@
+//! One message: where it stands, why it is not sending, what happened to it, what it says.
+
+mod why;
+
+use ratatui::layout::Rect;
+use tidings_api::wire::{self, Reachability};
+
+use super::messages::{deed, refusal};
+use super::{Kind, Page, Reaction};
+use crate::acts::{Act, Plan};
+use crate::calls::{Answer, Request};
+use crate::cursor::Step;
+use crate::keys::Action;
+use crate::state::Shared;
+use crate::text::Clean;
+use crate::theme::{Role, message_role, outcome_role};
+use crate::time;
+use crate::view::paint::{Painter, Piece, inset, rows};
+use crate::words::{Language, Word, count, message_state};
+
+/// Lines of data that are shown; what is longer is for other tools.
+const DATA_LINES_MAX: usize = 1_000;
+
+/// The page.
+#[derive(Debug)]
+pub(crate) struct MessagePage {
+    id: String,
+    message: Option<wire::Message>,
+    /// How its recipient can be reached, while it is still to be sent.
+    reach: Option<Reachability>,
+    /// The first line that is seen.
+    top: usize,
+}
+
+/// A line of the page.
+enum Line {
+    /// The title of a part.
+    Rule(String),
+    /// Pieces one after the other.
+    Text(Vec<Piece>),
+}
+
+impl MessagePage {
+    /// Of the message with that id.
+    pub(crate) fn new(id: String) -> MessagePage {
+        MessagePage { id, message: None, reach: None, top: 0 }
+    }
+
+    fn lines(&self, shared: &Shared) -> Vec<Line> {
+        let Some(message) = &self.message else { return Vec::new() };
+        let columns = usize::from(shared.content().width.saturating_sub(2));
+        let mut lines = Vec::new();
+        // What one came to see stands where it is seen on a small screen too.
+        let why = why::why(message, self.reach.as_ref(), shared);
+        if !why.is_empty() {
+            lines.push(Line::Rule(Word::PartWhy.text(shared.language()).to_owned()));
+            for (text, role) in why {
+                lines.extend(wrapped(&text, role, columns));
+            }
+            lines.push(Line::Rule(Word::PartFacts.text(shared.language()).to_owned()));
+        }
+        lines.extend(facts(message, shared, columns));
+        lines.push(Line::Rule(Word::PartTimeline.text(shared.language()).to_owned()));
+        lines.extend(timeline(message, shared.language()));
+        if let Some(data) = &message.data {
+            lines.push(Line::Rule(Word::PartData.text(shared.language()).to_owned()));
+            lines.extend(json(data, columns));
+        }
+        lines
+    }
+
+    fn seen(shared: &Shared) -> usize {
+        usize::from(shared.content().height)
+    }
+
+    fn scroll(&mut self, step: Step, shared: &Shared) -> bool {
+        let (before, seen) = (self.top, MessagePage::seen(shared));
+        let last = self.lines(shared).len().saturating_sub(seen);
+        let page = seen.saturating_sub(1).max(1);
+        self.top = match step {
+            Step::Down => self.top + 1,
+            Step::Up => self.top.saturating_sub(1),
+            Step::PageDown => self.top + page,
+            Step::PageUp => self.top.saturating_sub(page),
+            Step::First => 0,
+            Step::Last => last,
+        }
+        .min(last);
+        self.top != before
+    }
+}
+
+impl Page for MessagePage {
+    fn kind(&self) -> Kind {
+        Kind::Message
+    }
+
+    fn wants(&self) -> Option<Request> {
+        Some(Request::Message { id: self.id.clone() })
+    }
+
+    fn take(&mut self, request: &Request, answer: Answer, shared: &Shared) {
+        if *request == (Request::Message { id: self.id.clone() })
+            && let Answer::Message(message, reach) = answer
+        {
+            (self.message, self.reach) = (Some(*message), reach.map(|reach| *reach));
+            self.settle(shared);
+        }
+    }
+
+    fn settle(&mut self, shared: &Shared) {
+        self.top = self.top.min(self.lines(shared).len().saturating_sub(MessagePage::seen(shared)));
+    }
+
+    fn act(&mut self, action: Action, shared: &Shared) -> Reaction {
+        if let Action::Move(step) = action {
+            return Reaction::changed(self.scroll(step, shared));
+        }
+        match self.message.as_ref().and_then(|message| deed(action, &message.state)) {
+            Some(deed) => Reaction::Ask(Act::Messages { deed, ids: vec![self.id.clone()] }, Some(Plan::of(1))),
+            None => Reaction::Nothing,
+        }
+    }
+
+    fn refuses(&self, action: Action, shared: &Shared) -> Option<String> {
+        refusal(action, self.message.as_ref(), shared.language())
+    }
+
+    fn status(&self, shared: &Shared) -> Vec<Piece> {
+        let mut pieces = vec![Piece::new(self.id.as_str(), Role::Plain)];
+        if let Some(message) = &self.message {
+            let state = message_state(&message.state, shared.language());
+            pieces.push(Piece::new(state, message_role(&message.state)));
+            pieces.extend(message.reason.as_ref().map(|reason| Piece::new(reason.as_str(), Role::Plain)));
+        }
+        pieces
+    }
+
+    fn draw(&self, painter: &mut Painter<'_>, area: Rect, shared: &Shared) {
+        if self.message.is_none() {
+            let text = Word::Loading.text(shared.language());
+            painter.put(inset(area), 0, usize::MAX, &Piece::new(text, Role::Dim));
+        }
+        for (line, place) in self.lines(shared).iter().skip(self.top).zip(rows(area)) {
+            match line {
+                Line::Rule(title) => painter.rule(place, title, false),
+                Line::Text(pieces) => {
+                    painter.put_all(inset(place), 0, 1, pieces);
+                }
+            }
+        }
+    }
+}
+
+/// What it is: who, what, when. Each fact is a word and a value; as many to a line as fit.
+fn facts(message: &wire::Message, shared: &Shared, columns: usize) -> Vec<Line> {
+    let language = shared.language();
+    let when = |instant: Option<&String>| {
+        let at = instant.and_then(|instant| time::parse(instant))?;
+        Some(format!("{} ({})", time::day_and_clock(at, "UTC"), shared.relative(instant.map(String::as_str))))
+    };
+    let number = |number: i64| (number != 0).then(|| count(number));
+    let facts = [
+        (Word::FactTo, Some(message.to.clone())),
+        (Word::FactChannel, Some(message.channel.clone())),
+        (Word::FactTemplate, Some(message.template.clone())),
+        (Word::FactCreated, when(Some(&message.created_at))),
+        (Word::FactDue, when(Some(&message.due_at)).filter(|_| message.finished_at.is_none())),
+        (Word::FactExpires, when(message.expires_at.as_ref())),
+        (Word::FactEnded, when(message.finished_at.as_ref())),
+        (Word::FactTries, Some(count(message.attempts))),
+        (Word::FactPriority, number(message.priority)),
+        (Word::FactProviderId, message.provider_id.clone()),
+        (Word::FactRun, message.run.clone()),
+        (Word::FactTrace, message.trace_id.clone()),
+    ];
+    let mut lines: Vec<Line> = Vec::new();
+    let (mut line, mut taken) = (Vec::new(), 0);
+    for (word, value) in facts {
+        let Some(value) = value else { continue };
+        let (word, value) = (Piece::new(word.text(language), Role::Dim), Piece::new(value, Role::Plain));
+        let wide = word.columns() + 1 + value.columns();
+        if taken > 0 && taken + 3 + wide > columns {
+            lines.push(Line::Text(std::mem::take(&mut line)));
+            taken = 0;
+        }
+        if taken > 0 {
+            line.push(Piece::new(" ", Role::Plain));
+            taken += 3;
+        }
+        line.extend([word, value]);
+        taken += wide;
+    }
+    lines.push(Line::Text(line));
+    for (text, role) in [
+        (message.detail.as_deref(), message_role(&message.state)),
+        (message.ambiguous.then(|| Word::FactAmbiguous.text(language)), Role::Warn),
+    ] {
+        lines.extend(text.into_iter().flat_map(|text| wrapped(text, role, columns)));
+    }
+    lines
+}
+
+/// What happened to it, in order, each by how long after it was accepted.
+fn timeline(message: &wire::Message, language: Language) -> Vec<Line> {
+    let accepted = time::parse(&message.created_at);
+    let mut tries = 0;
+    let rows: Vec<[Piece; 3]> = message
+        .timeline
+        .iter()
+        .map(|moment| {
+            let at = time::parse(&moment.at).zip(accepted);
+            let after = at.map(|(at, accepted)| format!("+{}", seconds((at - accepted).num_milliseconds())));
+            let detail = moment.detail.as_deref().unwrap_or_default();
+            let (word, role) = match moment.what.as_str() {
+                "attempt" => {
+                    tries += 1;
+                    // Its outcome is the first word of what is said about it.
+                    let outcome = detail.split(' ').next().unwrap_or_default();
+                    (Word::TimelineTry.with(language, &[&tries.to_string()]), outcome_role(outcome))
+                }
+                what if what.contains('.') => (what.to_owned(), Role::Warn),
+                "accepted" => (Word::TimelineAccepted.text(language).to_owned(), Role::Plain),
+                "bound" => (Word::TimelineBound.text(language).to_owned(), Role::Plain),
+                "bounced" => (Word::TimelineBounced.text(language).to_owned(), Role::Bad),
+                state => (message_state(state, language).into_owned(), message_role(state)),
+            };
+            let time = Piece::new(after.unwrap_or_default(), Role::Dim);
+            [time, Piece::new(word, role), Piece::new(detail, Role::Plain)]
+        })
+        .collect();
+    let widest = |column: usize| rows.iter().map(|row| row[column].columns()).max().unwrap_or(0);
+    let (times_wide, words_wide) = (widest(0), widest(1));
+    let line = |[time, word, detail]: [Piece; 3]| {
+        let indent = Piece::new(" ".repeat(times_wide - time.columns()), Role::Plain);
+        let gap = Piece::new(" ".repeat(words_wide - word.columns()), Role::Plain);
+        Line::Text(vec![indent, time, word, gap, detail])
+    };
+    rows.into_iter().map(line).collect()
+}
+
+/// A length of time in seconds, to the millisecond while that says something.
+fn seconds(ms: i64) -> String {
+    if ms.abs() < 60_000 { format!("{}.{:03}s", ms / 1_000, ms.rem_euclid(1_000)) } else { time::span(ms / 1_000) }
+}
+
+/// A value as JSON, a member to a line.
+fn json(value: &impl std::fmt::Display, columns: usize) -> Vec<Line> {
+    let text = format!("{value:#}");
+    let mut lines = Vec::new();
+    for line in text.lines().take(DATA_LINES_MAX) {
+        let content = line.trim_start();
+        let indent = (line.len() - content.len()).min(columns / 2);
+        for (index, row) in Clean::new(content).wrap(columns - indent).into_iter().enumerate() {
+            // What goes on from the line before stands further in.
+            let indent = if index == 0 { indent } else { (indent + 2).min(columns / 2) };
+            lines.push(Line::Text(vec![
+                Piece::new(" ".repeat(indent.saturating_sub(1)), Role::Plain),
+                Piece { text: row, role: Role::Plain },
+            ]));
+        }
+    }
+    lines
+}
+
+fn wrapped(text: &str, role: Role, columns: usize) -> impl Iterator<Item = Line> {
+    let rows = Clean::new(text).wrap(columns).into_iter();
+    rows.map(move |text| Line::Text(vec![Piece { text, role }]))
+}
