@@ -69,7 +69,6 @@ pub(crate) enum Act {
         filter: Filter,
     },
     /// A channel paused or resumed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the page of channels, which comes next, asks for it"))]
     Channel {
         /// Paused, or resumed.
         pause: bool,

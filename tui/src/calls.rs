@@ -29,6 +29,11 @@ pub(crate) enum Request {
         /// After the page that gave this.
         cursor: Option<String>,
     },
+    /// What stopped in a channel, by why.
+    Reasons {
+        /// Which.
+        channel: String,
+    },
     /// One message, and how its recipient can be reached while it is still to be sent.
     Message {
         /// Which.
@@ -42,7 +47,7 @@ impl Request {
         Duration::from_secs(match self {
             Request::Overview => 1,
             Request::Hello => 30,
-            Request::Messages { .. } | Request::Message { .. } => 5,
+            Request::Messages { .. } | Request::Message { .. } | Request::Reasons { .. } => 5,
         })
     }
 }
@@ -56,6 +61,8 @@ pub(crate) enum Answer {
     Hello(Hello),
     /// To [`Request::Messages`].
     Messages(wire::Page<wire::Message>),
+    /// To [`Request::Reasons`].
+    Reasons(Vec<wire::Reason>),
     /// To [`Request::Message`].
     Message(Box<wire::Message>, Option<Box<Reachability>>),
 }
@@ -109,6 +116,7 @@ impl Source for Client {
                 query.extend(cursor.iter().map(|cursor| ("cursor", cursor.clone())));
                 Answer::Messages(self.messages(&query).await?)
             }
+            Request::Reasons { channel } => Answer::Reasons(self.reasons(&[("channel", channel.clone())]).await?.items),
             Request::Message { id } => {
                 let message = self.message(id).await?;
                 let is_ahead = matches!(message.state.as_str(), "scheduled" | "queued" | "waiting" | "held");

@@ -45,6 +45,8 @@ pub(crate) enum Action {
     Cancel,
     /// Stop, or let go on what was stopped.
     Hold,
+    /// Pause, or resume what was paused.
+    Pause,
     /// Send everything again that matches.
     RetryMatching,
     /// Withdraw everything that matches.
@@ -131,7 +133,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     looks(Action::Help, "help", &[letter('?')], Word::KeyHelp, true),
     looks(Action::Quit, "quit", &[letter('q'), control('c')], Word::KeyQuit, true),
     only(
-        Where::On(&[Kind::Overview, Kind::Messages]),
+        Where::On(&[Kind::Overview, Kind::Messages, Kind::Channels]),
         looks(Action::Open, "open", &[key(KeyCode::Enter)], Word::KeyOpen, true),
     ),
     looks(Action::Back, "back", &[key(KeyCode::Esc), key(KeyCode::Backspace)], Word::KeyBack, true),
@@ -141,6 +143,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     changes(Action::Retry, "retry", &[letter('R')], Word::KeyRetry, ON_ANY_MESSAGE),
     changes(Action::Cancel, "cancel", &[letter('C')], Word::KeyCancel, ON_ANY_MESSAGE),
     changes(Action::Hold, "hold", &[letter('W')], Word::KeyHold, ON_ANY_MESSAGE),
+    changes(Action::Pause, "pause", &[letter('P')], Word::KeyPause, Where::On(&[Kind::Channels])),
     changes(Action::RetryMatching, "retry-matching", &[letter('Q')], Word::KeyRetryMatching, ON_MESSAGES),
     changes(Action::CancelMatching, "cancel-matching", &[], Word::KeyCancelMatching, ON_MESSAGES),
     changes(Action::HoldMatching, "hold-matching", &[], Word::KeyHoldMatching, ON_MESSAGES),
@@ -148,6 +151,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     looks(Action::Refresh, "refresh", &[letter('r'), control('r')], Word::KeyRefresh, true),
     looks(Action::Go(Kind::Overview), "overview", &[letter('1')], Word::PageOverview, false),
     looks(Action::Go(Kind::Messages), "messages", &[letter('2')], Word::PageMessages, false),
+    looks(Action::Go(Kind::Channels), "channels", &[letter('3')], Word::PageChannels, false),
     looks(Action::ShowMessage, "message", &[], Word::KeyShowMessage, false),
     only(
         Where::On(&[Kind::Overview]),

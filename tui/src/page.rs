@@ -3,6 +3,7 @@
 //! A page keeps its own state: rows, cursor, marks. It says what it wants fetched, takes what came, takes what a key asks
 //! for, and draws itself. It calls nobody. docs/ARCHITECTURE.md says how a page is added.
 
+mod channels;
 mod message;
 mod messages;
 mod overview;
@@ -25,22 +26,25 @@ pub(crate) enum Kind {
     Overview,
     /// Messages.
     Messages,
-    /// One of them. It lies over the page it was opened from.
+    /// Channels.
+    Channels,
+    /// One message. It lies over the page it was opened from.
     Message,
 }
 
 impl Kind {
     /// Those that stand in the row of pages, in its order.
-    pub(crate) const TOPS: &[Kind] = &[Kind::Overview, Kind::Messages];
+    pub(crate) const TOPS: &[Kind] = &[Kind::Overview, Kind::Messages, Kind::Channels];
     /// All of them.
     #[cfg(test)]
-    pub(crate) const ALL: &[Kind] = &[Kind::Overview, Kind::Messages, Kind::Message];
+    pub(crate) const ALL: &[Kind] = &[Kind::Overview, Kind::Messages, Kind::Channels, Kind::Message];
 
     /// What it is called.
     pub(crate) fn title(self) -> Word {
         match self {
             Kind::Overview => Word::PageOverview,
             Kind::Messages => Word::PageMessages,
+            Kind::Channels => Word::PageChannels,
             Kind::Message => Word::PageMessage,
         }
     }
@@ -48,7 +52,11 @@ impl Kind {
 
 /// The pages in the row of pages, in its order.
 pub(crate) fn tops() -> Vec<Box<dyn Page>> {
-    vec![Box::new(overview::OverviewPage::default()), Box::new(messages::MessagesPage::new())]
+    vec![
+        Box::new(overview::OverviewPage::default()),
+        Box::new(messages::MessagesPage::new()),
+        Box::new(channels::ChannelsPage::default()),
+    ]
 }
 
 /// The page of one message.

@@ -1,6 +1,6 @@
 //! What the screen knows. No widget, no terminal, no clock: time comes in with every message.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +79,8 @@ pub(crate) struct Shared {
     pub(crate) hello: Option<Hello>,
     /// Messages that left, over time.
     pub(crate) pace: Pace,
+    /// The same of each channel of the last picture.
+    pub(crate) paces: BTreeMap<String, Pace>,
 }
 
 /// A page, and how what it shows came.
@@ -169,6 +171,7 @@ impl State {
                 trouble: None,
                 hello: None,
                 pace: Pace::default(),
+                paces: BTreeMap::new(),
             },
             tops: page::tops().into_iter().map(Shown::new).collect(),
             current: 0,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use tidings_api::wire::Overview;
+use tidings_api::wire::{Counts, Overview};
 
 use crate::acts::{Act, Plan};
 use crate::calls::{Answer, Request, Trouble};
@@ -459,10 +459,18 @@ fn picture(state: &mut State, overview: Arc<Overview>, came_at: Duration) {
     let new = Picture::new(overview, came_at);
     if before.as_ref().is_some_and(|before| before.overview.started_at != new.overview.started_at) {
         shared.pace.restart();
+        shared.paces.clear();
     }
     if let Some(at) = new.engine_at {
         // A receipt moves a message from `sent` to `delivered`; it left once.
-        shared.pace.take(at, new.overview.states.sent.saturating_add(new.overview.states.delivered));
+        let left = |counts: &Counts| counts.sent.saturating_add(counts.delivered);
+        shared.pace.take(at, left(&new.overview.states));
+        let mut before = std::mem::take(&mut shared.paces);
+        for channel in &new.overview.channels {
+            let mut pace = before.remove(&channel.name).unwrap_or_default();
+            pace.take(at, left(&channel.counts));
+            shared.paces.insert(channel.name.clone(), pace);
+        }
     }
     shared.trouble = None;
     shared.picture = Some(new);

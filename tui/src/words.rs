@@ -148,6 +148,7 @@ words! {
     // The pages.
     PageOverview: "Overview", "总览";
     PageMessages: "Messages", "消息";
+    PageChannels: "Channels", "通道";
     PageMessage: "Message", "单条消息";
 
     // One message.
@@ -250,6 +251,12 @@ words! {
     Marked: "{} marked", "已标记 {}";
     Pinned: "newer ones may have come; {} shows them", "可能有更新的消息；按 {} 查看";
     Mark: "*", "*";
+    Out: "OUT/S", "发出/s";
+    Rate: "RATE", "限速";
+    Transport: "TRANSPORT", "传输";
+    Number: "COUNT", "数量";
+    Stopped: "What stopped in {}", "{} 中停下的消息";
+    NothingStopped: "nothing stopped", "没有停下的消息";
     Age: "AGE", "时长";
     Id: "ID", "编号";
     Channel: "CHANNEL", "通道";
@@ -270,6 +277,7 @@ words! {
     KeyMark: "mark", "标记";
     KeyRetry: "send again", "重新发送";
     KeyCancel: "cancel", "取消";
+    KeyPause: "pause or resume", "暂停或恢复";
     KeyHold: "hold or release", "暂扣或放行";
     KeyRetryMatching: "send all again that match", "重新发送所有匹配的";
     KeyCancelMatching: "cancel all that match", "取消所有匹配的";

@@ -237,6 +237,21 @@ pub(crate) fn messages(newest: i64, count: i64, next: bool) -> wire::Page<wire::
     wire::Page { items: items.collect(), next: next.then(|| (newest - count + 1).to_string()) }
 }
 
+/// Why messages stopped.
+pub(crate) fn reasons() -> Vec<wire::Reason> {
+    let reason = |state: &str, reason: &str, count| wire::Reason {
+        channel: "wechat-notices".to_owned(),
+        template: "订单更新".to_owned(),
+        state: state.to_owned(),
+        reason: reason.to_owned(),
+        count,
+        oldest_at: at(-9_000),
+        newest_at: at(-300),
+        newest: "msg_2114904".to_owned(),
+    };
+    vec![reason("failed", "recipient_gone", 1_204), reason("held", "crash_loop", 2), reason("failed", HOSTILE, 1)]
+}
+
 /// A message that was tried and waits for a credential, with all there is to say of it.
 pub(crate) fn waiting_message() -> wire::Message {
     let moment = |at: &str, what: &str, detail: Option<&str>| wire::Moment {
@@ -385,6 +400,13 @@ impl Case {
         let wanted = self.state.wants().expect("the page wants something");
         assert!(matches!(wanted, Request::Messages { .. }), "{wanted:?}");
         self.answer(wanted, Ok(Answer::Messages(page)));
+    }
+
+    /// Gives the page the reasons it wants.
+    pub(crate) fn reasons(&mut self, reasons: Vec<wire::Reason>) {
+        let wanted = self.state.wants().expect("the page wants something");
+        assert!(matches!(wanted, Request::Reasons { .. }), "{wanted:?}");
+        self.answer(wanted, Ok(Answer::Reasons(reasons)));
     }
 
     /// Gives the page the message it wants.

@@ -10,7 +10,8 @@ use tidings_api::wire::Counts;
 use crate::acts::Step;
 use crate::calls::{Answer, Request, Trouble};
 use crate::case::{
-    Case, HOSTILE, LANGUAGES, SIZES, at, busy, channel, empty, hello, lines, messages, reach, styles, waiting_message,
+    Case, HOSTILE, LANGUAGES, SIZES, at, busy, channel, empty, hello, lines, messages, reach, reasons, styles,
+    waiting_message,
 };
 use crate::message::{Effect, Message};
 use crate::words::Language;
@@ -74,6 +75,21 @@ fn messages_that_match_with_marks_and_the_cursor_off_the_first_row() {
         case.press(KeyCode::Char('j'));
         case
     });
+}
+
+#[test]
+fn channels_with_what_stopped_in_the_one_under_the_cursor() {
+    check_all("channels", |language, size| {
+        let mut case = Case::on('3', language, size);
+        case.reasons(reasons());
+        case
+    });
+    for (language, tag) in LANGUAGES {
+        let mut case = Case::on('3', language, (80, 24));
+        case.press(KeyCode::Char('P'));
+        case.press(KeyCode::Enter);
+        check(&format!("pause-80x24-{tag}"), &case);
+    }
 }
 
 #[test]
@@ -186,10 +202,10 @@ fn no_size_breaks_the_screen_and_every_row_is_as_wide_as_the_terminal() {
             case.answer(Request::Hello, Ok(Answer::Hello(hello(&["operate"]))));
             case.press(KeyCode::Char('2'));
             case.messages(messages(2_114_911, 100, true));
-            for rows in (0..12).chain((12..=40).step_by(7)) {
-                for columns in (0..6).chain((6..=130).step_by(17)).chain([39, 40, 41, 79, 80, 119, 120]) {
+            for rows in [0, 1, 2, 9, 10, 11, 15, 16, 23, 24, 36] {
+                for columns in [0, 1, 2, 39, 40, 41, 60, 79, 80, 119, 120, 250] {
                     case.take(Message::Resize { columns, rows });
-                    for keys in ["1", "2", "?", "?", "/x", "\n", "R", "y", "\n", "\r", "G"] {
+                    for keys in ["1", "3", "2", "?", "?", "/x", "\n", "R", "y", "\n", "\r", "G"] {
                         for key in keys.chars() {
                             case.press(match key {
                                 '\n' => KeyCode::Esc,

@@ -421,6 +421,47 @@ fn a_message_is_opened_acted_on_and_left_and_the_list_is_as_it_was() {
 }
 
 #[test]
+fn a_channel_is_paused_with_a_reason_and_resumed_with_or_without() {
+    let mut case = Case::on('3', Language::En, SIZE);
+    assert_eq!(case.state.wants(), Some(Request::Reasons { channel: "wechat-notices".to_owned() }));
+    case.press(KeyCode::Char('P'));
+    case.press(KeyCode::Enter);
+    case.pass(400);
+    assert_eq!(case.press(KeyCode::Char('P')), None, "who pauses says why: that P is the beginning of it");
+    case.typed("rovider down");
+    case.press(KeyCode::Enter);
+    case.pass(400);
+    let Some(Effect::CarryOut { act, reason, .. }) = case.press(KeyCode::Char('P')) else { panic!("not carried out") };
+    assert_eq!(act, Act::Channel { pause: true, name: "wechat-notices".to_owned() });
+    assert_eq!(reason.as_deref(), Some("Provider down"));
+    case.press(KeyCode::Esc);
+    // The cursor stays with its channel when the order changes.
+    let mut overview = busy();
+    overview.channels[1].state = "paused".to_owned();
+    overview.channels[2].state = "halted".to_owned();
+    case.overview(overview);
+    case.press(KeyCode::Char('j'));
+    case.press(KeyCode::Char('P'));
+    assert!(case.text().contains("Resume: wechat-notices"), "{}", case.text());
+    case.press(KeyCode::Enter);
+    case.pass(400);
+    assert!(matches!(case.press(KeyCode::Char('P')), Some(Effect::CarryOut { reason: None, .. })));
+}
+
+#[test]
+fn a_channel_leads_to_its_messages_and_has_a_pace_of_its_own() {
+    let mut case = Case::on('3', Language::En, (120, 36));
+    let mut overview = busy();
+    overview.now = at(1);
+    overview.channels[1].counts.sent += 12;
+    case.overview(overview);
+    let line = case.text().lines().find(|line| line.contains("wechat-notices")).unwrap().to_owned();
+    assert!(line.contains(" 2.0 "), "12 more in six seconds: {line}");
+    case.press(KeyCode::Enter);
+    assert_eq!(case.state.shown().page.filter().as_deref(), Some("channel:wechat-notices"));
+}
+
+#[test]
 fn a_message_is_shown_by_its_id() {
     let mut case = Case::with(Language::En, SIZE, &busy());
     for id in ["42", "msg_42"] {

@@ -170,18 +170,22 @@ fn number(number: i64, role: Role) -> Piece {
     marked(count(number), if number == 0 { Role::Dim } else { role })
 }
 
+/// How a channel stands, and until when where it ends by itself.
+pub(crate) fn channel_state_text(channel: &Channel, shared: &Shared) -> String {
+    let state = channel_state(&channel.state, shared.language());
+    let until = channel.until.as_deref().and_then(time::parse);
+    // Until the next picture says that it opened, a time that has come says nothing.
+    match until.zip(shared.engine_now()) {
+        Some((until, now)) if now < until => format!("{state} {}", time::relative(until, now, shared.language())),
+        _ => state.to_owned(),
+    }
+}
+
 fn channel(channel: &Channel, shared: &Shared) -> Vec<Piece> {
     let counts = channel.counts;
-    let mut state = channel_state(&channel.state, shared.language()).to_owned();
-    // Until the next picture says that it opened, a time that has come says nothing.
-    if let Some(until) = channel.until.as_deref().and_then(time::parse)
-        && let Some(now) = shared.engine_now().filter(|now| *now < until)
-    {
-        state = format!("{state} {}", time::relative(until, now, shared.language()));
-    }
     vec![
         cell(&*channel.name),
-        marked(state, state_role(&channel.state)),
+        marked(channel_state_text(channel, shared), state_role(&channel.state)),
         number(counts.queued, Role::Plain),
         marked(
             format!("{}/{}", count(counts.sending), channel.in_flight_max),
