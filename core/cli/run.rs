@@ -181,14 +181,14 @@ impl Running {
         let engine = Engine::start(config, Arc::new(SystemClock)).await?;
         let (stop, stopped) = watch::channel(false);
         let mut servers = Vec::new();
-        let router = server::router(engine.handle(), api.limits);
+        let calls = server::Calls::local(engine.handle(), api.limits);
         let (socket, limits, told) = (api.socket.clone(), api.limits, stopped.clone());
-        servers.push(tokio::spawn(async move { server::serve_socket(&socket, router, limits, told).await }));
+        servers.push(tokio::spawn(async move { server::serve_socket(&socket, calls, limits, told).await }));
         let mut address = None;
         if let Some(listener) = tcp {
             address = listener.local_addr().ok();
-            let router = server::keyed_router(engine.handle(), limits);
-            servers.push(tokio::spawn(server::serve_tcp(listener, router, limits, tls, stopped)));
+            let calls = server::Calls::keyed(engine.handle(), limits);
+            servers.push(tokio::spawn(server::serve_tcp(listener, calls, limits, tls, stopped)));
         }
         let running = Running { engine, socket: api.socket, tcp: address, stop, servers };
         running.wait_for_socket().await?;

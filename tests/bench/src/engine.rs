@@ -127,8 +127,8 @@ pub(crate) async fn engine(args: EngineArgs) -> Result<(), Failure> {
     let api = listener.local_addr()?;
     let (stop, stopped) = watch::channel(false);
     let limits = ApiLimits::default();
-    let router = server::keyed_router(handle.clone(), limits);
-    let serving = tokio::spawn(server::serve_tcp(listener, router, limits, None, stopped));
+    let calls = server::Calls::keyed(handle.clone(), limits);
+    let serving = tokio::spawn(server::serve_tcp(listener, calls, limits, None, stopped));
     let standing = standing(&handle).await?;
     say(&Told { seconds, usage: Usage::now()?, standing, api: Some(api), ..Told::default() })?;
 

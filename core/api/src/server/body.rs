@@ -1,11 +1,14 @@
 //! Bodies of requests: read as a whole into a bounded memory, or line by line.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::{Body, Bytes, HttpBody as _};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 
 use super::connection::Late;
 use super::problem::{Refused, bodies_busy, body_late, too_large, unreadable};
@@ -51,6 +54,18 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.memory.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// The whole body of a request, as it was read before its handler runs.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sent(pub(super) Bytes);
+
+impl<S: Sync> FromRequestParts<S> for Sent {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Sent, Infallible> {
+        Ok(parts.extensions.remove().unwrap_or_default())
     }
 }
 

@@ -1,4 +1,4 @@
-//! The table of calls, readable as a list of what the API does and who may, and the layers around all of them.
+//! The table of calls, readable as a list of what the API does and who may, and what is looked at before each of them.
 
 mod answer;
 mod audit;
@@ -24,15 +24,13 @@ mod runs;
 mod schedules;
 mod suppressions;
 mod tokens;
-mod traced;
-mod traffic;
 mod webhooks;
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::extract::Request;
+use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Router};
@@ -45,7 +43,7 @@ pub(super) use endpoint::{Access, Content, Endpoint, Form};
 use endpoint::{EVENT_STREAM, FORM, NDJSON, TEXT, call};
 pub(super) use parameter::parameter;
 
-use super::body::{Memory, whole};
+use super::body::{Memory, Sent, whole};
 use super::caller::Caller;
 use super::idempotency;
 use super::problem::{Refused, forbidden, from_framework, key_unread, local_only, no_route, unauthorised, unreadable};
@@ -348,21 +346,19 @@ pub(super) fn routes(engine: EngineHandle, limits: ApiLimits) -> Router {
             body_bytes_max: (!endpoint.is_streamed()).then_some(endpoint.body_bytes_max),
         };
         let bearing = Arc::clone(&bearing);
-        let check = move |request: Request, next: Next| pass(taking, Arc::clone(&bearing), request, next);
-        let (measures, method) = (Arc::clone(engine.measures()), traffic::name(&endpoint.method));
-        let count =
-            move |request: Request, next: Next| traffic::count(Arc::clone(&measures), method, path, request, next);
-        let handler = endpoint.handler.route_layer(middleware::from_fn(check)).route_layer(middleware::from_fn(count));
-        router = router.route(path, handler);
+        let method = endpoint.method_name();
+        let check = move |request: Request, next: Next| {
+            let bearing = Arc::clone(&bearing);
+            async move {
+                let begun = Instant::now();
+                let response = pass(taking, &bearing, request, next).await.into_response();
+                bearing.engine.measures().answered(method, path, response.status().as_u16(), begun.elapsed());
+                response
+            }
+        };
+        router = router.route(path, endpoint.handler.route_layer(middleware::from_fn(check)));
     }
-    router
-        .fallback(missing)
-        .method_not_allowed_fallback(other_method)
-        // Each call's own bound is kept before its handler runs.
-        .layer(DefaultBodyLimit::disable())
-        .layer(middleware::map_response(in_our_form))
-        .layer(middleware::from_fn(traced::traced))
-        .with_state(engine)
+    router.fallback(missing).method_not_allowed_fallback(other_method).with_state(engine)
 }
 
 /// What all calls are measured by.
@@ -383,7 +379,7 @@ struct Taking {
 }
 
 /// Lets a request through that its line in the table allows, with its whole body.
-async fn pass(taking: Taking, bearing: Arc<Bearing>, request: Request, next: Next) -> Result<Response, Refused> {
+async fn pass(taking: Taking, bearing: &Bearing, mut request: Request, next: Next) -> Result<Response, Refused> {
     let Taking { access, parameters, is_idempotent, body_bytes_max } = taking;
     let caller = request.extensions().get::<Caller>();
     match access {
@@ -417,31 +413,16 @@ async fn pass(taking: Taking, bearing: Arc<Bearing>, request: Request, next: Nex
         return Err(key_unread());
     }
     let Some(bytes_max) = body_bytes_max else { return Ok(next.run(request).await) };
-    let (parts, body) = request.into_parts();
+    let body = std::mem::take(request.body_mut());
     let (bytes, _held) = whole(body, bytes_max, &bearing.memory).await?;
-    Ok(next.run(Request::from_parts(parts, Body::from(bytes))).await)
+    request.extensions_mut().insert(Sent(bytes));
+    Ok(next.run(request).await)
 }
 
 fn unknown_parameter(name: &str, known: &[&str]) -> Refused {
     let known =
         if known.is_empty() { "this path takes none".to_owned() } else { format!("known: {}", known.join(", ")) };
     unreadable(format!("unknown parameter `{}`; {known}", name.escape_debug()))
-}
-
-/// Every error is a problem, whoever found it: the framework's own refusals too.
-async fn in_our_form(response: Response) -> Response {
-    let status = response.status();
-    let ours = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
-    let plain = status == StatusCode::SERVICE_UNAVAILABLE;
-    if ours || plain || !(status.is_client_error() || status.is_server_error()) {
-        return response;
-    }
-    let allow = response.headers().get(header::ALLOW).cloned();
-    let mut problem = from_framework(status).into_response();
-    if let Some(allow) = allow {
-        problem.headers_mut().insert(header::ALLOW, allow);
-    }
-    problem
 }
 
 /// A stranger learns no paths.

@@ -13,7 +13,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::http::{HeaderValue, Request, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -25,8 +24,8 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio_rustls::TlsAcceptor;
-use tower_service::Service as _;
 
+use super::calls::Calls;
 use super::connection::{Answered, Awaited, CoarseClock, Phase, Watch, Watched};
 use super::tls::Tls;
 
@@ -61,11 +60,11 @@ pub(super) enum Listener {
 /// Serves until it is told to stop, and then lets what is under way finish for a moment.
 pub(super) async fn serve(
     listener: Listener,
-    router: Router,
+    calls: Calls,
     limits: ApiLimits,
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let mut door = Door::new(router, limits);
+    let mut door = Door::new(calls, limits);
     let mut look = tokio::time::interval(look_every(&limits));
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -121,7 +120,7 @@ async fn accept(listener: &Listener) -> io::Result<Stream> {
 
 /// Who is inside.
 struct Door {
-    router: Router,
+    calls: Calls,
     limits: ApiLimits,
     clock: CoarseClock,
     inside: HashMap<Id, Inside>,
@@ -136,9 +135,9 @@ struct Inside {
 }
 
 impl Door {
-    fn new(router: Router, limits: ApiLimits) -> Door {
+    fn new(calls: Calls, limits: ApiLimits) -> Door {
         let (inside, tasks) = (HashMap::new(), JoinSet::new());
-        Door { router, limits, clock: CoarseClock::start(), inside, tasks, is_full: false }
+        Door { calls, limits, clock: CoarseClock::start(), inside, tasks, is_full: false }
     }
 
     fn let_in(&mut self, stream: Stream) {
@@ -148,17 +147,17 @@ impl Door {
             return;
         }
         let watch = Arc::new(Watch::new(&self.clock));
-        let (router, limits, seen) = (self.router.clone(), self.limits, Arc::clone(&watch));
+        let (calls, limits, seen) = (self.calls.clone(), self.limits, Arc::clone(&watch));
         let task = match stream {
-            Stream::Tcp(stream) => self.tasks.spawn(converse(stream, router, limits, seen)),
+            Stream::Tcp(stream) => self.tasks.spawn(converse(stream, calls, limits, seen)),
             Stream::Tls(stream, acceptor) => self.tasks.spawn(async move {
                 // It has the time of a head; a caller that speaks no TLS is its own affair.
                 match acceptor.accept(stream).await {
-                    Ok(stream) => converse(stream, router, limits, seen).await,
+                    Ok(stream) => converse(stream, calls, limits, seen).await,
                     Err(error) => tracing::debug!("a connection did not become TLS: {error}"),
                 }
             }),
-            Stream::Socket(stream) => self.tasks.spawn(converse(stream, router, limits, seen)),
+            Stream::Socket(stream) => self.tasks.spawn(converse(stream, calls, limits, seen)),
         };
         self.inside.insert(task.id(), Inside { watch, task });
     }
@@ -248,7 +247,7 @@ impl Door {
 }
 
 /// Answers what is asked on one connection, until it ends.
-async fn converse<S>(stream: S, router: Router, limits: ApiLimits, watch: Arc<Watch>)
+async fn converse<S>(stream: S, calls: Calls, limits: ApiLimits, watch: Arc<Watch>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -256,9 +255,9 @@ where
     let service = service_fn(move |request: Request<Incoming>| {
         watch.asked();
         let request = request.map(|body| Awaited::body(body, &watch, &limits));
-        let (answer, watch) = (router.clone().call(request), Arc::clone(&watch));
+        let (answer, watch) = (calls.clone().answer(request), Arc::clone(&watch));
         async move {
-            let Ok(mut response) = answer.await;
+            let mut response = answer.await;
             if watch.is_last() {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

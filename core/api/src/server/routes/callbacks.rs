@@ -1,6 +1,5 @@
 //! What providers push: answered as their plugin says, after what it tells is on disk.
 
-use axum::body::Bytes;
 use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
@@ -8,6 +7,7 @@ use tidings_engine::{EngineHandle, Pushed};
 use tidings_model::limits::PUSH_ANSWER_MAX;
 
 use super::answer::Answer;
+use crate::server::body::Sent;
 use crate::server::problem::{push_late, push_refused};
 
 /// Takes a push. Who may push, its signature says: the plugin checks it.
@@ -17,7 +17,7 @@ pub(super) async fn receive(
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Answer<Response> {
     let header =
         |(name, value): (&HeaderName, &HeaderValue)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()));

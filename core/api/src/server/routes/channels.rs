@@ -1,6 +1,5 @@
 //! Channels: what they are at, and an operator's pause.
 
-use axum::body::Bytes;
 use axum::extract::{Path, State as Shared};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -8,6 +7,7 @@ use tidings_engine::{ChannelView, EngineHandle};
 
 use super::answer::{Answer, json, reason};
 use crate::server::acting::Acting;
+use crate::server::body::Sent;
 use crate::server::convert;
 use crate::wire;
 
@@ -28,7 +28,7 @@ pub(super) async fn pause_channel(
     Shared(engine): Shared<EngineHandle>,
     Path(name): Path<String>,
     acting: Acting,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Answer<Response> {
     let by = acting.by(reason(&body)?)?;
     shown(&engine, engine.pause(&name, &by).await?).await
@@ -38,7 +38,7 @@ pub(super) async fn resume_channel(
     Shared(engine): Shared<EngineHandle>,
     Path(name): Path<String>,
     acting: Acting,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Answer<Response> {
     let by = acting.by(reason(&body)?)?;
     shown(&engine, engine.resume(&name, &by).await?).await

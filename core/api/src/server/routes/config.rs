@@ -1,6 +1,5 @@
 //! Config: reading it again.
 
-use axum::body::Bytes;
 use axum::extract::{Query, State as Shared};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -9,13 +8,14 @@ use tidings_engine::{EngineHandle, Look};
 use super::answer::{Answer, json, reason};
 use super::query::{Asked, flag};
 use crate::server::acting::Acting;
+use crate::server::body::Sent;
 use crate::server::convert;
 
 pub(super) async fn reload(
     Shared(engine): Shared<EngineHandle>,
     Query(query): Asked,
     acting: Acting,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Answer<Response> {
     let by = acting.by(reason(&body)?)?;
     let look = if flag(&query, "dry_run")? { Look::Only } else { Look::ToUse };

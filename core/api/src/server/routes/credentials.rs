@@ -1,6 +1,5 @@
 //! Credentials: what is in the ledger, and what callers post into it.
 
-use axum::body::Bytes;
 use axum::extract::{Path, Query, State as Shared};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
@@ -10,6 +9,7 @@ use tidings_store::{CredentialFilter, CredentialIntake};
 
 use super::answer::{Answer, json};
 use super::query::{Asked, cursor, flag, limit};
+use crate::server::body::Sent;
 use crate::server::problem::{Refused, unreadable};
 use crate::server::{convert, intake};
 use crate::wire;
@@ -34,7 +34,7 @@ pub(super) async fn add_credentials(
     Path(source): Path<String>,
     Query(query): Asked,
     headers: HeaderMap,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Answer<Response> {
     let form = headers
         .get(header::CONTENT_TYPE)

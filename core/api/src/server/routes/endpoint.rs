@@ -111,6 +111,18 @@ impl Endpoint {
         self
     }
 
+    /// Its method, by which it is counted.
+    pub(super) fn method_name(&self) -> &'static str {
+        match self.method.as_str() {
+            "GET" => "GET",
+            "POST" => "POST",
+            "PUT" => "PUT",
+            "PATCH" => "PATCH",
+            "DELETE" => "DELETE",
+            _ => "other",
+        }
+    }
+
     /// A JSON body.
     pub(super) fn takes<T: JsonSchema>(self) -> Endpoint {
         self.takes_as::<T>(JSON, Form::One)

@@ -1,7 +1,6 @@
 //! Keys of callers: who has one, a new one, and one that is none any more.
 
 use axum::Extension;
-use axum::body::Bytes;
 use axum::extract::{Path, State as Shared};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -10,6 +9,7 @@ use tidings_model::Scopes;
 
 use super::answer::{Answer, json, parse, reason};
 use crate::server::acting::Acting;
+use crate::server::body::Sent;
 use crate::server::caller::Caller;
 use crate::server::convert;
 use crate::wire;
@@ -35,7 +35,7 @@ pub(super) async fn add_key(
     Shared(engine): Shared<EngineHandle>,
     Extension(caller): Extension<Caller>,
     acting: Acting,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Answer<Response> {
     let request: wire::KeyRequest = parse(&body)?;
     let scopes = Scopes::from_words(request.scopes.iter().map(String::as_str)).map_err(|word| {
@@ -52,7 +52,7 @@ pub(super) async fn revoke_key(
     Extension(caller): Extension<Caller>,
     acting: Acting,
     Path(name): Path<String>,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Answer<Response> {
     let by = acting.by(reason(&body)?)?;
     Ok(json(StatusCode::OK, &convert::key(engine.revoke_key(&name, &caller.holder(), &by).await?)))

@@ -2,7 +2,6 @@
 
 use std::str::FromStr as _;
 
-use axum::body::Bytes;
 use axum::extract::{Path, Query, State as Shared};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
@@ -14,6 +13,7 @@ use tidings_store::{BulkFilter, MessageFilter};
 use super::answer::{Answer, json, parse, reason};
 use super::query::{Asked, cursor, flag, limit, past};
 use crate::server::acting::Acting;
+use crate::server::body::Sent;
 use crate::server::problem::{key_invalid, unreadable};
 use crate::server::timeline::timeline;
 use crate::server::{convert, idempotency};
@@ -23,7 +23,7 @@ pub(super) async fn send_message(
     Shared(engine): Shared<EngineHandle>,
     Query(query): Asked,
     headers: HeaderMap,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Answer<Response> {
     let dry_run = flag(&query, "dry_run")?;
     let mut request: wire::SendRequest = parse(&body)?;
@@ -104,7 +104,7 @@ pub(super) async fn cancel_message(
     engine: Shared<EngineHandle>,
     id: Path<String>,
     acting: Acting,
-    body: Bytes,
+    body: Sent,
 ) -> Answer<Response> {
     act(engine, id, acting, body, Event::Cancel).await
 }
@@ -113,7 +113,7 @@ pub(super) async fn retry_message(
     engine: Shared<EngineHandle>,
     id: Path<String>,
     acting: Acting,
-    body: Bytes,
+    body: Sent,
 ) -> Answer<Response> {
     act(engine, id, acting, body, Event::Retry).await
 }
@@ -122,7 +122,7 @@ pub(super) async fn hold_message(
     engine: Shared<EngineHandle>,
     id: Path<String>,
     acting: Acting,
-    body: Bytes,
+    body: Sent,
 ) -> Answer<Response> {
     act(engine, id, acting, body, Event::Hold).await
 }
@@ -131,7 +131,7 @@ pub(super) async fn release_message(
     engine: Shared<EngineHandle>,
     id: Path<String>,
     acting: Acting,
-    body: Bytes,
+    body: Sent,
 ) -> Answer<Response> {
     act(engine, id, acting, body, Event::Release).await
 }
@@ -140,7 +140,7 @@ async fn act(
     Shared(engine): Shared<EngineHandle>,
     Path(id): Path<String>,
     acting: Acting,
-    body: Bytes,
+    Sent(body): Sent,
     event: Event,
 ) -> Answer<Response> {
     let by = acting.by(reason(&body)?)?;
@@ -149,19 +149,19 @@ async fn act(
     Ok(json(StatusCode::OK, &wire::ActReply { id: id.to_string(), state: state.to_string() }))
 }
 
-pub(super) async fn cancel_many(engine: Shared<EngineHandle>, acting: Acting, body: Bytes) -> Answer<Response> {
+pub(super) async fn cancel_many(engine: Shared<EngineHandle>, acting: Acting, body: Sent) -> Answer<Response> {
     act_on_many(engine, acting, body, BulkKind::Cancel).await
 }
 
-pub(super) async fn hold_many(engine: Shared<EngineHandle>, acting: Acting, body: Bytes) -> Answer<Response> {
+pub(super) async fn hold_many(engine: Shared<EngineHandle>, acting: Acting, body: Sent) -> Answer<Response> {
     act_on_many(engine, acting, body, BulkKind::Hold).await
 }
 
-pub(super) async fn release_many(engine: Shared<EngineHandle>, acting: Acting, body: Bytes) -> Answer<Response> {
+pub(super) async fn release_many(engine: Shared<EngineHandle>, acting: Acting, body: Sent) -> Answer<Response> {
     act_on_many(engine, acting, body, BulkKind::Release).await
 }
 
-pub(super) async fn retry_many(engine: Shared<EngineHandle>, acting: Acting, body: Bytes) -> Answer<Response> {
+pub(super) async fn retry_many(engine: Shared<EngineHandle>, acting: Acting, body: Sent) -> Answer<Response> {
     act_on_many(engine, acting, body, BulkKind::Retry).await
 }
 
@@ -169,7 +169,7 @@ pub(super) async fn retry_many(engine: Shared<EngineHandle>, acting: Acting, bod
 async fn act_on_many(
     Shared(engine): Shared<EngineHandle>,
     acting: Acting,
-    body: Bytes,
+    Sent(body): Sent,
     kind: BulkKind,
 ) -> Answer<Response> {
     let wire::BulkRequest { filter, rate, note, plan, cursor } = parse(&body)?;

@@ -1,6 +1,5 @@
 //! Recipients who are told nothing.
 
-use axum::body::Bytes;
 use axum::extract::{Query, State as Shared};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -10,6 +9,7 @@ use tidings_store::{SuppressionFilter, SuppressionRow};
 use super::answer::{Answer, json, parse};
 use super::query::{Asked, limit};
 use crate::server::acting::Acting;
+use crate::server::body::Sent;
 use crate::server::problem::unreadable;
 use crate::wire;
 
@@ -31,7 +31,7 @@ pub(super) async fn list_suppressions(Shared(engine): Shared<EngineHandle>, Quer
 pub(super) async fn add_suppression(
     Shared(engine): Shared<EngineHandle>,
     acting: Acting,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Answer<Response> {
     let request: wire::SuppressionRequest = parse(&body)?;
     let new = NewSuppression { app: request.app, recipient: request.recipient, expires_at: request.expires_at };

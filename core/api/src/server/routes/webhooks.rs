@@ -1,6 +1,5 @@
 //! Webhooks of ours: how they stand, a try, and an operator's go on.
 
-use axum::body::Bytes;
 use axum::extract::{Path, State as Shared};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -8,6 +7,7 @@ use tidings_engine::EngineHandle;
 
 use super::answer::{Answer, json, reason};
 use crate::server::acting::Acting;
+use crate::server::body::Sent;
 use crate::server::convert;
 use crate::wire;
 
@@ -20,7 +20,7 @@ pub(super) async fn resume_webhook(
     Shared(engine): Shared<EngineHandle>,
     Path(name): Path<String>,
     acting: Acting,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Answer<Response> {
     let by = acting.by(reason(&body)?)?;
     Ok(json(StatusCode::OK, &convert::webhook(engine.resume_webhook(&name, &by).await?)))
