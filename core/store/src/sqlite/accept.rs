@@ -13,12 +13,20 @@ use super::tick::{Step, json};
 use crate::batch::{Accepted, ChannelId, CredentialIntake, NewCredential, NewMessage};
 use crate::error::StoreError;
 
-static INSERT_MESSAGES: LazyLock<RowsStatement> =
-    LazyLock::new(|| RowsStatement::new(include_str!("../../sql/sqlite/insert_messages.sql")));
-static INSERT_BODIES: LazyLock<RowsStatement> =
-    LazyLock::new(|| RowsStatement::new(include_str!("../../sql/sqlite/insert_bodies.sql")));
-static INSERT_KEYS: LazyLock<RowsStatement> =
-    LazyLock::new(|| RowsStatement::new(include_str!("../../sql/sqlite/insert_keys.sql")));
+/// Messages, their bodies, and their keys if one of them has any.
+static INSERT_MESSAGES: LazyLock<RowsStatement> = LazyLock::new(|| {
+    RowsStatement::one_after_the_other(&[
+        include_str!("../../sql/sqlite/insert_messages.sql"),
+        include_str!("../../sql/sqlite/insert_bodies.sql"),
+    ])
+});
+static INSERT_KEYED_MESSAGES: LazyLock<RowsStatement> = LazyLock::new(|| {
+    RowsStatement::one_after_the_other(&[
+        include_str!("../../sql/sqlite/insert_messages.sql"),
+        include_str!("../../sql/sqlite/insert_bodies.sql"),
+        include_str!("../../sql/sqlite/insert_keys.sql"),
+    ])
+});
 static INSERT_CREDENTIALS: LazyLock<RowsStatement> =
     LazyLock::new(|| RowsStatement::new(include_str!("../../sql/sqlite/insert_credentials.sql")));
 
@@ -79,7 +87,9 @@ impl Step<'_> {
     }
 
     pub(super) async fn insert_messages(&mut self, rows: &[(i64, &NewMessage)]) -> Result<(), sqlx::Error> {
-        let mut query = INSERT_MESSAGES.query(rows.len());
+        let is_keyed = rows.iter().any(|(_, message)| message.key.is_some());
+        let statement = if is_keyed { &INSERT_KEYED_MESSAGES } else { &INSERT_MESSAGES };
+        let mut query = statement.query(rows.len());
         for (id, message) in rows {
             let due_at = message.send_at.unwrap_or(self.now).max(self.now);
             let state = if due_at > self.now { State::Scheduled } else { State::Queued };
@@ -96,24 +106,19 @@ impl Step<'_> {
                 .bind(message.run.map(|run| run.0))
                 .bind(self.now.0);
         }
-        self.run(query).await?;
-        let mut query = INSERT_BODIES.query(rows.len());
+        query = statement.end_list(0, rows.len(), query);
         for (id, message) in rows {
             query = query.bind(*id).bind(&message.data).bind(&message.trace);
         }
-        self.run(query).await?;
-        let keyed: Vec<(&str, i64, i64)> = rows
-            .iter()
-            .filter_map(|(id, message)| Some((message.key.as_ref()?.as_str(), *id, message.body_hash)))
-            .collect();
-        if !keyed.is_empty() {
-            let mut query = INSERT_KEYS.query(keyed.len());
-            for (key, id, hash) in keyed {
-                query = query.bind(key).bind(id).bind(hash).bind(self.now.after(IDEMPOTENCY_LIFE).0);
+        if is_keyed {
+            query = statement.end_list(1, rows.len(), query);
+            let forgotten_at = self.now.after(IDEMPOTENCY_LIFE).0;
+            for (id, message) in rows {
+                let key = message.key.as_ref().map(|key| key.as_str());
+                query = query.bind(key).bind(*id).bind(message.body_hash).bind(forgotten_at);
             }
-            self.run(query).await?;
         }
-        Ok(())
+        self.run(query).await.map(drop)
     }
 
     pub(super) async fn take_credentials(

@@ -5,9 +5,9 @@
 
 use std::sync::LazyLock;
 
+use sqlx::Sqlite;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
-use sqlx::{Connection as _, Sqlite};
 use tidings_model::{State, Timestamp};
 
 use super::due::{earliest, quiet_until};
@@ -40,9 +40,12 @@ impl Writer {
         mut tell: impl FnMut(&Committed) -> Vec<NewNotice> + Send,
     ) -> Result<Committed, StoreError> {
         self.resolve_doubt().await?;
+        // Whatever ends this early leaves a transaction open, and the next one connects anew.
+        self.in_doubt = true;
         let mut done = self.transact(batch, Fence::Counts, &mut tell).await;
         if matches!(done, Err(StoreError::Late)) {
-            // Rare, and nothing is written yet: the same again, looking first.
+            // Rare: the same again, looking first.
+            sqlx::query("ROLLBACK").execute(&mut self.connection).await.map_err(StoreError::during("roll back"))?;
             done = self.transact(batch, Fence::Looks, &mut tell).await;
         }
         self.in_doubt = done.is_err();
@@ -57,10 +60,9 @@ impl Writer {
     ) -> Result<Committed, StoreError> {
         let now = batch.now;
         let mut committed = Committed::default();
-        let mut transaction =
-            self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::during("begin"))?;
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await.map_err(StoreError::during("begin"))?;
         let waiting = self.tally.waiting();
-        let mut step = Step { connection: &mut transaction, moves: Moves::default(), now, fence, waiting };
+        let mut step = Step { connection: &mut self.connection, moves: Moves::default(), now, fence, waiting };
 
         committed.settled = step.settle(&batch.settles).await?;
         committed.operated = step.operate(&batch.operations, &mut committed.moved).await?;
@@ -121,9 +123,8 @@ impl Writer {
         let notices = tell(&committed);
         step.add_notices(&notices, &self.pending, &mut committed.backlogs).await?;
         committed.next_due = if is_quiet { quiet_until } else { step.next_due().await? };
-        let moves = step.save_tally().await?;
+        let moves = step.end().await?;
 
-        transaction.commit().await.map_err(StoreError::during("commit"))?;
         self.tally.apply(moves);
         self.early.apply(early);
         let pending = committed.backlogs.iter().map(|(webhook, backlog)| (webhook.clone(), backlog.pending));
@@ -163,8 +164,15 @@ pub(super) struct Step<'a> {
 
 pub(super) type StepQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
 
+/// The counts and the end of the transaction: one hop.
+static SAVE_TALLY_AND_COMMIT: LazyLock<RowsStatement> = LazyLock::new(|| {
+    let text = include_str!("../../sql/sqlite/save_tally.sql");
+    RowsStatement::new(&format!("{text};\n{COMMIT}"))
+});
 static SAVE_TALLY: LazyLock<RowsStatement> =
     LazyLock::new(|| RowsStatement::new(include_str!("../../sql/sqlite/save_tally.sql")));
+
+const COMMIT: &str = "COMMIT";
 
 /// A list as the JSON array a statement walks.
 pub(super) fn json(rows: &impl serde::Serialize) -> String {
@@ -176,14 +184,20 @@ pub(super) fn length(count: usize) -> i64 {
 }
 
 impl Step<'_> {
-    async fn save_tally(mut self) -> Result<Moves, StoreError> {
-        for rows in self.moves.rows().chunks(ROWS_MAX) {
-            let mut query = SAVE_TALLY.query(rows.len());
-            for (channel, state, change) in rows {
-                query = query.bind(*channel).bind(*state).bind(*change);
-            }
+    /// Writes the counts, and commits.
+    async fn end(mut self) -> Result<Moves, StoreError> {
+        let rows = self.moves.rows();
+        let mut slices = rows.chunks(ROWS_MAX).peekable();
+        while let Some(rows) = slices.next_if(|rows| rows.len() == ROWS_MAX) {
+            let query = counts(SAVE_TALLY.query(rows.len()), rows);
             self.run(query).await.map_err(StoreError::during("write the counts"))?;
         }
+        // With the last of them, as a rule the only one, comes the end.
+        let query = match slices.next() {
+            Some(rows) => counts(SAVE_TALLY_AND_COMMIT.query(rows.len()), rows),
+            None => sqlx::query(COMMIT),
+        };
+        self.run(query).await.map_err(StoreError::during("commit"))?;
         Ok(self.moves)
     }
 
@@ -200,6 +214,14 @@ impl Step<'_> {
     pub(super) fn queued(&self, tally: &Tally, channel: ChannelId) -> i64 {
         self.moves.count(tally, channel, State::Queued)
     }
+}
+
+/// Binds the changes of counts in the order of `save_tally.sql`.
+fn counts(mut query: StepQuery<'static>, rows: &[(i64, i64, i64)]) -> StepQuery<'static> {
+    for (channel, state, change) in rows {
+        query = query.bind(*channel).bind(*state).bind(*change);
+    }
+    query
 }
 
 pub(super) fn apart(state: Option<&(Timestamp, String)>) -> (Option<i64>, Option<&str>) {
