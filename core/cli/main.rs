@@ -33,8 +33,14 @@ mod webhooks;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use mimalloc::MiMalloc;
 
 use args::{Args, Command};
+
+/// A call is many small allocations on one thread that are given back on another, which the system's allocator takes its
+/// time over (docs/PERFORMANCE.md has the figure).
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]

@@ -34,6 +34,11 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use failure::Failure;
+use mimalloc::MiMalloc;
+
+/// The allocator of the program that is measured; its peers have it as well.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// How fast the engine is, beside the least that could do the same, in one run. Build it with `--release`.
 #[derive(Debug, Parser)]
