@@ -5,10 +5,13 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
-use axum::body::{Body, Bytes, HttpBody as _};
-use axum::extract::FromRequestParts;
+use axum::BoxError;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
+use hyper::body::Frame;
 
 use super::connection::Late;
 use super::problem::{Refused, bodies_busy, body_late, too_large, unreadable};
@@ -69,8 +72,30 @@ impl<S: Sync> FromRequestParts<S> for Sent {
     }
 }
 
+/// What stands in a request's body when [`Sent`] has it. A handler that asks for the body itself is not told of an empty
+/// one, but that nothing can be read.
+#[derive(Debug)]
+struct Taken;
+
+impl HttpBody for Taken {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(Some(Err("the body was read before its handler, which has it as `Sent`".into())))
+    }
+}
+
+/// Reads a request's body to its end, and hands it to the handler as [`Sent`].
+pub(super) async fn take(request: &mut Request, bytes_max: usize, memory: &Arc<Memory>) -> Result<Held, Refused> {
+    let body = std::mem::replace(request.body_mut(), Body::new(Taken));
+    let (bytes, held) = whole(body, bytes_max, memory).await?;
+    request.extensions_mut().insert(Sent(bytes));
+    Ok(held)
+}
+
 /// Reads a body to its end. What is held is given back when the call is over.
-pub(super) async fn whole(mut body: Body, bytes_max: usize, memory: &Arc<Memory>) -> Result<(Bytes, Held), Refused> {
+async fn whole(mut body: Body, bytes_max: usize, memory: &Arc<Memory>) -> Result<(Bytes, Held), Refused> {
     let mut held = Held::nothing(memory);
     let declared = body.size_hint().lower();
     if declared > bytes_max as u64 {

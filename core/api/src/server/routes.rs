@@ -43,7 +43,7 @@ pub(super) use endpoint::{Access, Content, Endpoint, Form};
 use endpoint::{EVENT_STREAM, FORM, NDJSON, TEXT, call};
 pub(super) use parameter::parameter;
 
-use super::body::{Memory, Sent, whole};
+use super::body::{Memory, take};
 use super::caller::Caller;
 use super::idempotency;
 use super::problem::{Refused, forbidden, from_framework, key_unread, local_only, no_route, unauthorised, unreadable};
@@ -413,9 +413,7 @@ async fn pass(taking: Taking, bearing: &Bearing, mut request: Request, next: Nex
         return Err(key_unread());
     }
     let Some(bytes_max) = body_bytes_max else { return Ok(next.run(request).await) };
-    let body = std::mem::take(request.body_mut());
-    let (bytes, _held) = whole(body, bytes_max, &bearing.memory).await?;
-    request.extensions_mut().insert(Sent(bytes));
+    let _held = take(&mut request, bytes_max, &bearing.memory).await?;
     Ok(next.run(request).await)
 }
 

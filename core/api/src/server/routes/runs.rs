@@ -1,6 +1,5 @@
 //! Runs of schedules: how far they are and what they say; and whom a broadcast would reach.
 
-use axum::body::Bytes;
 use axum::extract::{Path, Query, State as Shared};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -11,6 +10,7 @@ use tidings_store::RunFilter;
 use super::answer::{Answer, json, reason};
 use super::query::{Asked, cursor, limit};
 use crate::server::acting::Acting;
+use crate::server::body::Sent;
 use crate::server::convert;
 use crate::server::problem::unreadable;
 use crate::wire;
@@ -39,7 +39,7 @@ pub(super) async fn cancel_run(
     Shared(engine): Shared<EngineHandle>,
     Path(id): Path<String>,
     acting: Acting,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Answer<Response> {
     let run = engine.cancel_run(run_id(&id)?, &acting.by(reason(&body)?)?).await?;
     Ok(json(StatusCode::OK, &convert::run(run)))
