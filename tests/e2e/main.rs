@@ -9,6 +9,7 @@
 mod harness;
 
 mod api;
+mod audiences;
 mod audit;
 mod backup;
 mod bulk;
@@ -27,6 +28,7 @@ mod intake;
 mod keys;
 mod lifecycle;
 mod openapi;
+mod pages;
 mod plugin;
 mod plugin_files;
 mod plugins;
@@ -34,6 +36,7 @@ mod reach;
 mod recipes;
 mod reload;
 mod retention;
+mod runs;
 mod schedules;
 mod secrets;
 mod suppression;

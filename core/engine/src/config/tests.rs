@@ -221,3 +221,68 @@ fn a_transport_cannot_send_through_another_plugins_app() {
     let problems = told(&format!("{wrong}\n[plugins.acme]\npath = \"libacme.so\"\n"));
     assert!(problems[0].contains("`acme.send` cannot send through an app of plugin `wechat`"), "{problems:?}");
 }
+
+#[test]
+fn every_job_is_read_with_its_deadline() {
+    let job = |text: &str| {
+        let config = read(&format!("{RIGHT}\n[schedules.job]\ncron = \"@daily\"\n{text}\n")).expect(text);
+        config.schedules["job"].job.clone()
+    };
+    let told = |text: &str| (job(text).describe(), job(text).deadline.as_secs());
+    assert_eq!(told("job = { probe = \"shop\" }"), ("probe shop".to_owned(), 60));
+    assert_eq!(
+        told("job = { backup = \"copies\", keep = 3 }\ndeadline = \"10m\""),
+        ("backup to /nowhere/copies, keep 3".to_owned(), 600)
+    );
+    assert_eq!(
+        told("job = { purge_messages = { older_than = \"1h\", states = [\"sent\", \"failed\"] } }"),
+        ("purge_messages sent,failed after 3600 s".to_owned(), 3600)
+    );
+    let url = "job = { send = \"order-paid\", audience = { url = \"https://user:CANARY@crm.example.com/CANARY?key=CANARY\", \
+               headers = { authorization = { env = \"SET\" }, accept = \"application/x-ndjson\" } } }";
+    assert_eq!(told(url), ("send order-paid to https://crm.example.com".to_owned(), 12 * 3600));
+    let debug = format!("{:?}", job(url));
+    assert!(!debug.contains("CANARY"), "{debug}");
+    let Task::Send(send) =
+        job("job = { send = \"order-paid\", audience = { file = \"a.csv\" }, duplicates = \"send\", priority = 3 }")
+            .task
+    else {
+        panic!("it sends")
+    };
+    assert_eq!((send.duplicates, send.priority), (Duplicates::Send, 3));
+    let Task::Send(send) = job("job = { send = \"order-paid\", audience = \"everyone\" }").task else {
+        panic!("it sends")
+    };
+    assert_eq!((send.duplicates, send.priority), (Duplicates::Skip, -1));
+}
+
+#[test]
+fn a_job_that_is_wrong_is_told_with_what_it_could_be() {
+    for (text, expected) in [
+        ("job = \"purge_all\"", "there is no job `purge_all`"),
+        ("job = { probe = \"shup\" }", "did you mean `shop`?"),
+        ("job = { probe = \"shop\", backup = \"x\" }", "a job does one thing; found: probe, backup"),
+        ("job = { backup = \"copies\", keep = 0 }", "expected a whole number from 1 to 1000"),
+        ("job = { purge_messages = { } }", "`older_than` is missing"),
+        ("job = { purge_messages = { older_than = \"1h\", states = [\"queued\"] } }", "`queued` is none of"),
+        ("job = { purge_messages = { older_than = \"1h\", states = [] } }", "name one at least of sent"),
+        ("job = { purge_messages = { older_than = \"1h\", state = \"sent\" } }", "did you mean `states`?"),
+        ("job = { send = \"order-paid\", audience = { url = \"crm\" } }", "`crm` is no address"),
+        (
+            "job = { send = \"order-paid\", audience = { url = \"https://x\", headers = { \"a b\" = \"c\" } } }",
+            "is no name of a header",
+        ),
+        (
+            "job = { send = \"order-paid\", audience = { url = \"https://x\", headers = { a = \"b\\u0007\" } } }",
+            "that a header cannot have",
+        ),
+        ("job = { send = \"order-paid\", audience = { file = \"x.csv\", url = \"https://x\" } }", "unknown key `file`"),
+        ("job = { send = \"order-paid\", audience = \"everyone\", duplicates = \"both\" }", "`both` is none of"),
+        ("job = { send = \"order-paid\", audience = \"everyone\", priority = 300 }", "from -128 to 127"),
+        ("job = \"purge_credentials\"\ndeadline = \"25h\"", "at most `24h`"),
+        ("job = \"purge_credentials\"\ndeadline = \"0s\"", "without any time"),
+    ] {
+        let problems = told(&format!("{RIGHT}\n[schedules.job]\ncron = \"@daily\"\n{text}\n"));
+        assert!(problems.len() == 1 && problems[0].contains(expected), "{text}: {problems:?}");
+    }
+}

@@ -19,15 +19,7 @@ impl Course<'_> {
     /// One copy at a time is made of a store: it waits for others.
     pub(super) async fn backup(&self, folder: &Path, keep: u32) -> Result<Outcome, Cut> {
         let _turn = self.jobs.backing_up.lock().await;
-        let failed = |action: &str, error: &dyn std::fmt::Display| {
-            Cut::Failed(format!("{action} `{}`: {error}", folder.display()))
-        };
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|error| failed("make the folder", &error))?;
-        for part in ours(folder, PART).map_err(|error| failed("look into", &error))? {
-            // A copy that a crash left half made.
-            drop(std::fs::remove_file(part));
-        }
+        off_the_runtime(folder, make_ready).await?;
         let target = folder.join(name(self.row.nominal_at, self.row.id));
         let begun = Instant::now();
         let bytes = match self.jobs.reader.backup(&target).await {
@@ -40,17 +32,46 @@ impl Course<'_> {
             }
         };
         let took_ms = begun.elapsed().as_millis();
-        let mut copies = ours(folder, END).map_err(|error| failed("look into", &error))?;
-        copies.sort();
-        let old = copies.len().saturating_sub(keep as usize);
-        for copy in &copies[..old] {
-            std::fs::remove_file(copy).map_err(|error| {
-                Cut::Failed(format!("`{}` was made; remove the old `{}`: {error}", target.display(), copy.display()))
-            })?;
-        }
+        let old = off_the_runtime(folder, move |folder| keep_newest(folder, keep)).await;
+        let old = old.map_err(|cut| match cut {
+            Cut::Failed(reason) => Cut::Failed(format!("`{}` was made; {reason}", target.display())),
+            cut => cut,
+        })?;
         let result = format!("{bytes} bytes in `{}`, in {took_ms} ms; {old} older copies removed", target.display());
         Ok(Outcome::of(1, result))
     }
+}
+
+/// Does something to a folder where it may take its time.
+async fn off_the_runtime<T: Send + 'static>(
+    folder: &Path,
+    work: impl FnOnce(&Path) -> Result<T, String> + Send + 'static,
+) -> Result<T, Cut> {
+    let folder = folder.to_path_buf();
+    let done = tokio::task::spawn_blocking(move || work(&folder)).await;
+    done.unwrap_or_else(|error| Err(error.to_string())).map_err(Cut::Failed)
+}
+
+/// Makes the folder, if it is not there, and removes from it what a crash left half made.
+fn make_ready(folder: &Path) -> Result<(), String> {
+    let failed = |action: &str, error: io::Error| format!("{action} `{}`: {error}", folder.display());
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| failed("make the folder", error))?;
+    for part in ours(folder, PART).map_err(|error| failed("look into", error))? {
+        std::fs::remove_file(&part).map_err(|error| format!("remove the unfinished `{}`: {error}", part.display()))?;
+    }
+    Ok(())
+}
+
+/// Removes all copies but the newest so many, and says how many those were.
+fn keep_newest(folder: &Path, keep: u32) -> Result<usize, String> {
+    let mut copies = ours(folder, END).map_err(|error| format!("look into `{}`: {error}", folder.display()))?;
+    copies.sort();
+    let old = copies.len().saturating_sub(keep as usize);
+    for copy in &copies[..old] {
+        std::fs::remove_file(copy).map_err(|error| format!("remove the old `{}`: {error}", copy.display()))?;
+    }
+    Ok(old)
 }
 
 /// `tidings-20260131T040000Z-run_7.db`: in the order of their times.

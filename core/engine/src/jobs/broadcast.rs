@@ -91,7 +91,7 @@ impl<'a> Sending<'a> {
                 }
                 Ok(None) => break,
                 Err(FeedError::Unusable(detail)) => return Err(Cut::Failed(self.told(detail))),
-                Err(FeedError::Changed(detail)) => feed = self.changed(detail)?,
+                Err(FeedError::Changed(detail)) => feed = self.changed(detail).await?,
                 Err(FeedError::Later { wait, detail }) => {
                     tries += 1;
                     if tries <= TRIES_NAMED || tries % TRIES_NAMED == 0 {
@@ -137,23 +137,27 @@ impl<'a> Sending<'a> {
         };
         match self.course.jobs.feed(self.what, place) {
             Ok(feed) => Ok(feed),
-            Err(FeedError::Changed(detail)) => self.changed(detail),
+            Err(FeedError::Changed(detail)) => self.changed(detail).await,
             Err(FeedError::Unusable(detail) | FeedError::Later { detail, .. }) => Err(Cut::Failed(self.told(detail))),
         }
     }
 
     /// The audience is another than it was. Where nobody is told twice it is read from its beginning: who was told is
     /// passed over, and counted as there twice.
-    fn changed(&mut self, detail: String) -> Result<Feed, Cut> {
+    async fn changed(&mut self, detail: String) -> Result<Feed, Cut> {
         tracing::warn!(run = %self.course.row.id, "{detail}");
         if self.what.duplicates == Duplicates::Send {
             let detail = format!("{detail}; with `duplicates = \"send\"` nobody can say which rows of it were sent");
             return Err(Cut::Failed(self.told(detail)));
         }
-        self.log.push(warn(format!("{detail}; it is read from its beginning, and who was told is passed over")));
-        self.total = None;
+        let text = format!("{detail}; it is read from its beginning, and who was told is passed over");
+        self.say(warn(text)).await;
         match self.course.jobs.feed(self.what, None) {
-            Ok(feed) => Ok(feed),
+            Ok(feed) => {
+                // It has rows of its own.
+                self.preflight().await?;
+                Ok(feed)
+            }
             Err(FeedError::Changed(detail) | FeedError::Unusable(detail) | FeedError::Later { detail, .. }) => {
                 Err(Cut::Failed(self.told(detail)))
             }
@@ -163,6 +167,9 @@ impl<'a> Sending<'a> {
     /// Looks whom it would reach, and notes that. The pages of a server are asked for once only, to be sent.
     async fn preflight(&mut self) -> Result<(), Cut> {
         if matches!(self.what.audience, Audience::Url(_)) {
+            if self.done > 0 {
+                return Ok(());
+            }
             let text =
                 "an audience at an address is asked for once: `tidings runs preflight` looks through it beforehand";
             self.say(info(text)).await;
@@ -172,7 +179,7 @@ impl<'a> Sending<'a> {
             preflight = self.course.jobs.preflight_of(self.what) => preflight?,
             _ = self.course.wait(Duration::MAX) => return Err(Cut::Stopped),
         };
-        self.total = Some(preflight.rows);
+        self.total = Some(self.done + preflight.rows);
         let note = RunNote {
             total: self.total,
             log: preflight.told().into_iter().map(info).collect(),

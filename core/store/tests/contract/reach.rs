@@ -19,6 +19,7 @@ for_every_store! {
     a_walk_meets_every_free_permit_once_and_no_other,
     a_walk_goes_on_after_a_recipient_with_more_than_a_step,
     who_is_suppressed_is_not_met_and_is_shown_as_such,
+    of_many_recipients_each_is_shown_with_what_is_free_and_who_is_told_nothing,
     a_permit_is_known_by_its_identity_whatever_became_of_it,
     the_head_of_a_queue_is_its_longest_due_message_whatever_its_priority,
     as_many_sends_as_are_told_can_be_claimed_and_not_one_more,
@@ -229,4 +230,24 @@ async fn as_many_sends_as_are_told_can_be_claimed_and_not_one_more(mut store: St
         }
         assert_eq!((after.people, after.sends), (0, 0), "{scope}");
     }
+}
+
+async fn of_many_recipients_each_is_shown_with_what_is_free_and_who_is_told_nothing(mut store: Store) {
+    store
+        .post(vec![permit("ann", "first"), prepay("ann", "second"), permit("ben", "third"), permit("dan", "not asked")])
+        .await;
+    store.accept_one(BOUND, "ben").await;
+    store.claim_one(BOUND).await;
+    suppress(&store, "cho", None).await;
+    suppress(&store, "ben", Some(store.now.0 - 1)).await;
+    let (held, suppressed) =
+        store.reader.of_recipients(&["ann", "ben", "cho", "ann"], &shop(), store.now).await.unwrap();
+    // Who is asked for twice is shown twice.
+    let holders: Vec<&str> = held.iter().map(|row| row.recipient.as_str()).collect();
+    assert_eq!(holders, ["ann"; 4]);
+    assert_eq!(held.iter().map(|row| row.uses).sum::<u32>(), 8);
+    assert_eq!(suppressed, ["cho"]);
+    let other = AppName::new("other").unwrap();
+    let (held, suppressed) = store.reader.of_recipients(&["ann", "cho"], &other, store.now).await.unwrap();
+    assert!(held.is_empty() && suppressed.is_empty());
 }

@@ -10,6 +10,7 @@ for_every_store! {
     what_is_done_leaves_after_its_time_with_its_data_and_attempts,
     what_failed_stays_for_its_own_time,
     what_has_not_ended_never_leaves,
+    what_somebody_asks_for_leaves_by_its_states_and_age_alone,
     a_message_that_left_keeps_its_key_taken,
     a_key_leaves_when_its_time_is_over,
     a_walk_takes_a_slice_at_a_time_and_goes_on_where_it_was,
@@ -158,4 +159,22 @@ async fn a_run_under_way_never_leaves(mut store: Store) {
     let before = store.now;
     sweep(&mut store, Sweep::Runs { after: 0, before }).await;
     assert_eq!(store.reader.unfinished_runs().await.unwrap().len(), 1);
+}
+
+async fn what_somebody_asks_for_leaves_by_its_states_and_age_alone(mut store: Store) {
+    let old: Vec<MessageId> = {
+        let mut old = Vec::new();
+        for state in [State::Sent, State::Failed, State::Unknown] {
+            old.push(store.ended(state).await);
+        }
+        old
+    };
+    let queued = store.accept_one(FREE, "ann").await;
+    store.pass(HOUR);
+    let request =
+        Sweep::Ended { after: 0, states: vec![State::Failed, State::Cancelled], before: store.now.before(SECOND) };
+    assert_eq!(sweep(&mut store, request).await, Swept { removed: 1, unused: 0, next: None });
+    assert_eq!(left(&store).await, [queued, old[2], old[0]]);
+    let request = Sweep::Ended { after: 0, states: vec![State::Sent], before: store.now.before(HOUR + SECOND) };
+    assert_eq!(sweep(&mut store, request).await.removed, 0, "it ended later");
 }
