@@ -1,9 +1,11 @@
 //! What the API bears from its callers: those that hold connections, send slowly, or do not read what they asked for.
 
 use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use crate::api::{TCP, tcp_address};
 use crate::harness::{World, message};
 
 /// How long a test waits for a connection to be closed. Far more than it takes.
@@ -172,4 +174,58 @@ fn a_call_under_way_at_a_stop_is_answered_and_its_connection_closed() {
     // It is cut off, or gets its answer, but does not hold the end up.
     drop(head.write_all(b"dings\r\n\r\n"));
     assert!(world.ended().success());
+}
+
+#[test]
+fn an_address_has_its_own_places_and_the_local_socket_is_not_counted() {
+    let world = World::new();
+    world.configure_more(&format!("{TCP}[api.limits]\nper_address = 2\n"));
+    world.run();
+    let address = tcp_address(&world);
+    let connect = || {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    };
+    // Two ask, and are answered: they are known to be inside.
+    let mut kept = [connect(), connect()];
+    for stream in &mut kept {
+        stream.write_all(ASK.as_bytes()).unwrap();
+        assert!(status_of(stream).starts_with("HTTP/1.1 200"));
+    }
+    // A third gets the place of the one that has asked nothing for longest.
+    let mut third = connect();
+    third.write_all(ASK.as_bytes()).unwrap();
+    assert!(status_of(&mut third).starts_with("HTTP/1.1 200"));
+    let mut rest = Vec::new();
+    kept[0].read_to_end(&mut rest).unwrap();
+    // While both are being served, a fourth is told no.
+    let key = world.read("tidings.key");
+    let follow = format!("GET /v1/events HTTP/1.1\r\nhost: tidings\r\nauthorization: Bearer {}\r\n\r\n", key.trim());
+    for stream in [&mut kept[1], &mut third] {
+        stream.write_all(follow.as_bytes()).unwrap();
+        assert!(status_of(stream).starts_with("HTTP/1.1 200"));
+    }
+    let mut fourth = connect();
+    let mut refused = String::new();
+    fourth.write_all(ASK.as_bytes()).unwrap();
+    fourth.read_to_string(&mut refused).unwrap();
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("per_address"), "{refused}");
+    for _ in 0..5 {
+        assert_eq!(world.get("/healthz").status, 200);
+    }
+    // Who goes leaves room.
+    drop(third);
+    world.wait("there is room again", || {
+        let mut fifth = connect();
+        fifth.write_all(ASK.as_bytes()).unwrap();
+        status_of(&mut fifth).starts_with("HTTP/1.1 200").then_some(())
+    });
+}
+
+/// The first line of an answer; the rest of what came is passed over.
+fn status_of(stream: &mut TcpStream) -> String {
+    let mut bytes = [0; 4096];
+    let count = stream.read(&mut bytes).unwrap();
+    String::from_utf8_lossy(&bytes[..count]).lines().next().unwrap_or_default().to_owned()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::api::{over_tcp, tcp_address};
+use crate::api::{TCP, over_tcp, tcp_address};
 use crate::harness::{Answer, World, http_tcp, message};
 
 const SCOPES: [&str; 4] = ["send", "collect", "read", "operate"];
@@ -218,5 +218,30 @@ fn a_key_is_shown_once_and_stands_nowhere() {
         assert!(!world.log().contains(part), "{whose} key is in the log");
         assert!(!told.contains(part), "{whose} key is told: {told}");
         assert!(!stored.windows(part.len()).any(|window| window == part.as_bytes()), "{whose} key is in the store");
+    }
+}
+
+#[test]
+fn a_key_of_config_has_a_rate_of_its_own_and_a_reload_changes_it() {
+    let world = World::new();
+    world.set("PARTNER_KEY", "tidings_partner-key-of-many-letters-0123456789");
+    let partner = "[api.keys.partner]\nkey = { env = \"PARTNER_KEY\" }\nscopes = [\"read\"]\nrate = \"1/60s\"\n";
+    world.configure_more(&format!("{TCP}{partner}"));
+    world.run();
+    let (address, own) = (tcp_address(&world), world.read("tidings.key").trim().to_owned());
+    let ask = |key: &str| with_key(address, key, "GET", "/v1/hello", "");
+    let key = "tidings_partner-key-of-many-letters-0123456789";
+    assert_eq!(ask(key).status, 200);
+    let refused = ask(key);
+    assert_eq!((refused.status, refused.problem().as_str()), (429, "rate"), "{refused:?}");
+    assert!(refused.body.contains("[api.keys.partner] rate") && refused.header("retry-after").is_some(), "{refused:?}");
+    for _ in 0..5 {
+        assert_eq!(ask(&own).status, 200, "others have none");
+    }
+    let config = world.read("config.toml").replace("rate = \"1/60s\"", "rate = \"1000/ms\"");
+    world.write("config.toml", config);
+    world.ok(&["reload"]);
+    for _ in 0..5 {
+        assert_eq!(ask(key).status, 200);
     }
 }

@@ -13,6 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tidings_model::limits::API_KEYS_MAX;
+use tidings_model::rate::Rate;
 use tidings_model::{KeyName, Scopes, Timestamp};
 use tidings_store::{AuditEntry, KeyChange, KeyRow};
 
@@ -111,6 +112,8 @@ pub struct KeyHolder {
     pub scopes: Scopes,
     /// Not after.
     pub expires_at: Option<Timestamp>,
+    /// Its own rate of calls; that of all keys if not given.
+    pub rate: Option<Rate>,
 }
 
 /// A key that config names.
@@ -223,7 +226,8 @@ impl Table {
             return;
         };
         let name = row.name.clone();
-        let holder = KeyHolder { name: name.as_str().into(), scopes: row.scopes, expires_at: row.expires_at };
+        let holder =
+            KeyHolder { name: name.as_str().into(), scopes: row.scopes, expires_at: row.expires_at, rate: None };
         let known = Known { row, holder, used_at: AtomicI64::new(NEVER) };
         self.by_hash.retain(|_, other| *other != name);
         self.by_hash.insert(hash, name.clone());

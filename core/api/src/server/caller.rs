@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tidings_engine::KeyHolder;
+use tidings_model::rate::Rate;
 use tidings_model::{Scopes, Timestamp};
 
 /// Who makes a call.
@@ -14,6 +15,8 @@ pub(super) struct Caller {
     pub(super) scopes: Scopes,
     /// Until when.
     pub(super) expires_at: Option<Timestamp>,
+    /// The rate of calls of its key alone.
+    pub(super) rate: Option<Rate>,
     /// Whether the call came over the local socket.
     pub(super) local: bool,
 }
@@ -21,16 +24,22 @@ pub(super) struct Caller {
 impl Caller {
     /// Whoever may open the local socket may do everything.
     pub(super) fn local() -> Caller {
-        Caller { name: "local".into(), scopes: Scopes::ALL, expires_at: None, local: true }
+        Caller { name: "local".into(), scopes: Scopes::ALL, expires_at: None, rate: None, local: true }
     }
 
     /// Who shows a key.
     pub(super) fn keyed(holder: KeyHolder) -> Caller {
-        Caller { name: holder.name, scopes: holder.scopes, expires_at: holder.expires_at, local: false }
+        Caller {
+            name: holder.name,
+            scopes: holder.scopes,
+            expires_at: holder.expires_at,
+            rate: holder.rate,
+            local: false,
+        }
     }
 
     /// The caller as one who gives keys to others.
     pub(super) fn holder(&self) -> KeyHolder {
-        KeyHolder { name: Arc::clone(&self.name), scopes: self.scopes, expires_at: self.expires_at }
+        KeyHolder { name: Arc::clone(&self.name), scopes: self.scopes, expires_at: self.expires_at, rate: self.rate }
     }
 }

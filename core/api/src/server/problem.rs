@@ -81,8 +81,9 @@ pub(super) fn bodies_busy() -> Refused {
 }
 
 /// The key has made more calls than it may.
-pub(super) fn too_fast(key: &str, count: u32, period: Duration) -> Refused {
-    let detail = format!("the key `{key}` may make {count} calls in {} s (`[api.limits] rate`)", period.as_secs_f64());
+pub(super) fn too_fast(key: &str, count: u32, period: Duration, own: bool) -> Refused {
+    let setting = if own { format!("[api.keys.{key}] rate") } else { "[api.limits] rate".to_owned() };
+    let detail = format!("the key `{key}` may make {count} calls in {} s (`{setting}`)", period.as_secs_f64());
     listed("rate", detail)
 }
 

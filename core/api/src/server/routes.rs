@@ -333,7 +333,7 @@ pub(super) fn routes(engine: EngineHandle, limits: ApiLimits) -> Router {
     let mut router = Router::new();
     let bearing = Arc::new(Bearing {
         memory: Memory::of(limits.bodies_mib as usize * 1024 * 1024),
-        rates: limits.rate.map(Rates::of),
+        rates: Rates::of(limits.rate),
         engine: engine.clone(),
     });
     for endpoint in endpoints() {
@@ -364,7 +364,7 @@ pub(super) fn routes(engine: EngineHandle, limits: ApiLimits) -> Router {
 /// What all calls are measured by.
 struct Bearing {
     memory: Arc<Memory>,
-    rates: Option<Rates>,
+    rates: Rates,
     engine: EngineHandle,
 }
 
@@ -404,8 +404,8 @@ async fn pass(taking: Taking, bearing: &Bearing, mut request: Request, next: Nex
             return Err(unknown_parameter(name, parameters));
         }
     }
-    if let (Some(rates), Some(caller)) = (&bearing.rates, caller.filter(|caller| !caller.local))
-        && let Some(too_fast) = rates.take(&caller.name, bearing.engine.now())
+    if let Some(caller) = caller.filter(|caller| !caller.local)
+        && let Some(too_fast) = bearing.rates.take(&caller.name, caller.rate, bearing.engine.now())
     {
         return Ok(too_fast);
     }

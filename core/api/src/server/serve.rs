@@ -2,7 +2,8 @@
 //!
 //! It has so many places. A caller that comes when all are taken gets the place of whoever has waited longest without
 //! asking anything: first of those who never asked, then of those who asked before. When all are being served it is
-//! told 503 at once. So a flood of connections costs a bounded amount of memory, and who asks is answered.
+//! told 503 at once. So a flood of connections costs a bounded amount of memory, and who asks is answered. An address may
+//! have a bound of its own, and is then its own neighbour.
 //!
 //! HTTP/1.1 alone: a call is small, connections are kept, and HTTP/2 would bring streams and tables to bound beside
 //! connections.
@@ -10,6 +11,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +59,12 @@ pub(super) enum Listener {
     Socket(UnixListener),
 }
 
+/// What a caller is told whose address has as many connections as it may.
+const NO_PLACE_OF_ITS_OWN: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 205\r\n\r\n\
+    {\"type\":\"urn:tidings:problem:busy\",\"title\":\"not now\",\"status\":503,\"detail\":\"every connection that one address \
+    may have is being served for yours (`[api.limits] per_address`); come again\",\"retryable\":true}\n";
+
 /// Serves until it is told to stop, and then lets what is under way finish for a moment.
 pub(super) async fn serve(
     listener: Listener,
@@ -98,20 +106,45 @@ fn look_every(limits: &ApiLimits) -> Duration {
 
 /// A connection, whatever it came over.
 enum Stream {
-    Tcp(tokio::net::TcpStream),
-    Tls(tokio::net::TcpStream, TlsAcceptor),
+    Tcp(tokio::net::TcpStream, Neighbourhood),
+    Tls(tokio::net::TcpStream, TlsAcceptor, Neighbourhood),
     Socket(tokio::net::UnixStream),
+}
+
+impl Stream {
+    fn neighbourhood(&self) -> Option<Neighbourhood> {
+        match self {
+            Stream::Tcp(_, from) | Stream::Tls(_, _, from) => Some(*from),
+            Stream::Socket(_) => None,
+        }
+    }
+}
+
+/// Who counts as one caller: an IPv4 address, or the /64 of an IPv6 address, which is one customer's (RFC 6177).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Neighbourhood(u64, bool);
+
+impl Neighbourhood {
+    fn of(address: IpAddr) -> Neighbourhood {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Neighbourhood(u64::from(address.to_bits()), false),
+            IpAddr::V6(address) => {
+                Neighbourhood(u64::try_from(address.to_bits() >> 64).expect("64 bits are left"), true)
+            }
+        }
+    }
 }
 
 async fn accept(listener: &Listener) -> io::Result<Stream> {
     match listener {
         Listener::Tcp(listener, tls) => {
-            let (stream, _) = listener.accept().await?;
+            let (stream, from) = listener.accept().await?;
+            let from = Neighbourhood::of(from.ip());
             // Answers are small and awaited: none is held back for the next. A socket that refuses is merely slower.
             stream.set_nodelay(true).unwrap_or_default();
             Ok(match tls {
-                Some(tls) => Stream::Tls(stream, tls.acceptor()),
-                None => Stream::Tcp(stream),
+                Some(tls) => Stream::Tls(stream, tls.acceptor(), from),
+                None => Stream::Tcp(stream, from),
             })
         }
         Listener::Socket(listener) => Ok(Stream::Socket(listener.accept().await?.0)),
@@ -124,6 +157,8 @@ struct Door {
     limits: ApiLimits,
     clock: CoarseClock,
     inside: HashMap<Id, Inside>,
+    /// How many of those inside are of one address, while that is bounded.
+    neighbours: HashMap<Neighbourhood, usize>,
     /// The connections, and those who are being refused.
     tasks: JoinSet<()>,
     is_full: bool,
@@ -132,25 +167,34 @@ struct Door {
 struct Inside {
     watch: Arc<Watch>,
     task: AbortHandle,
+    from: Option<Neighbourhood>,
 }
 
 impl Door {
     fn new(calls: Calls, limits: ApiLimits) -> Door {
-        let (inside, tasks) = (HashMap::new(), JoinSet::new());
-        Door { calls, limits, clock: CoarseClock::start(), inside, tasks, is_full: false }
+        let (inside, neighbours, tasks) = (HashMap::new(), HashMap::new(), JoinSet::new());
+        Door { calls, limits, clock: CoarseClock::start(), inside, neighbours, tasks, is_full: false }
     }
 
     fn let_in(&mut self, stream: Stream) {
         self.clock.look();
+        let from = stream.neighbourhood().filter(|_| self.limits.per_address.is_some());
+        if let (Some(from), Some(most)) = (from, self.limits.per_address)
+            && self.neighbours.get(&from).is_some_and(|count| *count >= most)
+            && !self.make_place_beside(Some(from))
+        {
+            self.refuse(stream, NO_PLACE_OF_ITS_OWN);
+            return;
+        }
         if self.inside.len() >= self.limits.connections && !self.make_place() {
-            self.refuse(stream);
+            self.refuse(stream, NO_PLACE);
             return;
         }
         let watch = Arc::new(Watch::new(&self.clock));
         let (calls, limits, seen) = (self.calls.clone(), self.limits, Arc::clone(&watch));
         let task = match stream {
-            Stream::Tcp(stream) => self.tasks.spawn(converse(stream, calls, limits, seen)),
-            Stream::Tls(stream, acceptor) => self.tasks.spawn(async move {
+            Stream::Tcp(stream, _) => self.tasks.spawn(converse(stream, calls, limits, seen)),
+            Stream::Tls(stream, acceptor, _) => self.tasks.spawn(async move {
                 // It has the time of a head; a caller that speaks no TLS is its own affair.
                 match acceptor.accept(stream).await {
                     Ok(stream) => converse(stream, calls, limits, seen).await,
@@ -159,7 +203,10 @@ impl Door {
             }),
             Stream::Socket(stream) => self.tasks.spawn(converse(stream, calls, limits, seen)),
         };
-        self.inside.insert(task.id(), Inside { watch, task });
+        if let Some(from) = from {
+            *self.neighbours.entry(from).or_default() += 1;
+        }
+        self.inside.insert(task.id(), Inside { watch, task, from });
     }
 
     /// Takes the place of the connection whose caller has waited longest to ask; false if all are being served.
@@ -171,7 +218,13 @@ impl Door {
                 "every place for a connection is taken; those that ask nothing are closed for those that come"
             );
         }
-        let waiting = self.inside.iter().filter_map(|(id, inside)| match inside.watch.phase() {
+        self.make_place_beside(None)
+    }
+
+    /// The same among those of one address, or of all.
+    fn make_place_beside(&mut self, from: Option<Neighbourhood>) -> bool {
+        let beside = self.inside.iter().filter(|(_, inside)| from.is_none() || inside.from == from);
+        let waiting = beside.filter_map(|(id, inside)| match inside.watch.phase() {
             (Phase::Busy, _) => None,
             (_, since) => Some(((inside.watch.has_asked(), since, *id), *id)),
         });
@@ -181,38 +234,45 @@ impl Door {
     }
 
     fn close(&mut self, id: Id) {
-        if let Some(inside) = self.inside.remove(&id) {
+        if let Some(inside) = self.leave(id) {
             inside.task.abort();
         }
     }
 
+    fn leave(&mut self, id: Id) -> Option<Inside> {
+        let inside = self.inside.remove(&id)?;
+        forget_neighbour(&mut self.neighbours, &inside);
+        Some(inside)
+    }
+
     /// Tells a caller that there is no place, without waiting for it.
-    fn refuse(&mut self, stream: Stream) {
+    fn refuse(&mut self, stream: Stream, why: &'static [u8]) {
         if self.tasks.len() >= self.limits.connections + REFUSING_MAX {
             return;
         }
         match stream {
             // To say it in TLS would cost what there is no place for.
             Stream::Tls(..) => return,
-            Stream::Tcp(stream) => self.tasks.spawn(tell_no_place(stream)),
-            Stream::Socket(stream) => self.tasks.spawn(tell_no_place(stream)),
+            Stream::Tcp(stream, _) => self.tasks.spawn(tell_no_place(stream, why)),
+            Stream::Socket(stream) => self.tasks.spawn(tell_no_place(stream, why)),
         };
     }
 
     fn forget(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
         let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
-        self.inside.remove(&id);
+        self.leave(id);
         self.is_full &= self.inside.len() >= self.limits.connections / 2;
     }
 
     /// Closes the connections whose callers had their time.
     fn look(&mut self) {
         let now = self.clock.look();
-        let limits = self.limits;
+        let (limits, neighbours) = (self.limits, &mut self.neighbours);
         self.inside.retain(|_, inside| {
             let is_over = inside.watch.is_over(now, &limits);
             if is_over {
                 inside.task.abort();
+                forget_neighbour(neighbours, inside);
             }
             !is_over
         });
@@ -275,9 +335,20 @@ where
     }
 }
 
-async fn tell_no_place<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+fn forget_neighbour(neighbours: &mut HashMap<Neighbourhood, usize>, inside: &Inside) {
+    if let Some(from) = inside.from
+        && let Some(count) = neighbours.get_mut(&from)
+    {
+        *count -= 1;
+        if *count == 0 {
+            neighbours.remove(&from);
+        }
+    }
+}
+
+async fn tell_no_place<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, why: &'static [u8]) {
     let tell = async {
-        stream.write_all(NO_PLACE).await?;
+        stream.write_all(why).await?;
         stream.shutdown().await?;
         // What was asked is read, or the answer may be lost with it.
         let mut bytes = [0; 4096];
@@ -293,10 +364,22 @@ mod tests {
 
     #[test]
     fn what_is_told_without_a_place_is_as_long_as_it_says() {
-        let text = std::str::from_utf8(NO_PLACE).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.ends_with(&format!("content-length: {}", body.len())), "{} bytes", body.len());
-        let problem: crate::wire::Problem = serde_json::from_str(body).unwrap();
-        assert_eq!((problem.status, problem.code()), (503, "busy"));
+        for text in [NO_PLACE, NO_PLACE_OF_ITS_OWN] {
+            let text = std::str::from_utf8(text).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.ends_with(&format!("content-length: {}", body.len())), "{} bytes", body.len());
+            let problem: crate::wire::Problem = serde_json::from_str(body).unwrap();
+            assert_eq!((problem.status, problem.code()), (503, "busy"));
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_neighbourhood_of_its_own_and_of_ipv6_its_64() {
+        let of = |text: &str| Neighbourhood::of(text.parse().unwrap());
+        assert_eq!(of("10.0.0.1"), of("::ffff:10.0.0.1"));
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:2"));
+        for (one, other) in [("10.0.0.1", "10.0.0.2"), ("2001:db8::1", "2001:db8:0:1::1"), ("0.0.0.0", "::")] {
+            assert_ne!(of(one), of(other), "{one}, {other}");
+        }
     }
 }

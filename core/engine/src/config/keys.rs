@@ -1,7 +1,9 @@
 //! Keys of callers that config names: `[api] key`, for everything, and `[api.keys.NAME]`, for some scopes.
 
+use tidings_model::rate::Rate;
 use tidings_model::{KeyName, Scopes};
 
+use super::channels::rate;
 use super::read::{self, Section};
 use super::{Reading, Secret, SecretUse};
 use crate::keys::{ConfigKey, KeyHash, KeyHolder, OWN_KEY, RESERVED};
@@ -9,7 +11,7 @@ use crate::keys::{ConfigKey, KeyHash, KeyHolder, OWN_KEY, RESERVED};
 impl Reading<'_> {
     /// All of them; `own` is that of `[api] key`.
     pub(super) fn keys(&self, api: &Section<'_>, own: Option<&Secret>) -> Vec<ConfigKey> {
-        let mut keys: Vec<ConfigKey> = own.map(|key| known(OWN_KEY, key, Scopes::ALL)).into_iter().collect();
+        let mut keys: Vec<ConfigKey> = own.map(|key| known(OWN_KEY, key, Scopes::ALL, None)).into_iter().collect();
         self.named_keys(api, &mut keys);
         keys
     }
@@ -38,9 +40,10 @@ impl Reading<'_> {
             if scopes.is_none() && section.find("scopes").is_none() {
                 section.missing("scopes", "what it is for, as in `[\"send\"]`");
             }
+            let rate = section.parsed("rate", |value| rate(&read::text(value)?));
             section.finish();
             let (Some(key), Some(scopes)) = (key, scopes) else { continue };
-            let key = known(name, &key, scopes);
+            let key = known(name, &key, scopes, rate);
             if let Some(twin) = keys.iter().find(|other| other.hash == key.hash) {
                 let message = format!("it is the same key as `{}`: whoever shows it could be either", twin.holder.name);
                 api.report(&span, &format!("api.keys.{name}"), message);
@@ -50,7 +53,7 @@ impl Reading<'_> {
     }
 }
 
-fn known(name: &str, key: &Secret, scopes: Scopes) -> ConfigKey {
-    let holder = KeyHolder { name: name.into(), scopes, expires_at: None };
+fn known(name: &str, key: &Secret, scopes: Scopes, rate: Option<Rate>) -> ConfigKey {
+    let holder = KeyHolder { name: name.into(), scopes, expires_at: None, rate };
     ConfigKey { hash: KeyHash::of(key.reveal()), holder }
 }

@@ -14,6 +14,8 @@ pub struct ApiLimits {
     /// Connections at once. The default has room for a thousand readers of events and as many callers; each costs some
     /// 20 KiB while it is served.
     pub connections: usize,
+    /// Connections of one address of the TCP port at once; as many as there are places if not given.
+    pub per_address: Option<usize>,
     /// How long a connection may stay without a call.
     pub idle: Duration,
     /// How long the head of a request may take, from its first byte (of the first request: from the connection's
@@ -33,6 +35,7 @@ impl Default for ApiLimits {
     fn default() -> ApiLimits {
         ApiLimits {
             connections: 2048,
+            per_address: None,
             idle: Duration::from_secs(75),
             head: Duration::from_secs(10),
             body: Duration::from_secs(20),
@@ -59,6 +62,7 @@ pub(super) fn read(api: &Section<'_>) -> ApiLimits {
     };
     let limits = ApiLimits {
         connections: section.number("connections", 1..=65_536).map_or(defaults.connections, |number| number as usize),
+        per_address: section.number("per_address", 1..=65_536).map(|number| number as usize),
         idle: wait("idle", defaults.idle),
         head: wait("head", defaults.head),
         body: wait("body", defaults.body),
