@@ -49,11 +49,35 @@ fn a_stream_tells_what_becomes_of_a_message_and_who_is_told_only_when_asked() {
     world.permit("o-alice");
     let id = world.send("order-paid", "o-alice", "1");
     let told = until(&world, &mut thin, "message.sent");
-    assert_eq!(kinds(&told), ["message.accepted", "token.refreshed", "message.sent"]);
-    assert_eq!(told[2]["data"], json!({"id": id, "channel": "orders", "template": "order-paid", "state": "sent"}));
+    assert_eq!(kinds(&told), ["credential.added", "message.accepted", "token.refreshed", "message.sent"]);
+    assert_eq!(told[0]["data"], json!({"app": "shop", "source": "wechat.form_id", "count": 1}));
+    assert_eq!(told[3]["data"], json!({"id": id, "channel": "orders", "template": "order-paid", "state": "sent"}));
     assert!(told.iter().all(|event| !event.to_string().contains("o-alice")), "{told:#?}");
     let told = until(&world, &mut full, "message.sent");
-    assert_eq!(told[0]["data"]["recipient"], "o-alice");
+    assert_eq!(told[1]["data"]["recipient"], "o-alice");
+}
+
+#[test]
+fn another_config_and_a_token_that_cannot_be_fetched_are_told() {
+    let world = World::running();
+    let mut stream = stream(&world, &[("types", "config.*,token.*")], None);
+    world.faults(json!([{"kind": "errcode", "errcode": -1, "api": "stable_token"}]));
+    assert_ne!(world.tidings(&["tokens", "refresh", "shop"]).code, 0);
+    let failed = until(&world, &mut stream, "token.failed").pop().unwrap();
+    assert_eq!(failed["data"]["app"], "shop");
+    assert!(failed["data"]["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{failed}");
+    let config = world.read("config.toml");
+    world.write("config.toml", format!("{config}\n[channels.orders.nothing]\n"));
+    assert_ne!(world.tidings(&["reload"]).code, 0);
+    let refused = until(&world, &mut stream, "config.refused").pop().unwrap();
+    assert!(refused["data"]["reason"].as_str().unwrap().contains("nothing"), "{refused}");
+    world.write("config.toml", config.replace("in_flight  = 16", "in_flight  = 3"));
+    // Only a look: nothing is told of it.
+    world.ok(&["reload", "--dry-run"]);
+    world.ok(&["reload"]);
+    let reloaded = until(&world, &mut stream, "config.reloaded");
+    assert_eq!(kinds(&reloaded), ["config.reloaded"]);
+    assert_eq!(reloaded[0]["data"], json!({"changes": "channels.orders.in_flight"}));
 }
 
 #[test]

@@ -547,7 +547,8 @@ impl World {
         lock(&self.heard).clone()
     }
 
-    fn hear(&self, text: &str) {
+    /// Adds to what was heard.
+    pub(crate) fn hear(&self, text: &str) {
         let mut heard = lock(&self.heard);
         heard.push_str(text);
         heard.push('\n');

@@ -80,6 +80,7 @@ fn a_key_works_until_it_is_revoked_and_across_a_restart() {
     assert!(made["created_by"].as_str().unwrap().starts_with("local"), "{made}");
     assert_eq!(made["scopes"], json!(["send", "read"]));
     let hello = with_key(address, &key, "GET", "/v1/hello", "").json();
+    assert!(hello["features"].as_array().unwrap().contains(&json!("timeline")), "{hello:#}");
     assert_eq!((hello["caller"].as_str(), &hello["scopes"]), (Some("partner"), &json!(["send", "read"])));
     assert_eq!(hello["expires_at"], made["expires_at"]);
     let sent = message("notice", "o-alice", "1").to_string();

@@ -1,25 +1,64 @@
 //! Nothing that authorises anything is ever shown: not in the log at its loudest, not by a command, not by the API.
 
 use serde_json::json;
+use tidings_api::wire;
 use tidings_wechat_sandbox::{Api, App, AppKind, DEFAULT_APPID, Options, TokenDeath};
 
+use crate::api::tcp_address;
 use crate::harness::{World, http_tcp};
 
 const SECRET: &str = "CANARY-appsecret-5f0c9a7be21d4c";
+const CALLBACK_TOKEN: &str = "CanaryCallbackToken7";
+const CALLBACK_KEY: &str = "CanaryKeyefghijklmnopqrstuvwxyz0123456789Ab";
+const PARTNER: &str = "tidings_canary-partner-key-0123456789abcdef";
+const HOOK: &str = "Q2FuYXJ5SG9va1NlY3JldDAxMjM0NTY3ODlhYmNkZWY=";
 
 #[test]
 fn no_secret_token_or_credential_is_shown_anywhere() {
     let apps = vec![App { appid: DEFAULT_APPID.into(), secret: SECRET.into(), kind: AppKind::Both }];
     let world = World::with(Options { apps, ..Options::default() });
-    world.configure(&[("sandbox = \"SANDBOX\"", "base_url = \"SANDBOX\"\nsecret = { env = \"CANARY_SECRET\" }")]);
+    world.configure(&[(
+        "sandbox = \"SANDBOX\"",
+        "base_url = \"SANDBOX\"\nsecret = { env = \"CANARY_SECRET\" }\n\
+         callback_token = { env = \"CANARY_CALLBACK_TOKEN\" }\ncallback_key = { env = \"CANARY_CALLBACK_KEY\" }",
+    )]);
     world.configure_more("[api]\nlisten = \"127.0.0.1:0\"\nkey = { file = \"tidings.key\", create = true }\n");
+    world.configure_more(
+        "[api.keys.partner]\nkey = { env = \"CANARY_PARTNER\" }\nscopes = [\"read\"]\n\
+         [webhooks.crm]\nurl = \"http://127.0.0.1:1/CANARY-path\"\nsecret = { env = \"CANARY_HOOK\" }\nevents = [\"*\"]\n",
+    );
     world.set("CANARY_SECRET", SECRET);
+    world.set("CANARY_CALLBACK_TOKEN", CALLBACK_TOKEN);
+    world.set("CANARY_CALLBACK_KEY", CALLBACK_KEY);
+    world.set("CANARY_PARTNER", PARTNER);
+    world.set("CANARY_HOOK", &format!("whsec_{HOOK}"));
     world.set("TIDINGS_LOG", "trace");
     world.run();
     world.ok(&["tokens", "refresh", "shop"]);
     // The token as WeChat gives it to whoever knows the secret.
     let token = token(&world);
     let mut canaries = vec![SECRET.to_owned(), token.clone(), world.read("tidings.key").trim().to_owned()];
+    canaries.extend([CALLBACK_TOKEN, CALLBACK_KEY, PARTNER, HOOK].map(str::to_owned));
+    // A key is shown by the one command that makes it, and by nothing else: what that said is not looked through.
+    let wanted =
+        wire::KeyRequest { name: "billing".to_owned(), scopes: vec!["send".to_owned()], ..wire::KeyRequest::default() };
+    canaries.push(world.wait_on(world.client().add_key(&wanted)).unwrap().key);
+    // Pushes that prove nothing, keys that are nearly right, and what is said of them.
+    let address = tcp_address(&world);
+    for query in
+        ["", "?signature=0&timestamp=1&nonce=2&echostr=x", "?msg_signature=0&timestamp=1&nonce=2&encrypt_type=aes"]
+    {
+        for (method, body) in [("GET", ""), ("POST", "<xml><Encrypt>AAAA</Encrypt></xml>")] {
+            world.hear(&http_tcp(address, method, &format!("/callbacks/shop{query}"), &[], body).body);
+        }
+    }
+    for key in [PARTNER, &PARTNER[1..]] {
+        let bearer = format!("Bearer {key}");
+        for path in ["/v1/hello", "/v1/keys", "/metrics", "/v1/messages?to=x"] {
+            let answer = http_tcp(address, "GET", path, &[("authorization", &bearer)], "");
+            world.hear(&answer.body);
+        }
+    }
 
     // Messages whose answers repeat what they were sent, of every kind of trouble.
     let posted = "CANARY-form-id-1b9d";
@@ -85,6 +124,12 @@ fn no_secret_token_or_credential_is_shown_anywhere() {
         &["runs", "list"],
         &["check"],
         &["check", "--json"],
+        &["keys", "list"],
+        &["keys", "list", "--json"],
+        &["keys", "revoke", "billing"],
+        &["webhooks", "list", "--json"],
+        &["audit", "list", "--json"],
+        &["reload", "--dry-run", "--json"],
     ] {
         drop(world.tidings(args));
     }
@@ -112,7 +157,7 @@ fn no_secret_token_or_credential_is_shown_anywhere() {
         }
     }
     for (index, canary) in canaries.iter().enumerate() {
-        for (place, text) in [("the log", &log), ("a command or the API", &heard)] {
+        for (place, text) in [("the log", &log), ("a command or the API", &heard), ("the metrics", &metrics)] {
             let line = text.lines().find(|line| line.contains(canary.as_str()));
             assert!(line.is_none(), "secret {index} is shown by {place}: {}", line.unwrap_or_default());
         }

@@ -168,3 +168,26 @@ fn health_tells_what_was_looked_at() {
     assert_eq!(world.get("/healthz?verbose").json()["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(world.get("/readyz?verbose=maybe").status, 400);
 }
+
+#[test]
+fn webhooks_and_readers_are_in_the_metrics_and_the_judge_is_content() {
+    let world = World::new();
+    // Nobody listens there.
+    let hook = "url = \"http://127.0.0.1:1/hook\"\nsecret = { env = \"HOOK_SECRET\" }\nevents = [\"message.*\"]\n";
+    world.configure_more(&format!("[webhooks.crm]\n{hook}"));
+    world.set("HOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    world.run();
+    assert!(value(&metrics(&world), "tidings_webhook_oldest_age_seconds{webhook=\"crm\"}").abs() < f64::EPSILON);
+    world.send("order-paid", "o-alice", "1");
+    let _reading = world.wait_on(world.client().events(&[], None)).unwrap();
+    let page = world.wait("a post has failed", || {
+        Some(metrics(&world)).filter(|page| page.contains("tidings_webhook_last_failure_timestamp_seconds{"))
+    });
+    assert_eq!(judged(&page), "");
+    assert!(value(&page, "tidings_webhook_pending{webhook=\"crm\"}") >= 1.0);
+    assert!(value(&page, "tidings_webhook_oldest_age_seconds{webhook=\"crm\"}") > 0.0);
+    assert!(value(&page, "tidings_webhook_disabled{webhook=\"crm\"}").abs() < f64::EPSILON);
+    assert!(value(&page, "tidings_webhook_notices_told_total{webhook=\"crm\"}").abs() < f64::EPSILON);
+    assert!(value(&page, "tidings_event_readers") >= 1.0);
+    assert!(!page.contains("127.0.0.1:1"), "an address may have a secret in it");
+}

@@ -336,6 +336,7 @@ pub(crate) fn plan() -> wire::BulkPlan {
 /// Somebody who may do that.
 pub(crate) fn hello(scopes: &[&str]) -> Hello {
     Hello {
+        features: Vec::new(),
         caller: "ops".to_owned(),
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
         ..Hello::default()

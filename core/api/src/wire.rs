@@ -504,6 +504,9 @@ pub struct Hello {
     /// Until when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
+    /// What this engine can do beyond its first version: a client asks for it only where it is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
 }
 
 /// A key of a caller to make.

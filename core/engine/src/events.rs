@@ -100,6 +100,22 @@ pub enum What {
         /// Why.
         reason: String,
     },
+    /// Permits of one source, never whose they are.
+    Credentials {
+        /// Whose account they are for; empty where they are of several.
+        app: Name,
+        /// Their source; empty where they are of several.
+        source: Name,
+        /// How many.
+        count: u64,
+    },
+    /// The config.
+    Config {
+        /// Which settings differ, as far as there is room.
+        changes: String,
+        /// Why it is refused, if it is.
+        reason: String,
+    },
     /// A webhook of ours.
     Webhook {
         /// Which.
@@ -202,6 +218,15 @@ impl Happened {
             }
             What::Plugin { plugin, reason } => {
                 object.text("plugin", plugin);
+                object.some("reason", reason);
+            }
+            What::Credentials { app, source, count } => {
+                object.some("app", app);
+                object.some("source", source);
+                object.number("count", *count);
+            }
+            What::Config { changes, reason } => {
+                object.some("changes", changes);
                 object.some("reason", reason);
             }
             What::Webhook { webhook, reason } => {

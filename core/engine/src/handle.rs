@@ -343,6 +343,11 @@ impl EngineHandle {
         })
     }
 
+    /// How many read along now.
+    pub fn event_readers(&self) -> usize {
+        self.shared.ring.readers()
+    }
+
     /// The webhooks by name.
     pub fn webhooks(&self) -> Vec<WebhookView> {
         let config = Arc::clone(&self.definitions().config);

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tidings_model::State;
-use tidings_store::{Accepted, Batch, ChannelId, Committed};
+use tidings_model::{Event, State};
+use tidings_store::{Accepted, Batch, ChannelId, Committed, Moved};
 
 /// How long a transaction may take, or work may wait for one, before the writer is called stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
@@ -69,7 +69,7 @@ impl Histogram {
 struct OfChannel {
     accepted: u64,
     attempts: BTreeMap<&'static str, u64>,
-    /// Where outcomes brought messages to, and why.
+    /// Where outcomes and receipts brought messages to, and why; and what ended without either.
     moved: BTreeMap<(State, &'static str), u64>,
     took: Histogram,
 }
@@ -89,7 +89,7 @@ pub struct ChannelMeasures {
     pub accepted: u64,
     /// Attempts by their outcome's name.
     pub attempts: Vec<(&'static str, u64)>,
-    /// Moves after an attempt: to which state, for which reason, how many.
+    /// Moves after an attempt, by a receipt, by time: to which state, for which reason, how many.
     pub moved: Vec<(State, &'static str, u64)>,
     /// How long attempts took.
     pub took: Distribution,
@@ -170,7 +170,7 @@ impl Measures {
         self.commit.observe(took);
         let taken = committed.credentials.iter().filter(|it| matches!(it, tidings_store::CredentialIntake::New(_)));
         self.credentials_taken.fetch_add(taken.count() as u64, Ordering::Relaxed);
-        if batch.settles.is_empty() && batch.messages.is_empty() {
+        if batch.settles.is_empty() && batch.messages.is_empty() && committed.moved.is_empty() {
             return;
         }
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
@@ -182,6 +182,11 @@ impl Measures {
                 let reason = settle.settlement.reason.unwrap_or("none");
                 *of.moved.entry((settle.settlement.to, reason)).or_default() += 1;
             }
+        }
+        // What an operator does is in his record; what time, receipts and suppressions do is in none.
+        for moved in committed.moved.iter().filter(|moved| is_an_outcome(moved)) {
+            let reason = moved.reason.unwrap_or("none");
+            *channels.entry(moved.channel).or_default().moved.entry((moved.to, reason)).or_default() += 1;
         }
         for (message, accepted) in batch.messages.iter().zip(&committed.accepted) {
             if matches!(accepted, Accepted::New(_)) {
@@ -268,6 +273,15 @@ impl Measures {
     }
 }
 
+/// Whether that move ended a message, and nobody did it by hand.
+fn is_an_outcome(moved: &Moved) -> bool {
+    match moved.event {
+        Event::Deliver | Event::Bounce | Event::Expire => true,
+        Event::Cancel => moved.reason == Some("suppressed"),
+        _ => false,
+    }
+}
+
 /// `under_way_ms` is for how long the present transaction has been, if there is one.
 fn writer_health(under_way_ms: Option<u64>, failed_in_a_row: u64) -> WriterHealth {
     match under_way_ms.map(Duration::from_millis) {
@@ -280,6 +294,8 @@ fn writer_health(under_way_ms: Option<u64>, failed_in_a_row: u64) -> WriterHealt
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tidings_model::MessageId;
+    use tidings_store::TemplateId;
 
     #[test]
     fn what_takes_as_long_as_a_bound_is_within_it() {
@@ -303,6 +319,43 @@ mod tests {
         assert_eq!(measures.writer(), WriterHealth::Failing(1));
         measures.committed(&Batch::default(), &Committed::default(), Duration::ZERO);
         assert_eq!(measures.writer(), WriterHealth::Well);
+    }
+
+    #[test]
+    fn receipts_and_time_move_messages_and_operators_are_in_their_own_record() {
+        let channel = ChannelId(7);
+        let moved = |event, to, reason| Moved {
+            message: MessageId(1),
+            channel,
+            template: TemplateId(1),
+            recipient: String::new(),
+            event,
+            to,
+            reason,
+            detail: String::new(),
+        };
+        let measures = Measures::default();
+        let committed = Committed {
+            moved: vec![
+                moved(Event::Deliver, State::Delivered, None),
+                moved(Event::Bounce, State::Failed, Some("bounced")),
+                moved(Event::Expire, State::Expired, Some("expired")),
+                moved(Event::Cancel, State::Cancelled, Some("suppressed")),
+                moved(Event::Cancel, State::Cancelled, Some("cancelled")),
+                moved(Event::Retry, State::Queued, None),
+            ],
+            ..Committed::default()
+        };
+        measures.committed(&Batch::default(), &committed, Duration::ZERO);
+        let expected = [
+            (State::Delivered, "none", 1),
+            (State::Failed, "bounced", 1),
+            (State::Expired, "expired", 1),
+            (State::Cancelled, "suppressed", 1),
+        ];
+        let seen = &measures.channels()[0].moved;
+        assert_eq!(seen.len(), expected.len(), "{seen:?}");
+        assert!(expected.iter().all(|one| seen.contains(one)), "{seen:?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tidings_store::AuditEntry;
 use crate::acts::By;
 use crate::config::{Config, Problem};
 use crate::engine::tell_forgotten;
+use crate::events::{EventKind, What, cut};
 use crate::handle::EngineHandle;
 use crate::refusal::{Class, Refusal};
 use crate::registry::Registry;
@@ -92,6 +93,24 @@ impl EngineHandle {
     ///
     /// The config has mistakes, or differs where only a start helps, or the store does not take it now. Nothing changed.
     pub async fn reload(&self, look: Look, by: &By) -> Result<Reloaded, Refusal> {
+        let done = self.read_again(look, by).await;
+        let told = match &done {
+            Ok(Reloaded { applied: true, changes, .. }) => {
+                Some((EventKind::ConfigReloaded, What::Config { changes: listed(changes), reason: String::new() }))
+            }
+            Err(refusal) if look != Look::Only => {
+                let reason = cut(refusal.detail.clone());
+                Some((EventKind::ConfigRefused, What::Config { changes: String::new(), reason }))
+            }
+            Ok(_) | Err(_) => None,
+        };
+        if let Some(told) = told {
+            self.shared.writer.tell(vec![told]).await;
+        }
+        done
+    }
+
+    async fn read_again(&self, look: Look, by: &By) -> Result<Reloaded, Refusal> {
         let _one_at_a_time = self.shared.reloading.lock().await;
         let before = Arc::clone(&self.definitions().config);
         let Some(origin) = before.origin.clone() else {

@@ -17,6 +17,7 @@ use tidings_store::TokenRow;
 
 use crate::clock::random;
 use crate::config::AppConfig;
+use crate::events::{EventKind, What, cut};
 use crate::http::Http;
 use crate::probe::ask;
 use crate::stages::TokenStage;
@@ -231,6 +232,8 @@ impl Keeper {
             Fetched::Halt { reason } => Trouble::Halt { reason: self.clean(reason) },
         };
         tracing::warn!(app = %self.name, "fetch token: {}", trouble.detail());
+        let (app, reason) = (Arc::from(self.name.as_str()), cut(trouble.detail().to_owned()));
+        self.writer.tell(vec![(EventKind::TokenFailed, What::App { app, expires_at: None, reason })]).await;
         self.know(|known| known.trouble = Some(trouble.clone()));
         Err(trouble)
     }

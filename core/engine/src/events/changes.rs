@@ -1,13 +1,13 @@
 //! The one list of what a transaction changed: a pure function of what went in and what came out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tidings_model::limits::DETAIL_BYTES_MAX;
 use tidings_model::{Event, State, Timestamp};
 use tidings_store::{
-    Accepted, Batch, ChannelId, Committed, Fired, Firing, Moved, NewMessage, RunNote, RunStep, Settle, Stepped,
-    TemplateId, Verdict,
+    Accepted, Batch, ChannelId, Committed, CredentialIntake, Fired, Firing, Moved, NewMessage, RunNote, RunStep,
+    Settle, Stepped, TemplateId, Verdict,
 };
 
 use super::{EventKind, Happened, MessageChange, Name, What};
@@ -70,6 +70,7 @@ pub(crate) fn changes(
         .chain(fired)
         .chain(steps.map(|(step, _)| list.progress(step)))
         .chain(ended)
+        .chain(list.permits(batch, committed))
         .chain(late.into_iter().map(|moved| list.moved(moved)))
         .chain(waiting)
         .collect()
@@ -116,6 +117,24 @@ impl List<'_> {
             ..change(settlement.to, settlement.reason)
         };
         self.told(after_attempt(settlement.to), change)
+    }
+
+    /// Permits that came, by their source, and permits that nobody used in time. One of each for a transaction: they come
+    /// by the thousand.
+    fn permits(&self, batch: &Batch, committed: &Committed) -> Vec<Happened> {
+        let mut new: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        for (credential, taken) in batch.credentials.iter().zip(&committed.credentials) {
+            if matches!(taken, CredentialIntake::New(_)) {
+                *new.entry((credential.app.as_str(), credential.source.as_str())).or_default() += 1;
+            }
+        }
+        let added = new.into_iter().map(|((app, source), count)| {
+            (EventKind::CredentialAdded, What::Credentials { app: Arc::from(app), source: Arc::from(source), count })
+        });
+        let unused: u64 = committed.swept.iter().map(|swept| u64::from(swept.unused)).sum();
+        let expired = What::Credentials { app: Name::default(), source: Name::default(), count: unused };
+        let expired = (unused > 0).then_some((EventKind::CredentialExpired, expired));
+        added.chain(expired).map(|(kind, what)| Happened { at: self.at, kind, what }).collect()
     }
 
     fn accepted(&self, new: &NewMessage, accepted: &Accepted) -> Option<Happened> {

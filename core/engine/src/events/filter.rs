@@ -10,14 +10,14 @@ const WORDS_MAX: usize = 64;
 /// What somebody wants to be told. The default is everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventFilter {
-    kinds: u32,
+    kinds: u64,
     /// Only what happens to these channels and their messages; what belongs to no channel is then left out.
     channels: Vec<String>,
 }
 
 impl Default for EventFilter {
     fn default() -> EventFilter {
-        EventFilter { kinds: u32::MAX, channels: Vec::new() }
+        EventFilter { kinds: u64::MAX, channels: Vec::new() }
     }
 }
 
@@ -41,7 +41,7 @@ impl EventFilter {
             }
         }
         let channels: Vec<String> = channels.into_iter().collect();
-        Ok(EventFilter { kinds: if count == 0 { u32::MAX } else { kinds }, channels })
+        Ok(EventFilter { kinds: if count == 0 { u64::MAX } else { kinds }, channels })
     }
 
     /// Whether that is wanted.
@@ -63,9 +63,9 @@ impl EventFilter {
 }
 
 /// The kinds that a word means.
-fn bits(word: &str) -> Result<u32, String> {
+fn bits(word: &str) -> Result<u64, String> {
     if word == "*" {
-        return Ok(u32::MAX);
+        return Ok(u64::MAX);
     }
     let means = |kind: &EventKind| match word.strip_suffix('*') {
         Some(group) => group.ends_with('.') && kind.as_str().starts_with(group),

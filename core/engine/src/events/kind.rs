@@ -57,11 +57,21 @@ pub enum EventKind {
     WebhookDisabled,
     /// It is told again.
     WebhookResumed,
+    /// An app's token could not be fetched.
+    TokenFailed,
+    /// Permits came into the ledger.
+    CredentialAdded,
+    /// Permits with uses left came to their end and were removed.
+    CredentialExpired,
+    /// The engine goes on by another config.
+    ConfigReloaded,
+    /// Another config was read, and is not gone on by.
+    ConfigRefused,
 }
 
 impl EventKind {
     /// All of them, in the order they are told.
-    pub const ALL: [EventKind; 26] = [
+    pub const ALL: [EventKind; 31] = [
         EventKind::MessageAccepted,
         EventKind::MessageWaiting,
         EventKind::MessageDeferred,
@@ -88,6 +98,11 @@ impl EventKind {
         EventKind::PluginParked,
         EventKind::WebhookDisabled,
         EventKind::WebhookResumed,
+        EventKind::TokenFailed,
+        EventKind::CredentialAdded,
+        EventKind::CredentialExpired,
+        EventKind::ConfigReloaded,
+        EventKind::ConfigRefused,
     ];
 
     /// Its word, as in `message.sent`.
@@ -119,11 +134,16 @@ impl EventKind {
             EventKind::PluginParked => "plugin.parked",
             EventKind::WebhookDisabled => "webhook.disabled",
             EventKind::WebhookResumed => "webhook.resumed",
+            EventKind::TokenFailed => "token.failed",
+            EventKind::CredentialAdded => "credential.added",
+            EventKind::CredentialExpired => "credential.expired",
+            EventKind::ConfigReloaded => "config.reloaded",
+            EventKind::ConfigRefused => "config.refused",
         }
     }
 
     /// Its place in a set of kinds.
-    pub(super) fn bit(self) -> u32 {
+    pub(super) fn bit(self) -> u64 {
         1 << (self as u32)
     }
 }

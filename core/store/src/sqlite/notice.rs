@@ -10,7 +10,7 @@ use tidings_model::{NoticeId, Timestamp, WebhookName};
 
 use super::reader::Reader;
 use super::row::{instant, noted};
-use super::rows::{ROWS_MAX, RowsStatement};
+use super::rows::{ROWS_MAX, RowsStatement, fetch_json};
 use super::tick::{Step, apart, json};
 use crate::error::StoreError;
 use crate::notice::{Backlog, NewNotice, NoticeRow, NoticeSettle, WebhookStanding};
@@ -169,6 +169,18 @@ fn backlog_of<'a>(backlogs: &'a mut Backlogs, pending: &Pending, webhook: &Webho
 }
 
 impl Reader {
+    /// Since when the oldest notice of each of these webhooks waits; of those where none waits, nothing is said.
+    pub async fn oldest_notices(&self, webhooks: &[&WebhookName]) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        if webhooks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<&str> = webhooks.iter().map(|name| name.as_str()).collect();
+        let query = sqlx::query(include_str!("../../sql/sqlite/oldest_notices.sql")).bind(json(&names));
+        let mut look = self.look().await?;
+        let rows: Vec<(String, Option<i64>)> = fetch_json(query, &mut look, "look for the oldest notices").await?;
+        Ok(rows.into_iter().filter_map(|(name, at)| Some((name, Timestamp(at?)))).collect())
+    }
+
     /// What a webhook is still to be told, soonest due first.
     pub async fn notices(&self, webhook: &WebhookName, limit: u32) -> Result<Vec<NoticeRow>, StoreError> {
         let rows = sqlx::query(include_str!("../../sql/sqlite/due_notices.sql"))

@@ -14,6 +14,10 @@ use crate::server::caller::Caller;
 use crate::server::convert;
 use crate::wire;
 
+/// What came after the first version, by name. A name is never taken back and never means another thing.
+const FEATURES: [&str; 7] =
+    ["bulk", "events", "webhooks", "suppressions", "reachability", "timeline", "lookup.recipient"];
+
 pub(super) async fn hello(Shared(engine): Shared<EngineHandle>, Extension(caller): Extension<Caller>) -> Response {
     let hello = wire::Hello {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -22,6 +26,7 @@ pub(super) async fn hello(Shared(engine): Shared<EngineHandle>, Extension(caller
         scopes: convert::scopes(caller.scopes),
         local: caller.local,
         expires_at: caller.expires_at.map(tidings_model::Timestamp::to_rfc3339),
+        features: FEATURES.map(str::to_owned).into(),
     };
     json(StatusCode::OK, &hello)
 }

@@ -29,6 +29,7 @@ pub(super) async fn metrics(Shared(engine): Shared<EngineHandle>, headers: Heade
     schedules(&mut page, &engine).await?;
     writer(&mut page, &engine);
     plugins(&mut page, &engine);
+    webhooks(&mut page, &engine).await?;
     requests(&mut page, &engine);
     telemetry(&mut page, &engine);
     process(&mut page, &engine);
@@ -110,7 +111,7 @@ fn attempts(page: &mut Page, engine: &EngineHandle) {
             series.value(&[("channel", channel), ("outcome", outcome)], count);
         }
     }
-    let help = "Moves of messages after an attempt: where to, and for which reason.";
+    let help = "Moves of messages by attempts, receipts, time and suppressions: where to, and why.";
     let mut series = page.counter("tidings_messages_settled", help);
     for (channel, of) in &known {
         for (state, reason, count) in &of.moved {
@@ -124,6 +125,46 @@ fn attempts(page: &mut Page, engine: &EngineHandle) {
     }
     page.counter("tidings_outcomes_late", "Outcomes that came too late and changed nothing.")
         .value(&[], engine.late_outcomes());
+}
+
+async fn webhooks(page: &mut Page, engine: &EngineHandle) -> Answer<()> {
+    page.gauge("tidings_event_readers", "Streams of events that are read now.").value(&[], engine.event_readers());
+    let (views, now) = (engine.webhooks(), engine.now());
+    let mut series = page.gauge("tidings_webhook_pending", "Notices that wait for a webhook.");
+    for view in &views {
+        series.value(&[("webhook", view.name.as_str())], view.pending);
+    }
+    let waiting: Vec<_> = views.iter().filter(|view| view.pending > 0).map(|view| &view.name).collect();
+    let oldest = engine.reader().oldest_notices(&waiting).await.map_err(tidings_engine::Refusal::from)?;
+    let help = "For how long the oldest notice of a webhook has waited; 0 if none does.";
+    let mut series = page.gauge("tidings_webhook_oldest_age_seconds", help);
+    for view in &views {
+        let since = oldest.iter().find(|(name, _)| name == view.name.as_str());
+        let age = since.map_or(0.0, |(_, at)| now.since(*at).as_secs_f64());
+        series.value(&[("webhook", view.name.as_str())], age);
+    }
+    let help = "When a webhook last answered something that was no yes, since the start.";
+    let mut series = page.gauge("tidings_webhook_last_failure_timestamp_seconds", help);
+    for view in &views {
+        if let Some((at, _)) = &view.last_failure {
+            series.value(&[("webhook", view.name.as_str())], seconds(*at));
+        }
+    }
+    let help = "Whether a webhook is told nothing more until an operator acts: 1 if so.";
+    let mut series = page.gauge("tidings_webhook_disabled", help);
+    for view in &views {
+        series.value(&[("webhook", view.name.as_str())], u8::from(view.standing.disabled.is_some()));
+    }
+    let mut series = page.counter("tidings_webhook_notices_told", "Notices that a webhook took.");
+    for view in &views {
+        series.value(&[("webhook", view.name.as_str())], view.told);
+    }
+    let help = "Notices that nobody was told: given up after every try, or the oldest of too many.";
+    let mut series = page.counter("tidings_webhook_notices_lost", help);
+    for view in &views {
+        series.value(&[("webhook", view.name.as_str())], view.standing.given_up + view.standing.dropped);
+    }
+    Ok(())
 }
 
 fn tokens(page: &mut Page, engine: &EngineHandle) {
