@@ -117,7 +117,7 @@ pub(crate) async fn engine(args: EngineArgs) -> Result<(), Failure> {
         .with_writer(log)
         .init();
     let mut config = config(&args)?;
-    let holder = KeyHolder { name: "bench".into(), scopes: Scopes::ALL, expires_at: None };
+    let holder = KeyHolder { name: "bench".into(), scopes: Scopes::ALL, expires_at: None, rate: None };
     config.api.keys.push(ConfigKey { hash: KeyHash::of(KEY), holder });
     let begun = Instant::now();
     let engine = Engine::start(config, Arc::new(SystemClock)).await?;
