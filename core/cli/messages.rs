@@ -1,5 +1,6 @@
 //! `tidings messages`: look and act, on one or on many.
 
+use serde_json::Value;
 use tidings_api::client::{Client, ClientError};
 use tidings_api::wire::{BulkFilter, BulkPlan, BulkReply, BulkRequest, Message, Page};
 
@@ -132,6 +133,8 @@ fn facts(message: &Message) -> Vec<(&'static str, String)> {
         ("provider id", message.provider_id.clone()),
         ("run", message.run.clone()),
         ("data", message.data.as_ref().map(ToString::to_string)),
+        ("content", message.content.as_ref().map(|content| Value::Object(content.clone()).to_string())),
+        ("no content", message.content_problem.clone()),
     ];
     facts.extend(optional.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))));
     if message.ambiguous {

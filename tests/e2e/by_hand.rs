@@ -22,6 +22,13 @@ fn a_posted_form_id_carries_a_template_message_to_its_user() {
     assert_eq!(deliveries[0].template_id, "AT0001-order-paid");
     assert_eq!(deliveries[0].page.as_deref(), Some("pages/order/show?id=A%207%26b"));
     assert_eq!(deliveries[0].data, json!({"keyword1": {"value": "已付款"}, "keyword2": {"value": "A 7&b"}}));
+    // What the message says is told as it was sent.
+    let content = &message["content"];
+    assert_eq!(
+        (&content["data"]["keyword2"], &content["page"]),
+        (&json!("A 7&b"), &json!("pages/order/show?id=A%207%26b"))
+    );
+    assert_eq!(message["content_problem"], json!(null));
 }
 
 #[test]

@@ -155,6 +155,7 @@ words! {
     PartWhy: "Why it is not sending", "为何没有发送";
     PartFacts: "What it is", "基本信息";
     PartTimeline: "What happened", "经过";
+    PartContent: "What it says", "消息内容";
     PartData: "Its data", "消息数据";
     FactTo: "to", "接收人";
     FactChannel: "channel", "通道";

@@ -228,6 +228,8 @@ pub(crate) fn messages(newest: i64, count: i64, next: bool) -> wire::Page<wire::
             provider_id: None,
             run: None,
             data: None,
+            content: None,
+            content_problem: None,
             trace_id: None,
             timeline: Vec::new(),
             acts: Vec::new(),
@@ -273,6 +275,9 @@ pub(crate) fn waiting_message() -> wire::Message {
         run: Some("run_7".to_owned()),
         trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),
         data: Some("订单已付款 \u{1b}[31m".into()),
+        content: Some(
+            [("keyword1".to_owned(), "已付款".into()), ("page".to_owned(), "p?x=1".into())].into_iter().collect(),
+        ),
         timeline: vec![
             moment("2026-03-01T11:59:00Z", "accepted", None),
             moment("2026-03-01T11:59:00.004Z", "bound", Some("wechat.form_id")),

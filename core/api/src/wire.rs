@@ -154,6 +154,12 @@ pub struct Message {
     /// What its template is filled with; only when one message is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
+    /// What its template makes of that by config as it is now, secrets left out; only when one message is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Map<String, Value>>,
+    /// Why its template makes nothing of it; only when one message is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_problem: Option<String>,
     /// The trace that it belongs to: its caller's, or its own; only when one message is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,

@@ -29,6 +29,7 @@ mod jobs;
 mod lanes;
 mod mint;
 mod pipeline;
+mod preview;
 mod probe;
 mod reach;
 mod receive;

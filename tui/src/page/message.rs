@@ -62,6 +62,13 @@ impl MessagePage {
         lines.extend(facts(message, shared, columns));
         lines.push(Line::Rule(Word::PartTimeline.text(shared.language()).to_owned()));
         lines.extend(timeline(message, shared.language()));
+        if message.content.is_some() || message.content_problem.is_some() {
+            lines.push(Line::Rule(Word::PartContent.text(shared.language()).to_owned()));
+            for (name, value) in message.content.iter().flatten() {
+                lines.extend(member(name, value, columns));
+            }
+            lines.extend(message.content_problem.iter().flat_map(|problem| wrapped(problem, Role::Bad, columns)));
+        }
         if let Some(data) = &message.data {
             lines.push(Line::Rule(Word::PartData.text(shared.language()).to_owned()));
             lines.extend(json(data, columns));
@@ -242,6 +249,25 @@ fn timeline(message: &wire::Message, language: Language) -> Vec<Line> {
 /// A length of time in seconds, to the millisecond while that says something.
 fn seconds(ms: i64) -> String {
     if ms.abs() < 60_000 { format!("{}.{:03}s", ms / 1_000, ms.rem_euclid(1_000)) } else { time::span(ms / 1_000) }
+}
+
+/// A member of what it says: texts as they are, everything else as JSON.
+fn member(name: &str, value: &impl std::fmt::Display, columns: usize) -> Vec<Line> {
+    let text = value.to_string();
+    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(&text);
+    let name = Piece::new(name, Role::Dim);
+    let room = columns.saturating_sub(name.columns() + 1).max(columns / 2);
+    let rows = Clean::new(text).wrap(room);
+    let mut lines = vec![Line::Text(vec![name.clone()])];
+    for (index, text) in rows.into_iter().enumerate() {
+        let text = Piece { text, role: Role::Plain };
+        if index == 0 {
+            lines[0] = Line::Text(vec![name.clone(), text]);
+        } else {
+            lines.push(Line::Text(vec![Piece::new(" ".repeat(name.columns().min(columns / 2)), Role::Plain), text]));
+        }
+    }
+    lines
 }
 
 /// A value as JSON, a member to a line.

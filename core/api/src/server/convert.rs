@@ -64,6 +64,8 @@ pub(super) fn message(row: MessageRow, attempts: Vec<AttemptRow>) -> wire::Messa
         run: row.run.map(|run| run.to_string()),
         trace_id: None,
         data: row.data.and_then(|data| serde_json::from_str(&data).ok()),
+        content: None,
+        content_problem: None,
         timeline: Vec::new(),
         acts: Vec::new(),
         tries: attempts

@@ -83,7 +83,13 @@ pub(super) async fn show_message(Shared(engine): Shared<EngineHandle>, Path(id):
             let trace = engine.trace_of(id, named.as_ref());
             let acts = engine.reader().acts_on(id).await.map_err(Refusal::from)?;
             let moments = engine.reader().moments(id).await.map_err(Refusal::from)?;
+            let (content, content_problem) = match engine.preview(&row).await {
+                Ok(content) => (Some(content), None),
+                Err(problem) => (None, Some(problem)),
+            };
             let message = wire::Message {
+                content,
+                content_problem,
                 timeline: timeline(&row, &attempts, &acts, &moments),
                 trace_id: Some(trace.to_string()),
                 acts: acts.into_iter().map(super::audit::change).collect(),
