@@ -4,14 +4,20 @@
 //! the modules below give it crontab's meaning, which it lacks by itself: `parse` the text, `next` daylight saving.
 //! What is done with a nominal time that was missed is the scheduler's business.
 
+mod count;
 mod error;
+mod fields;
+mod jitter;
 mod next;
 mod parse;
+mod words;
 
 use chrono_tz::Tz;
 
 pub use error::{CronError, Field};
+pub use jitter::jitter;
 use next::Calendar;
+pub use words::Language;
 
 /// An expression that was understood: when a schedule fires.
 ///
@@ -74,6 +80,53 @@ impl Cron {
             Plan::Calendar(calendar) => calendar.next_after(zone, after_s),
         };
         next_s?.checked_mul(MS_PER_S)
+    }
+
+    /// How many firings lie after `after_ms` and not after `until_ms`, by the clocks of `zone`: as many as
+    /// [`next_after`](Cron::next_after) gives one by one, found by arithmetic. The work grows with the days between the
+    /// two, not with the firings, and ends where the calendar does.
+    pub fn count(&self, zone: Tz, after_ms: i64, until_ms: i64) -> u64 {
+        let (after_s, until_s) = (after_ms.div_euclid(MS_PER_S), until_ms.div_euclid(MS_PER_S));
+        if until_s <= after_s {
+            return 0;
+        }
+        match &self.plan {
+            Plan::Every(every_s) => {
+                let count = until_s.div_euclid(*every_s) - after_s.div_euclid(*every_s);
+                u64::try_from(count).expect("division keeps the order")
+            }
+            Plan::Calendar(calendar) => calendar.count(zone, after_s, until_s),
+        }
+    }
+
+    /// The last firings of those, at most `most` of them, in order.
+    pub fn last(&self, zone: Tz, after_ms: i64, until_ms: i64, most: usize) -> Vec<i64> {
+        // The latest second from which on there are as many: halving finds it, since a later one never has more.
+        let (mut early_s, mut late_s) = (after_ms.div_euclid(MS_PER_S), until_ms.div_euclid(MS_PER_S));
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        if late_s <= early_s || most == 0 {
+            return Vec::new();
+        }
+        if self.count(zone, after_ms, until_ms) > most {
+            while late_s - early_s > 1 {
+                let middle_s = early_s + (late_s - early_s) / 2;
+                if self.count(zone, middle_s * MS_PER_S, until_ms) >= most {
+                    early_s = middle_s
+                } else {
+                    late_s = middle_s
+                }
+            }
+        }
+        let firings = std::iter::successors(self.next_after(zone, early_s * MS_PER_S), |at| self.next_after(zone, *at));
+        firings.take_while(|at| *at <= until_ms).collect()
+    }
+
+    /// When it fires, as a person would say it: `at 09:00, Monday to Friday`, `周一至周五 09:00`. The zone is not in it.
+    pub fn words(&self, language: Language) -> String {
+        match &self.plan {
+            Plan::Every(every_s) => words::every(*every_s, language),
+            Plan::Calendar(calendar) => words::calendar(calendar.fields(), language),
+        }
     }
 
     /// The text it was read from.

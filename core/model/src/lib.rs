@@ -33,6 +33,8 @@ pub mod mask;
 
 pub mod trace;
 
+mod hash;
+
 pub mod spelling;
 
 pub mod signpost;

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::hash::hash;
 use crate::id::MessageId;
 
 /// The number of a trace: 32 hexadecimal digits, never all zero.
@@ -112,18 +113,6 @@ fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
         *byte = digit(pair[0])? << 4 | digit(pair[1])?;
     }
     Some(bytes)
-}
-
-/// FNV-1a in 64 bits, and the last step of splitmix64 behind it, so that neighbours look nothing alike. The same in every
-/// build: a trace is looked up long after it was made.
-fn hash(parts: &[&[u8]]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in parts.iter().copied().flatten() {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^ (hash >> 31)
 }
 
 #[cfg(test)]

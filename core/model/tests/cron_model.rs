@@ -1,10 +1,13 @@
 //! Firings against a model: every minute of a month put through a matcher of its own, by a clock as vixie-cron runs it.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta, Timelike};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use proptest::prelude::*;
 use proptest::sample::select;
-use tidings_model::cron::Cron;
+use tidings_model::Timestamp;
+use tidings_model::cron::{Cron, Language, jitter};
 
 /// Zones whose offsets are whole minutes since 1980, with gaps and folds of half an hour, an hour and a day.
 const ZONES: &[Tz] = &[
@@ -37,6 +40,65 @@ proptest! {
 }
 
 proptest! {
+    // A case walks through a thousand firings, and the days between them.
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn firings_are_counted_as_they_come_one_by_one(
+        text in expressions_with_seconds(),
+        zone in select(ZONES),
+        after_s in 315_532_800_i64..2_524_608_000,
+        most in 0_usize..40,
+    ) {
+        let Ok(cron) = Cron::parse(&text) else {
+            return Err(TestCaseError::reject("no such date"));
+        };
+        let after_ms = after_s * 1000;
+        let first = cron.next_after(zone, after_ms);
+        let all: Vec<i64> = std::iter::successors(first, |at| cron.next_after(zone, *at)).take(1000).collect();
+        let until_ms = all.last().map_or(after_ms, |at| *at);
+        prop_assert_eq!(cron.count(zone, after_ms, until_ms), all.len() as u64);
+        prop_assert_eq!(cron.count(zone, after_ms, until_ms - 1), all.len().saturating_sub(1) as u64);
+        let last = cron.last(zone, after_ms, until_ms, most);
+        prop_assert_eq!(&last[..], &all[all.len() - most.min(all.len())..]);
+    }
+
+    #[test]
+    fn every_expression_has_words_in_both_languages(text in expressions_with_seconds()) {
+        if let Ok(cron) = Cron::parse(&text) {
+            for language in [Language::English, Language::Chinese] {
+                let words = cron.words(language);
+                prop_assert!(!words.is_empty() && words.trim() == words && !words.contains("  "), "{} is {:?}", text, words);
+            }
+        }
+    }
+
+    #[test]
+    fn jitter_is_below_its_bound_before_the_next_time_and_the_same_again(
+        name in "[a-z]{1,8}",
+        nominal in any::<i32>(),
+        gap_ms in 1_i64..100_000,
+        most_ms in 0_u64..100_000,
+    ) {
+        let nominal = Timestamp(i64::from(nominal) * 1000);
+        let (next, most) = (Timestamp(nominal.0 + gap_ms), Duration::from_millis(most_ms));
+        let found = jitter(&name, nominal, Some(next), most);
+        prop_assert!(nominal.after(found) < next && (found < most || most.is_zero()));
+        prop_assert_eq!(jitter(&name, nominal, Some(next), most), found);
+    }
+}
+
+proptest! {
+    // A case walks a year by the minute.
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn firings_of_a_year_are_its_minutes_that_match(text in expressions(), zone in select(ZONES), year in 1980..2050) {
+        check(&text, zone, year, 1, 366)?;
+    }
+}
+
+proptest! {
     // A case walks a month by the minute.
     #![proptest_config(ProptestConfig::with_cases(40))]
 
@@ -47,21 +109,21 @@ proptest! {
         year in 1980..2050,
         month in 1_u32..=12,
     ) {
-        check(&text, zone, year, month)?;
+        check(&text, zone, year, month, 31)?;
     }
 
     #[test]
     fn firings_of_december_2011_in_apia_are_its_minutes_that_match(text in expressions()) {
-        check(&text, Tz::Pacific__Apia, 2011, 12)?;
+        check(&text, Tz::Pacific__Apia, 2011, 12, 31)?;
     }
 }
 
-fn check(text: &str, zone: Tz, year: i32, month: u32) -> Result<(), TestCaseError> {
+fn check(text: &str, zone: Tz, year: i32, month: u32, days: i64) -> Result<(), TestCaseError> {
     let Ok(cron) = Cron::parse(text) else {
         return Err(TestCaseError::reject("no such date"));
     };
     let begin = NaiveDate::from_ymd_opt(year, month, 1).expect("a date").and_time(Default::default()).and_utc();
-    let end = begin + TimeDelta::days(31);
+    let end = begin + TimeDelta::days(days);
 
     let mut found = Vec::new();
     let mut at_ms = begin.timestamp_millis() - 1;
@@ -150,6 +212,13 @@ fn index(value: u32) -> usize {
 fn expressions() -> impl Strategy<Value = String> {
     let fields = (field(0, 59), field(0, 23), field(1, 31), field(1, 12), field(0, 7));
     fields.prop_map(|(minute, hour, day, month, weekday)| format!("{minute} {hour} {day} {month} {weekday}"))
+}
+
+/// Some of them with seconds, some by the second.
+fn expressions_with_seconds() -> impl Strategy<Value = String> {
+    let second = prop_oneof![3 => Just(String::new()), 1 => field(0, 59).prop_map(|second| format!("{second} "))];
+    let every = (1..100_000_u32).prop_map(|seconds| format!("@every {seconds}s"));
+    prop_oneof![8 => (second, expressions()).prop_map(|(second, rest)| second + &rest), 1 => every]
 }
 
 fn field(low: u32, high: u32) -> impl Strategy<Value = String> {

@@ -7,19 +7,33 @@ use chrono::{DateTime, LocalResult, NaiveDate, NaiveDateTime, Offset, TimeDelta,
 use chrono_tz::{GapInfo, Tz};
 use cron::Schedule;
 
+use super::fields::Fields;
+
 #[derive(Clone, Debug)]
 pub(super) struct Calendar {
     /// One or two; a time that any of them admits is a firing.
     schedules: Vec<Schedule>,
-    /// Minute or hour starts with `*`: such a job follows the clock as it is, the others run once for each time of a day.
-    wildcard: bool,
+    fields: Fields,
 }
 
 impl Calendar {
-    /// `expressions` in the dialect of the `cron` crate, written by `parse`.
-    pub(super) fn new(expressions: &[String], wildcard: bool) -> Calendar {
+    pub(super) fn new(fields: Fields) -> Calendar {
+        let Fields { second, minute, hour, day, month, weekday } = &fields;
+        let time = format!("{} {} {}", second.list(0), minute.list(0), hour.list(0));
+        // The crate numbers weekdays from 1 = Sunday.
+        let (days, months, weekdays) = (day.list(0), month.list(0), weekday.list(1));
+        let expressions = if fields.either_day() {
+            // Either is enough; the crate would want both.
+            vec![format!("{time} {days} {months} *"), format!("{time} * {months} {weekdays}")]
+        } else {
+            vec![format!("{time} {days} {months} {weekdays}")]
+        };
         let schedule = |text: &String| text.parse().expect("lists of values in range are read by the cron crate");
-        Calendar { schedules: expressions.iter().map(schedule).collect(), wildcard }
+        Calendar { schedules: expressions.iter().map(schedule).collect(), fields }
+    }
+
+    pub(super) fn fields(&self) -> &Fields {
+        &self.fields
     }
 
     /// There is no such date. Decided over a hundred years: even 29 February on a given weekday comes in 28.
@@ -33,7 +47,7 @@ impl Calendar {
             return None;
         }
         let after = DateTime::from_timestamp(after_s.max(CALENDAR_BEGIN_S), 0)?.with_timezone(&zone);
-        let next = if self.wildcard { self.next_wildcard(&after) } else { self.next_fixed(&after) }?;
+        let next = if self.fields.is_wildcard() { self.next_wildcard(&after) } else { self.next_fixed(&after) }?;
         assert!(next > after, "a firing comes after the instant it was asked for");
         Some(next.timestamp())
     }
@@ -41,12 +55,7 @@ impl Calendar {
     /// Each wall-clock time once, at the first instant when the clocks show it or are past it.
     fn next_fixed(&self, after: &DateTime<Tz>) -> Option<DateTime<Tz>> {
         let zone = after.timezone();
-        // The latest that the clocks have shown: in the second pass of a fold that is the end of the first.
-        let shown = match Fold::at(after) {
-            Some(fold) if fold.turn <= *after => fold.end - SECOND,
-            _ => after.naive_local(),
-        };
-        let wall = self.next_wall(shown)?;
+        let wall = self.next_wall(latest_shown(after))?;
         match zone.from_local_datetime(&wall) {
             LocalResult::Single(instant) | LocalResult::Ambiguous(instant, _) => Some(instant),
             LocalResult::None => Some(gap_end(zone, wall)),
@@ -84,6 +93,14 @@ impl Calendar {
         let after = after.and_utc();
         let next = self.schedules.iter().filter_map(|schedule| schedule.after(&after).next()).min();
         next.map(|wall| wall.naive_utc())
+    }
+}
+
+/// The latest that the clocks have shown: in the second pass of a fold that is the end of the first.
+pub(super) fn latest_shown(at: &DateTime<Tz>) -> NaiveDateTime {
+    match Fold::at(at) {
+        Some(fold) if fold.turn <= *at => fold.end - SECOND,
+        _ => at.naive_local(),
     }
 }
 
@@ -126,11 +143,11 @@ fn gap_end(zone: Tz, wall: NaiveDateTime) -> DateTime<Tz> {
     (begin - offset.fix()).and_utc().with_timezone(&zone)
 }
 
-const SECOND: TimeDelta = TimeDelta::seconds(1);
+pub(super) const SECOND: TimeDelta = TimeDelta::seconds(1);
 
 /// Where the calendar of the `cron` crate begins (1970) and ends (with 2100), with two days for the offsets of zones.
-const CALENDAR_BEGIN_S: i64 = -2 * 86_400;
-const CALENDAR_END_S: i64 = 4_133_980_800 + 2 * 86_400;
+pub(super) const CALENDAR_BEGIN_S: i64 = -2 * 86_400;
+pub(super) const CALENDAR_END_S: i64 = 4_133_980_800 + 2 * 86_400;
 
 /// More gaps than any zone has in the 131 years of the calendar (one a year as a rule, rarely two): how many a search for
 /// one wildcard firing may fall into before it gives up.

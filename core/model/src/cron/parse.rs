@@ -1,6 +1,7 @@
 //! The text of an expression: from words and fields to a plan. What the words mean is in the docs of [`Cron`](super::Cron).
 
 use super::error::TEXT_BYTES_MAX;
+use super::fields::{Fields, Values};
 use super::{Calendar, CronError, Field, Plan};
 
 pub(super) fn plan(text: &str) -> Result<Plan, CronError> {
@@ -62,64 +63,23 @@ fn calendar(text: &str) -> Result<Calendar, CronError> {
     let &[minute, hour, day_of_month, month, weekday] = rest else {
         return Err(CronError::FieldCount { found: fields.len() });
     };
-    let second = Values::parse(Field::Second, second)?;
-    let minute = Values::parse(Field::Minute, minute)?;
-    let hour = Values::parse(Field::Hour, hour)?;
-    let days = Values::parse(Field::DayOfMonth, day_of_month)?;
-    let months = Values::parse(Field::Month, month)?;
-    let weekdays = Values::parse(Field::Weekday, weekday)?;
-
-    let time = format!("{} {} {}", second.list(0), minute.list(0), hour.list(0));
-    let months = months.list(0);
-    // The crate numbers weekdays from 1 = Sunday.
-    let (days_list, weekdays_list) = (days.list(0), weekdays.list(1));
-    let wildcard = minute.star || hour.star;
-    let calendar = if days.star || weekdays.star {
-        Calendar::new(&[format!("{time} {days_list} {months} {weekdays_list}")], wildcard)
-    } else {
-        // Either is enough; the crate would want both.
-        let by_day = format!("{time} {days_list} {months} *");
-        let by_weekday = format!("{time} * {months} {weekdays_list}");
-        Calendar::new(&[by_day, by_weekday], wildcard)
+    let fields = Fields {
+        second: Values::parse(Field::Second, second)?,
+        minute: Values::parse(Field::Minute, minute)?,
+        hour: Values::parse(Field::Hour, hour)?,
+        day: Values::parse(Field::DayOfMonth, day_of_month)?,
+        month: Values::parse(Field::Month, month)?,
+        weekday: Values::parse(Field::Weekday, weekday)?,
     };
+    let calendar = Calendar::new(fields);
     if calendar.is_empty() {
         return Err(CronError::NoSuchDate { day_of_month: day_of_month.to_owned(), month: month.to_owned() });
     }
     Ok(calendar)
 }
 
-/// The values that a field admits.
-struct Values {
-    field: Field,
-    /// Bit `n` for value `n`.
-    bits: u64,
-    /// vixie-cron's star flag: the field starts with `*`, whatever follows.
-    star: bool,
-}
-
-impl Values {
-    fn parse(field: Field, text: &str) -> Result<Values, CronError> {
-        let mut bits = 0;
-        for item in text.split(',') {
-            if item.is_empty() {
-                return Err(CronError::EmptyItem { field, found: text.to_owned() });
-            }
-            for value in range(field, item)? {
-                bits |= 1 << if value > field.last() { 0 } else { value };
-            }
-        }
-        Ok(Values { field, bits, star: text.starts_with('*') })
-    }
-
-    /// The values as the `cron` crate reads them, `shift` added to each.
-    fn list(&self, shift: u8) -> String {
-        let values = (self.field.bounds().0..=self.field.last()).filter(|value| self.bits & (1 << value) != 0);
-        values.map(|value| (value + shift).to_string()).collect::<Vec<_>>().join(",")
-    }
-}
-
 /// The values of one item of a list: `*`, `a`, `a-b`, `*/step` or `a-b/step`.
-fn range(field: Field, item: &str) -> Result<impl Iterator<Item = u8> + use<>, CronError> {
+pub(super) fn range(field: Field, item: &str) -> Result<impl Iterator<Item = u8> + use<>, CronError> {
     let (range, step) = match item.split_once('/') {
         Some((range, step)) => (range, Some(self::step(field, item, step)?)),
         None => (item, None),
