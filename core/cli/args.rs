@@ -64,9 +64,9 @@ pub(crate) enum Command {
     Keys(KeysCommand),
     /// The API as OpenAPI 3.1 describes it, for generators of clients; no engine is asked.
     Openapi,
-    /// Schedules: when they run next, and how they ran last.
+    /// Schedules: when they run next, what became of their times; run, pause, resume, skip, backfill.
     #[command(subcommand)]
-    Schedules(ListCommand),
+    Schedules(SchedulesCommand),
     /// Runs of schedules: look, cancel, and see beforehand whom a broadcast reaches.
     #[command(subcommand)]
     Runs(RunsCommand),
@@ -493,6 +493,107 @@ pub(crate) struct KeyRevokeArgs {
 pub(crate) enum ListCommand {
     /// All of them.
     List(JsonArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SchedulesCommand {
+    /// All of them.
+    List(ScheduleListArgs),
+    /// When one fires next: in its zone, and here.
+    Next(ScheduleNextArgs),
+    /// One of them, with what became of each of its times.
+    Show(ScheduleShowArgs),
+    /// Run it now, paused or not.
+    Run(ScheduleActArgs),
+    /// Run it no more until it is resumed; what runs goes on.
+    Pause(ScheduleActArgs),
+    /// Go on from now; what passed meanwhile does not run.
+    Resume(ScheduleActArgs),
+    /// Leave its next times out.
+    Skip(ScheduleSkipArgs),
+    /// Run times of the past that did not run, one after the other. Without --yes, only say which.
+    Backfill(ScheduleBackfillArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ScheduleListArgs {
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ScheduleNextArgs {
+    /// The schedule.
+    pub(crate) name: String,
+    /// How many times.
+    #[arg(short = 'n', long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) count: u32,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ScheduleShowArgs {
+    /// The schedule.
+    pub(crate) name: String,
+    /// How many next times.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) next: u32,
+    #[command(flatten)]
+    pub(crate) page: PageArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ScheduleActArgs {
+    /// The schedule.
+    pub(crate) name: String,
+    /// Why, for the record.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ScheduleSkipArgs {
+    /// The schedule.
+    pub(crate) name: String,
+    /// How many of its next times, whatever was said before; 0 leaves none out.
+    #[arg(short = 'n', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub(crate) count: u32,
+    /// Why, for the record.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ScheduleBackfillArgs {
+    /// The schedule.
+    pub(crate) name: String,
+    /// From this time on: RFC 3339, or how long ago, as in 2h.
+    #[arg(long, value_name = "TIME", required_unless_present = "stop")]
+    pub(crate) from: Option<String>,
+    /// Up to this time, and with it [default: now].
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// Do it.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Stop the one that goes on.
+    #[arg(long, conflicts_with_all = ["from", "to", "yes"])]
+    pub(crate) stop: bool,
+    /// Why, for the record.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// For scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

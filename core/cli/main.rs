@@ -14,6 +14,7 @@ mod credentials;
 mod demo;
 mod events;
 mod keys;
+mod local_zone;
 mod logging;
 mod messages;
 mod output;

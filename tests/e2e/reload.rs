@@ -145,7 +145,15 @@ fn schedules_begin_change_and_end_with_the_config() {
     let text = world.read("config.toml");
     world.write("config.toml", &text[..text.find("[schedules.purge]").unwrap()]);
     world.ok(&["reload"]);
-    assert_eq!(world.ok_json(&["schedules", "list", "--json"]), json!([]));
+    let runs_then = runs();
+    let gone = world.wait("it is told as removed", || {
+        let schedule = world.ok_json(&["schedules", "show", "purge", "--json"]);
+        schedule["removed_at"].is_string().then_some(schedule)
+    });
+    assert_eq!((&gone["state"], gone["next_at"].is_null()), (&json!("removed"), true), "{gone:#}");
+    assert!(gone["history"].as_array().unwrap().len() >= 2, "its history stays: {gone:#}");
+    assert_eq!(runs(), runs_then, "it runs no more");
+    assert_eq!(world.get("/v1/overview").json()["schedules"], json!([]));
 }
 
 #[test]

@@ -47,6 +47,7 @@ pub(crate) fn schedule(name: &str, timezone: &str, job: &str, next_in: i64, last
         job: job.to_owned(),
         next_at: Some(at(next_in)),
         last_run,
+        ..Schedule::default()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The client: over the local socket of an engine, or over TCP with an API key.
 
 mod events;
+mod schedules;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,8 +15,8 @@ pub use events::{EventStream, Told};
 use crate::wire::{
     ActReply, ActRequest, AuditEntry, BackupReply, BackupRequest, BulkLine, BulkPlan, BulkReply, BulkRequest, Channel,
     Credential, CredentialsReply, Forecasts, Hello, Key, KeyRequest, Message, NewKey, Overview, Page, Plugin,
-    Preflight, Problem, Reachability, Reasons, ReloadReply, Run, RunDetail, Schedule, SendReply, SendRequest,
-    Suppression, SuppressionReply, SuppressionRequest, Token, USER_HEADER, Webhook, WebhookTest,
+    Preflight, Problem, Reachability, Reasons, ReloadReply, Run, RunDetail, SendReply, SendRequest, Suppression,
+    SuppressionReply, SuppressionRequest, Token, USER_HEADER, Webhook, WebhookTest,
 };
 
 /// How long one call may take.
@@ -262,11 +263,6 @@ impl Client {
     /// Posts one notice to a webhook, to try it.
     pub async fn test_webhook(&self, name: &str) -> Result<WebhookTest, ClientError> {
         self.post(&format!("/v1/webhooks/{}/test", encode(name)), &ActRequest::default()).await
-    }
-
-    /// The schedules.
-    pub async fn schedules(&self) -> Result<Vec<Schedule>, ClientError> {
-        self.get("/v1/schedules").await
     }
 
     /// One run with a page of its log. The query is that of `GET /v1/runs/{run}`: `limit`, `cursor`.

@@ -8,6 +8,7 @@ mod bulk;
 mod health;
 mod reach;
 mod run;
+mod schedules;
 mod suppression;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,10 @@ pub use bulk::{BulkAnswer, BulkFilter, BulkGroup, BulkPlan, BulkReply, BulkReque
 pub use health::{Check, Health};
 pub use reach::{Forecast, ForecastDay, Forecasts, Obstacle, Permit, Reachability, TemplateReach};
 pub use run::{Preflight, Run, RunDetail, RunLine, Unreachable};
+pub use schedules::{
+    Backfill, BackfillReply, BackfillRequest, Firing, NextTime, Paused, RunReply, Said, Schedule, SchedulePolicy,
+    SkipRequest, Words,
+};
 pub use suppression::{Suppression, SuppressionReply, SuppressionRequest};
 
 /// A message to send.
@@ -470,26 +475,6 @@ pub struct Channel {
     /// Its rate, as config has it; absent for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<String>,
-}
-
-/// A schedule.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-pub struct Schedule {
-    /// Its name.
-    pub name: String,
-    /// Its cron line.
-    pub cron: String,
-    /// Its time zone.
-    pub timezone: String,
-    /// What it does.
-    pub job: String,
-    /// When it fires next.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_at: Option<String>,
-    /// Its last run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_run: Option<Run>,
 }
 
 /// Who a caller is to this engine.

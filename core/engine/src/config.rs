@@ -9,6 +9,7 @@ mod jobs;
 mod keys;
 mod limits;
 mod plugins;
+mod policy;
 mod read;
 mod schedules;
 mod settings;
@@ -35,6 +36,7 @@ use tidings_sdk::App;
 pub(crate) use channels::rate;
 pub use jobs::{Audience, Broadcast, DEADLINE_MAX, Duplicates, Job, Task, UrlAudience};
 pub use limits::{ApiLimits, TlsFiles};
+pub use policy::{Missed, Overlap, SchedulePolicy};
 pub use read::{Problem, past};
 use read::{Section, Source};
 pub(crate) use read::{duration, no_such};
@@ -247,36 +249,12 @@ pub struct ScheduleConfig {
     pub cron: Cron,
     /// On whose wall clock.
     pub timezone: Tz,
-    /// What to do about times that passed while nobody was there.
-    pub missed: Missed,
-    /// What to do while the last run is still under way.
-    pub overlap: Overlap,
+    /// What to do about times that are late and runs that overlap.
+    pub policy: SchedulePolicy,
     /// What to do.
     pub job: Job,
-    /// All of this in a line: a change of it is noticed.
+    /// When, in a line: where that changes, the times of the earlier line are no longer its own.
     pub definition: String,
-}
-
-/// What to do about nominal times that passed while nobody was there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missed {
-    /// Run once for all of them.
-    Once,
-    /// Run for none.
-    Skip,
-    /// Run for each, up to a bound.
-    All,
-}
-
-/// What to do while the last run is still under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Overlap {
-    /// Leave this one out.
-    Skip,
-    /// Run it afterwards.
-    Queue,
-    /// Run both.
-    Allow,
 }
 
 /// What config has to ask the world for.

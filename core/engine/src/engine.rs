@@ -25,7 +25,7 @@ use crate::mint::Minter;
 use crate::pipeline::Pipeline;
 use crate::reach::Forecaster;
 use crate::retention::Retention;
-use crate::scheduler::Scheduler;
+use crate::scheduler::{ScheduleDesk, Scheduler};
 use crate::signposts::Surveyor;
 use crate::telemetry::{Exporter, Telemetry};
 use crate::webhooks::{Couriers, Desk, Mail, notices};
@@ -133,10 +133,12 @@ impl Engine {
         let (stop, stopped) = watch::channel(false);
         let (stop_writer, writer_stopped) = watch::channel(false);
         let (in_flight_sender, in_flight) = watch::channel(0);
+        let (schedule_desk, asks) = ScheduleDesk::new();
         let scheduler = Scheduler {
             present: present.clone(),
             reader: reader.clone(),
             unfinished: reader.unfinished_runs().await?,
+            asks,
             jobs: Arc::clone(&jobs),
             measures: Arc::clone(&measures),
             clock: Arc::clone(&clock),
@@ -187,6 +189,7 @@ impl Engine {
             mail,
             reader,
             writer,
+            schedule_desk,
             clock,
             started_at,
             reloading: tokio::sync::Mutex::default(),

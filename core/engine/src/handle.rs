@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use tidings_model::limits::EVENT_READERS_MAX;
 use tidings_model::trace::{SpanId, TraceContext, TraceId};
-use tidings_model::{AppName, ChannelName, Clock, MessageId, ScheduleName, State, Timestamp, WebhookName};
+use tidings_model::{AppName, ChannelName, Clock, MessageId, State, Timestamp, WebhookName};
 use tidings_sdk::Intake;
 use tidings_store::{
-    Accepted, AppHalt, ChannelId, Counts, CredentialIntake, MessageRow, NewMessage, Reader, RunRow, TemplateId,
-    TokenRow,
+    Accepted, AppHalt, ChannelId, Counts, CredentialIntake, MessageRow, NewMessage, Reader, TemplateId, TokenRow,
 };
 
 use crate::acts::By;
 use crate::admit::Submission;
-use crate::config::{ChannelConfig, ScheduleConfig};
+use crate::config::ChannelConfig;
 use crate::definitions::{Definitions, Present, present};
 use crate::events::{Begin, EventFilter, EventReader, Happened, Ring};
 use crate::jobs::Jobs;
@@ -23,6 +22,7 @@ use crate::measure::Measures;
 use crate::reach::Forecaster;
 use crate::refusal::{Class, Refusal};
 use crate::registry::PluginView;
+use crate::scheduler::ScheduleDesk;
 use crate::suppression::suppressed;
 use crate::telemetry::{Exported, Span, SpanKind, Telemetry};
 use crate::token::{Keeper, Trouble};
@@ -47,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) mail: Mail,
     pub(crate) reader: Reader,
     pub(crate) writer: WriterHandle,
+    pub(crate) schedule_desk: ScheduleDesk,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) started_at: Timestamp,
     /// Held while config is read again.
@@ -111,19 +112,6 @@ pub struct TokenView {
     pub fetches_max: Option<u32>,
     /// What is wrong.
     pub problem: Option<String>,
-}
-
-/// A schedule, for people.
-#[derive(Debug, Clone)]
-pub struct ScheduleView {
-    /// Its name.
-    pub name: ScheduleName,
-    /// Its definition.
-    pub config: ScheduleConfig,
-    /// The next nominal time.
-    pub next_at: Option<Timestamp>,
-    /// Its last run.
-    pub last_run: Option<RunRow>,
 }
 
 impl EngineHandle {
@@ -442,23 +430,6 @@ impl EngineHandle {
             }
             Err(trouble) => Err(Refusal::new(Class::Unavailable, "token", trouble.detail())),
         }
-    }
-
-    /// The schedules of config by name, with what the store knows of them.
-    pub async fn schedules(&self) -> Result<Vec<ScheduleView>, Refusal> {
-        let stored = self.shared.reader.schedules().await?;
-        let definitions = self.definitions();
-        let views = definitions.config.schedules.iter().map(|(name, config)| {
-            let row = stored.iter().find(|row| row.name == name.as_str());
-            ScheduleView {
-                name: name.clone(),
-                config: config.clone(),
-                // That of another line says nothing of this one.
-                next_at: row.filter(|row| row.definition == config.definition).and_then(|row| row.next_at),
-                last_run: row.and_then(|row| row.last_run.clone()),
-            }
-        });
-        Ok(views.collect())
     }
 
     /// What the engine has counted since its start.

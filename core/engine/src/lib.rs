@@ -51,7 +51,7 @@ pub use clock::SystemClock;
 pub use config::{Config, Problem};
 
 pub use engine::{Engine, EngineError, Left};
-pub use handle::{ChannelView, EngineHandle, ScheduleView, Submitted, TokenView};
+pub use handle::{ChannelView, EngineHandle, Submitted, TokenView};
 pub use jobs::{Preflight, Unreachable};
 pub use keys::{KeyHolder, KeyView, NewKey};
 pub use lanes::LaneState;
@@ -62,5 +62,6 @@ pub use refusal::{Class, Refusal};
 pub use registry::{PluginFileView, PluginView, Registry};
 pub use reload::{ConfigOrigin, Look, Reloaded, SettingChange};
 pub use retention::Keep;
+pub use scheduler::{BackfillPlan, NextTime, ScheduleDetail, ScheduleState, ScheduleView};
 pub use suppression::{NewSuppression, Suppressing};
 pub use telemetry::Exported;

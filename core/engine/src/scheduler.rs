@@ -1,28 +1,33 @@
 //! The scheduler: fires cron lines from a cursor in the store, so that a restart neither loses a time nor fires it twice.
 //!
-//! [`plan`] decides, purely; the task asks it, writes its verdicts in one transaction with the run they begin, and only
-//! then starts the job. While the store is away the cursor does not move.
+//! [`plan`] decides of one schedule and [`agenda`] of all of them, purely, with the time passed in. The task here asks them,
+//! writes their verdicts in one transaction with the runs they begin, and only then starts the jobs. While the store is
+//! away no cursor moves.
 
-use std::collections::BTreeMap;
+mod acts;
+mod agenda;
+mod plan;
+mod view;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidings_model::limits::FIRINGS_PER_STEP_MAX;
 use tidings_model::{Clock, RunId, ScheduleName, Timestamp};
-use tidings_store::{Fired, Firing, Reader, RunRow, ScheduleRow, Verdict};
+use tidings_store::{Reader, RunRow, ScheduleRow};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::config::{Missed, Overlap, ScheduleConfig};
+use acts::Ask;
+pub(crate) use acts::ScheduleDesk;
+use agenda::{Agenda, Begin, Decisions};
+pub use view::{BackfillPlan, NextTime, ScheduleDetail, ScheduleState, ScheduleView};
+
 use crate::definitions::Present;
 use crate::jobs::Jobs;
 use crate::measure::Measures;
+use crate::refusal::Refusal;
 
-/// A nominal time is missed when nobody was there for so long after it.
-const LATE_AFTER: Duration = Duration::from_secs(60);
-/// Missed times that are run after all.
-const CATCH_UP_MAX: usize = 100;
-/// Nominal times decided in one transaction.
-const VERDICTS_MAX: usize = 1000;
 /// The longest sleep: a wall clock that was set, or a machine that slept, is noticed within it.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// A run that was interrupted goes on only for so long after it began: the keys that keep it from sending a row twice
@@ -31,135 +36,68 @@ const RESUME_WITHIN: Duration = Duration::from_secs(24 * 3600);
 /// Runs that may end before the scheduler hears of them.
 const ENDED_MAX: usize = 256;
 
-/// What to do about the nominal times after the cursor.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Plan {
-    /// A verdict for each, in order.
-    pub(crate) verdicts: Vec<(Timestamp, Verdict)>,
-    /// The one to run.
-    pub(crate) run: Option<Timestamp>,
-    /// The last one that has a verdict.
-    pub(crate) cursor: Timestamp,
-}
-
-/// Decides. `None` if no nominal time lies between the cursor and now, or if the only thing to do is to wait for the
-/// last run to end.
-pub(crate) fn plan(
-    config: &ScheduleConfig,
-    cursor: Timestamp,
-    now: Timestamp,
-    running: bool,
-    paused: bool,
-) -> Option<Plan> {
-    let due = due_times(config, cursor, now);
-    let last = *due.last()?;
-    // A full slice is not the end of the outage: what is to run for it stands in a later slice.
-    let whole = config.cron.next_after(config.timezone, last.0).is_none_or(|next| next > now.0);
-    if paused {
-        return Some(all(&due, Verdict::Paused));
-    }
-    match config.missed {
-        Missed::All => catch_up(&due, config.overlap, running, now),
-        Missed::Once if whole => fire_last(&due, Verdict::Coalesced, config.overlap, running),
-        Missed::Skip if whole && now.since(last) <= LATE_AFTER => {
-            fire_last(&due, Verdict::Missed, config.overlap, running)
-        }
-        Missed::Once => Some(all(&due, Verdict::Coalesced)),
-        Missed::Skip => Some(all(&due, Verdict::Missed)),
-    }
-}
-
-/// Each in turn, the oldest first. One that is late waits for the run before it, whatever the overlap says: to skip it
-/// would not be to catch up. Of a very long outage only the last are run.
-fn catch_up(due: &[Timestamp], overlap: Overlap, running: bool, now: Timestamp) -> Option<Plan> {
-    if due.len() > CATCH_UP_MAX {
-        return Some(all(&due[..due.len() - CATCH_UP_MAX], Verdict::Missed));
-    }
-    if running && overlap == Overlap::Skip && now.since(due[0]) > LATE_AFTER {
-        return None;
-    }
-    single(due[0], overlap, running)
-}
-
-fn due_times(config: &ScheduleConfig, cursor: Timestamp, now: Timestamp) -> Vec<Timestamp> {
-    let mut due = Vec::new();
-    let mut at = cursor.0;
-    while due.len() < VERDICTS_MAX {
-        match config.cron.next_after(config.timezone, at) {
-            Some(next) if next <= now.0 => {
-                due.push(Timestamp(next));
-                at = next;
-            }
-            _ => break,
-        }
-    }
-    due
-}
-
-fn all(due: &[Timestamp], verdict: Verdict) -> Plan {
-    let cursor = *due.last().expect("only called with something due");
-    Plan { verdicts: due.iter().map(|at| (*at, verdict)).collect(), run: None, cursor }
-}
-
-fn single(at: Timestamp, overlap: Overlap, running: bool) -> Option<Plan> {
-    let (verdict, run) = match overlap {
-        Overlap::Queue if running => return None,
-        Overlap::Skip if running => (Verdict::SkippedOverlap, None),
-        _ => (Verdict::Fired, Some(at)),
-    };
-    Some(Plan { verdicts: vec![(at, verdict)], run, cursor: at })
-}
-
-fn fire_last(due: &[Timestamp], before: Verdict, overlap: Overlap, running: bool) -> Option<Plan> {
-    let (last, earlier) = due.split_last()?;
-    let mut plan = single(*last, overlap, running)?;
-    plan.verdicts = earlier.iter().map(|at| (*at, before)).chain(plan.verdicts).collect();
-    Some(plan)
-}
-
-/// A schedule at work.
-struct Standing {
-    config: ScheduleConfig,
-    cursor: Timestamp,
-    paused: Option<(Timestamp, String)>,
-    running: u32,
-}
-
 /// The task.
 pub(crate) struct Scheduler {
     pub(crate) present: Present,
     pub(crate) reader: Reader,
     /// Runs that a crash interrupted.
     pub(crate) unfinished: Vec<RunRow>,
+    pub(crate) asks: mpsc::Receiver<Ask>,
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) measures: Arc<Measures>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
+/// A run that has ended.
+type Ended = (ScheduleName, RunId);
+
+/// The runs under way, and where their ends are told.
+struct Running {
+    tasks: JoinSet<()>,
+    ended: mpsc::Sender<Ended>,
+}
+
 impl Scheduler {
     /// Runs until it is told to stop. Jobs under way then stop at their next step; a broadcast goes on where it was at
     /// the next start.
     pub(crate) async fn run(mut self) {
-        let mut standing = self.standing(BTreeMap::new()).await;
-        let (ended, mut ends) = mpsc::channel::<ScheduleName>(ENDED_MAX);
-        let mut running = JoinSet::new();
-        self.resume(&mut standing, &ended, &mut running).await;
+        let (ended, mut ends) = mpsc::channel(ENDED_MAX);
+        let mut running = Running { tasks: JoinSet::new(), ended };
+        let mut agenda = self.define(&Agenda::default()).await;
+        self.resume(&mut agenda, &mut running).await;
+        // Not before this instant: the store did not take the last step.
+        let mut not_before = None;
         while !*self.stop.borrow() {
-            let wait = self.fire_due(&mut standing, &ended, &mut running).await;
-            tokio::select! {
-                Some(name) = ends.recv() => {
-                    if let Some(schedule) = standing.get_mut(&name) {
-                        schedule.running = schedule.running.saturating_sub(1);
+            let now = self.clock.now();
+            let wait = match not_before {
+                Some(at) if tokio::time::Instant::now() < at => SLEEP_MAX,
+                _ => match self.step(&mut agenda, &mut running, now, not_before.is_some()).await {
+                    Ok(wait) => {
+                        not_before = None;
+                        wait
                     }
-                }
-                Some(joined) = running.join_next() => {
+                    Err(refusal) => {
+                        tracing::warn!("fire schedules: {refusal}");
+                        not_before = Some(tokio::time::Instant::now() + SLEEP_MAX);
+                        SLEEP_MAX
+                    }
+                },
+            };
+            tokio::select! {
+                Some((name, run)) = ends.recv() => agenda.ended(&name, run, self.clock.now()),
+                Some(joined) = running.tasks.join_next() => {
                     if let Err(error) = joined {
                         tracing::error!("a job ended badly: {error}");
                     }
                 }
+                Some(ask) = self.asks.recv() => {
+                    if !self.answer(&mut agenda, &mut running, ask).await {
+                        not_before = Some(tokio::time::Instant::now());
+                    }
+                }
                 () = tokio::time::sleep(wait) => {}
-                Ok(()) = self.present.changed() => standing = self.standing(standing).await,
+                Ok(()) = self.present.changed() => agenda = self.define(&agenda).await,
                 changed = self.stop.changed() => {
                     // Whoever could say "stop" and is gone has said it.
                     if changed.is_err() {
@@ -168,116 +106,137 @@ impl Scheduler {
                 }
             }
         }
-        while running.join_next().await.is_some() {}
+        // Whoever asks now is told that the engine stops.
+        self.asks.close();
+        drop(ends);
+        while running.tasks.join_next().await.is_some() {}
     }
 
-    /// The schedules of config with what the store knows of them, and how many runs of each go on.
-    async fn standing(&mut self, before: BTreeMap<ScheduleName, Standing>) -> BTreeMap<ScheduleName, Standing> {
+    /// Fires what is due, and says how long to sleep. With `in_doubt` what the store has is looked up first.
+    async fn step(
+        &self,
+        agenda: &mut Agenda,
+        running: &mut Running,
+        now: Timestamp,
+        in_doubt: bool,
+    ) -> Result<Duration, Refusal> {
+        if in_doubt {
+            let (stored, unfinished) = (self.reader.schedules().await?, self.reader.unfinished_runs().await?);
+            for begin in agenda.adopt(&stored, &unfinished) {
+                self.start(agenda, begin, running);
+            }
+        }
+        let decisions = agenda.decide(now, FIRINGS_PER_STEP_MAX);
+        if !decisions.is_empty() {
+            self.write(agenda, running, decisions, now).await?;
+        }
+        let next = agenda.next_wake();
+        // Half a millisecond up, so that the wake does not come just before the instant.
+        Ok(next.map_or(SLEEP_MAX, |at| match at.since(self.clock.now()) {
+            Duration::ZERO => Duration::ZERO,
+            wait => (wait + Duration::from_micros(500)).min(SLEEP_MAX),
+        }))
+    }
+
+    /// Writes what was decided, and starts the runs that it begins.
+    async fn write(
+        &self,
+        agenda: &mut Agenda,
+        running: &mut Running,
+        decisions: Decisions,
+        now: Timestamp,
+    ) -> Result<Option<RunId>, Refusal> {
+        let Decisions { firings, changes, entry } = decisions.clone();
+        let fired = self.jobs.writer.fire(firings, changes, entry).await?;
+        let begun = agenda.settle(&decisions, &fired);
+        let first = begun.first().map(|begin| begin.run);
+        for begin in begun {
+            if let Some(late) = begin.late {
+                self.measures.fired(late + self.clock.now().since(now));
+            }
+            self.start(agenda, begin, running);
+        }
+        Ok(first)
+    }
+
+    /// Carries an operator's act out. False if nobody can say whether it is done.
+    async fn answer(&self, agenda: &mut Agenda, running: &mut Running, ask: Ask) -> bool {
+        let Ask { schedule, act, by, reply } = ask;
+        let now = self.clock.now();
+        let (answer, is_certain) = match agenda.act(&schedule, act, &by, now) {
+            Ok(decisions) => {
+                let written = self.write(agenda, running, decisions, now).await;
+                let is_certain = written.is_ok();
+                (written, is_certain)
+            }
+            Err(refusal) => (Err(refusal), true),
+        };
+        // A caller that no longer waits is none of our business.
+        drop(reply.send(answer));
+        is_certain
+    }
+
+    /// The schedules of config with what the store knows of them, and the runs of the agenda before.
+    async fn define(&mut self, before: &Agenda) -> Agenda {
         let stored = self.stored().await;
         let definitions = Arc::clone(&self.present.borrow_and_update());
-        let now = self.clock.now();
-        let mut standing = BTreeMap::new();
-        for (name, config) in &definitions.config.schedules {
-            let stored = stored.iter().find(|row| row.name == name.as_str());
-            // A new schedule, or one whose line changed, begins now: it does not run for times it did not have.
-            let cursor = match stored {
-                Some(row) if row.definition == config.definition => row.cursor_at,
-                Some(row) => row.cursor_at.max(now),
-                None => now,
-            };
-            let paused = stored.and_then(|row| row.paused.clone());
-            let running = before.get(name).map_or(0, |before| before.running);
-            let schedule = Standing { config: config.clone(), cursor, paused, running };
-            let firing = schedule.firing(name, Plan { verdicts: Vec::new(), run: None, cursor });
-            if let Err(refusal) = self.jobs.writer.fire(firing).await {
-                tracing::warn!(schedule = %name, "note a schedule: {refusal}");
+        let (agenda, decisions) = Agenda::define(before, &stored, &definitions.config.schedules, self.clock.now());
+        let Decisions { firings, changes, .. } = decisions;
+        // The changes come with the last of them: a schedule is noted before it is removed.
+        let mut changes = Some(changes).filter(|changes| !changes.is_empty());
+        let mut steps = firings.chunks(FIRINGS_PER_STEP_MAX).peekable();
+        while let Some(step) = steps.next() {
+            let changes = if steps.peek().is_none() { changes.take() } else { None };
+            let changes = changes.unwrap_or_default();
+            while let Err(refusal) = self.jobs.writer.fire(step.to_vec(), changes.clone(), None).await {
+                tracing::warn!("note the schedules: {refusal}");
+                tokio::time::sleep(SLEEP_MAX).await;
+                if *self.stop.borrow() {
+                    return agenda;
+                }
             }
-            standing.insert(name.clone(), schedule);
         }
-        standing
+        agenda
     }
 
     /// What the store knows of schedules. Nothing is fired before that is known: a cursor that is guessed fires twice.
-    async fn stored(&self) -> Vec<ScheduleRow> {
+    async fn stored(&mut self) -> Vec<ScheduleRow> {
         loop {
             match self.reader.schedules().await {
                 Ok(stored) => return stored,
                 Err(error) => tracing::warn!("read the schedules: {error}"),
             }
             tokio::time::sleep(SLEEP_MAX).await;
+            if *self.stop.borrow() {
+                return Vec::new();
+            }
         }
     }
 
     /// Goes on with what a crash interrupted: a broadcast where it was, the rest is told as failed.
-    async fn resume(
-        &self,
-        standing: &mut BTreeMap<ScheduleName, Standing>,
-        ended: &mpsc::Sender<ScheduleName>,
-        running: &mut JoinSet<()>,
-    ) {
-        for run in &self.unfinished {
-            let found = standing.iter_mut().find(|(name, _)| name.as_str() == run.schedule);
-            match found {
-                Some((name, schedule))
-                    if schedule.config.job.describe() == run.job
-                        && self.clock.now().since(run.started_at) < RESUME_WITHIN =>
-                {
+    async fn resume(&mut self, agenda: &mut Agenda, running: &mut Running) {
+        for run in std::mem::take(&mut self.unfinished) {
+            let is_young = self.clock.now().since(run.started_at) < RESUME_WITHIN;
+            let same_job = |name: &ScheduleName| agenda.config(name).is_some_and(|it| it.job.describe() == run.job);
+            match ScheduleName::new(run.schedule.as_str()) {
+                Ok(name) if is_young && same_job(&name) => {
                     tracing::info!(run = %run.id, schedule = %name, "run goes on after an interruption");
-                    self.start(name, schedule, run.id, run.nominal_at, ended, running);
+                    agenda.resume(&name, run.id);
+                    let begin = Begin { schedule: name, run: run.id, nominal: run.nominal_at, late: None };
+                    self.start(agenda, begin, running);
                 }
                 _ => self.jobs.abandon(run.id, &run.schedule).await,
             }
         }
     }
 
-    /// Fires what is due, and says how long to sleep.
-    async fn fire_due(
-        &self,
-        standing: &mut BTreeMap<ScheduleName, Standing>,
-        ended: &mpsc::Sender<ScheduleName>,
-        running: &mut JoinSet<()>,
-    ) -> Duration {
-        let mut wait = SLEEP_MAX;
-        for (name, schedule) in standing.iter_mut() {
-            let now = self.clock.now();
-            let Some(plan) =
-                plan(&schedule.config, schedule.cursor, now, schedule.running > 0, schedule.paused.is_some())
-            else {
-                // One that is due and waits for the last run to end is woken by that end.
-                if let Some(next) = schedule.next().filter(|next| *next > now) {
-                    wait = wait.min(next.since(now) + Duration::from_micros(500));
-                }
-                continue;
-            };
-            match self.jobs.writer.fire(schedule.firing(name, plan.clone())).await {
-                Ok(fired) => {
-                    schedule.cursor = plan.cursor;
-                    wait = Duration::ZERO;
-                    if let (Fired::Run(run), Some(nominal)) = (fired, plan.run) {
-                        self.measures.fired(now.since(nominal));
-                        tracing::info!(schedule = %name, %run, nominal = %nominal, "schedule fired");
-                        self.start(name, schedule, run, nominal, ended, running);
-                    }
-                }
-                Err(refusal) => tracing::warn!(schedule = %name, "fire a schedule: {refusal}"),
-            }
-        }
-        wait
-    }
-
-    fn start(
-        &self,
-        name: &ScheduleName,
-        schedule: &mut Standing,
-        run: RunId,
-        nominal: Timestamp,
-        ended: &mpsc::Sender<ScheduleName>,
-        running: &mut JoinSet<()>,
-    ) {
-        schedule.running += 1;
-        let (jobs, job, stop) = (Arc::clone(&self.jobs), schedule.config.job.clone(), self.stop.clone());
-        let (name, ended) = (name.clone(), ended.clone());
-        running.spawn(async move {
+    fn start(&self, agenda: &Agenda, begin: Begin, running: &mut Running) {
+        let Begin { schedule: name, run, nominal, .. } = begin;
+        let Some(config) = agenda.config(&name) else { return };
+        tracing::info!(schedule = %name, %run, nominal = %nominal, "schedule fired");
+        let (jobs, job, stop) = (Arc::clone(&self.jobs), config.job.clone(), self.stop.clone());
+        let ended = running.ended.clone();
+        running.tasks.spawn(async move {
             let carrying = tokio::spawn({
                 let (jobs, name) = (Arc::clone(&jobs), name.clone());
                 async move { jobs.carry_out(run, &name, nominal, &job, stop).await }
@@ -287,27 +246,8 @@ impl Scheduler {
                 jobs.abandon(run, name.as_str()).await;
             }
             // Nobody listens any more when the scheduler has stopped, and then nobody needs to.
-            drop(ended.send(name).await);
+            drop(ended.send((name, run)).await);
         });
-    }
-}
-
-impl Standing {
-    fn next(&self) -> Option<Timestamp> {
-        self.config.cron.next_after(self.config.timezone, self.cursor.0).map(Timestamp)
-    }
-
-    fn firing(&self, name: &ScheduleName, plan: Plan) -> Firing {
-        let next_at = self.config.cron.next_after(self.config.timezone, plan.cursor.0).map(Timestamp);
-        Firing {
-            schedule: name.clone(),
-            definition: self.config.definition.clone(),
-            verdicts: plan.verdicts,
-            run: plan.run.map(|at| (at, self.config.job.describe())),
-            cursor_at: plan.cursor,
-            next_at,
-            paused: self.paused.clone(),
-        }
     }
 }
 

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use tidings_model::limits::{TICK_CHANGES_MAX, WRITER_QUEUE_MAX};
 use tidings_model::retry::{Backoff, delay};
-use tidings_model::{AppName, AuditId, Clock, State, Timestamp, WebhookName};
+use tidings_model::{AppName, AuditId, Clock, ScheduleName, State, Timestamp, WebhookName};
 use tidings_store::{
     Accepted, Acts, AppHalt, AuditEntry, Batch, ChannelId, Committed, CredentialIntake, Fired, Firing, KeyChange,
-    LaneRow, NewCredential, NewMessage, NoticeSettle, Operated, Operation, Record, RunNote, RunStep, Settle,
-    SignpostChange, Stepped, StoreError, SuppressionChange, Sweep, Swept, TokenRow, Writer,
+    LaneRow, NewCredential, NewMessage, NoticeSettle, Operated, Operation, Record, RunNote, RunStep, ScheduleChange,
+    Settle, SignpostChange, Stepped, StoreError, SuppressionChange, Sweep, Swept, TokenRow, Writer,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -66,7 +66,7 @@ enum Work {
     Pause(Pause, AuditEntry, Reply<()>),
     Lift(AppHalt, AuditEntry, Reply<()>),
     Redefine(Box<Config>, AuditEntry, Reply<()>),
-    Fire(Box<Firing>, Reply<Fired>),
+    Fire(Vec<Firing>, Vec<(ScheduleName, ScheduleChange)>, Option<AuditEntry>, Reply<Vec<Fired>>),
     Run(Box<RunNote>, Option<AuditEntry>, Reply<bool>),
     Step(Vec<NewMessage>, Box<RunStep>, Reply<Taken>),
     Sweep(Sweep, Reply<Swept>),
@@ -195,8 +195,15 @@ impl WriterHandle {
         self.ask(|reply| Work::Redefine(Box::new(config), entry, reply)).await
     }
 
-    pub(crate) async fn fire(&self, firing: Firing) -> Result<Fired, Refusal> {
-        self.ask(|reply| Work::Fire(Box::new(firing), reply)).await
+    /// Writes what was decided of schedules, all of it or nothing, and says what became of each firing. The entry is that
+    /// of whoever makes the changes.
+    pub(crate) async fn fire(
+        &self,
+        firings: Vec<Firing>,
+        changes: Vec<(ScheduleName, ScheduleChange)>,
+        entry: Option<AuditEntry>,
+    ) -> Result<Vec<Fired>, Refusal> {
+        self.ask(|reply| Work::Fire(firings, changes, entry, reply)).await
     }
 
     /// Writes what a run says of itself, with who ended it if somebody did; false if it had ended before.
@@ -519,7 +526,8 @@ impl WriterTask {
         if self.look_for_room_at.is_some() {
             gathered.spare(&Arc::new(self.store.full()));
         }
-        let Gathered { mut batch, mut whose, mut besides, replies, halts, pauses, in_force, .. } = gathered;
+        let Gathered { mut batch, mut whose, mut besides, replies, halts, pauses, in_force, with_firings, .. } =
+            gathered;
         let (settles, of) = std::mem::take(&mut memory.unsettled);
         batch.settles.splice(0..0, settles);
         whose.splice(0..0, of);
@@ -529,6 +537,7 @@ impl WriterTask {
         batch.wake_all = memory.wake_all;
         batch.lanes.append(&mut memory.unsaved_lanes);
         batch.apps.append(&mut memory.unsaved_apps);
+        batch.records.extend(with_firings);
         // Behind those that are only done if this transaction is.
         let in_force_at = batch.records.len();
         batch.records.append(&mut memory.unsaved_records);
@@ -691,6 +700,8 @@ struct Gathered {
     configs: Vec<(Box<Config>, AuditEntry, Reply<()>)>,
     /// The record of pauses and halts: they are in force whatever becomes of this transaction.
     in_force: Vec<Record>,
+    /// The record of what is done to schedules: it is done with this transaction, or not at all.
+    with_firings: Vec<Record>,
     replies: Replies,
 }
 
@@ -707,7 +718,7 @@ struct Replies {
     operated: Vec<Waiter>,
     accepted: Vec<(usize, Accepting)>,
     credentials: Vec<(usize, Reply<Vec<CredentialIntake>>)>,
-    fired: Vec<Reply<Fired>>,
+    fired: Vec<(usize, Reply<Vec<Fired>>)>,
     ran: Vec<Reply<bool>>,
     swept: Vec<Reply<Swept>>,
     done: Vec<Reply<()>>,
@@ -815,10 +826,13 @@ impl Gathered {
                 self.configs.push((config, entry, reply));
                 1
             }
-            Work::Fire(firing, reply) => {
-                self.batch.firings.push(*firing);
-                self.replies.fired.push(reply);
-                1
+            Work::Fire(firings, changes, entry, reply) => {
+                let count = firings.len();
+                self.replies.fired.push((count, reply));
+                self.batch.firings.extend(firings);
+                self.batch.schedules.extend(changes);
+                self.with_firings.extend(entry.map(Record::from));
+                count
             }
             Work::Run(note, entry, reply) => {
                 let place = self.batch.runs.len();
@@ -866,6 +880,8 @@ impl Gathered {
         self.batch.withdrawals.clear();
         self.batch.receipts.clear();
         self.batch.firings.clear();
+        self.batch.schedules.clear();
+        self.with_firings.clear();
         self.batch.sweeps.clear();
         self.batch.signposts.clear();
         let Replies { operated, accepted, credentials, fired, ran, swept, done } = std::mem::take(&mut self.replies);
@@ -899,9 +915,7 @@ impl Replies {
         for (reply, written) in self.ran.into_iter().zip(&committed.ran) {
             drop(reply.send(Ok(*written)));
         }
-        for (reply, fired) in self.fired.into_iter().zip(&committed.fired) {
-            drop(reply.send(Ok(*fired)));
-        }
+        parts(self.fired, &committed.fired);
         for (reply, swept) in self.swept.into_iter().zip(&committed.swept) {
             drop(reply.send(Ok(swept.clone())));
         }
@@ -925,7 +939,7 @@ impl Replies {
         }
         each(self.ran, error);
         each(self.credentials.into_iter().map(|(_, reply)| reply), error);
-        each(self.fired, error);
+        each(self.fired.into_iter().map(|(_, reply)| reply), error);
         each(self.swept, error);
         each(self.done, error);
     }

@@ -96,6 +96,20 @@ pub const RUN_LOG_LINES_MAX: i64 = 1000;
 pub const BROADCAST_QUEUE_MAX: i64 = 20_000;
 /// Between two events that tell how far a run is, at least.
 pub const RUN_PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// Nominal times of an outage that a schedule runs after all, where it runs all of them and does not say how many.
+pub const CATCH_UP_DEFAULT: u32 = 100;
+/// The most that it may say.
+pub const CATCH_UP_MAX: u32 = 10_000;
+/// Nominal times of an outage that have a verdict each; one row stands for those before them.
+pub const VERDICT_ROWS_MAX: usize = 100;
+/// Nominal times that one backfill passes.
+pub const BACKFILL_MAX: u64 = 1000;
+/// Next times that an operator may have left out at once.
+pub const SKIPS_MAX: u32 = 1000;
+/// Schedules that are decided in one transaction.
+pub const FIRINGS_PER_STEP_MAX: usize = 512;
+/// Next times that are told of a schedule.
+pub const NEXT_TIMES_MAX: u32 = 100;
 /// How long runs and the verdicts of schedules stay.
 pub const RUN_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How long a used or dropped credential is remembered, so that its value is refused when it comes again.

@@ -14,6 +14,7 @@ use crate::notice::{Backlog, NoticeSettle};
 
 use crate::audit::Record;
 use crate::run::{RunNote, RunStep, Stepped};
+use crate::schedule::{Fired, Firing, ScheduleChange};
 
 /// A channel, as the store numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +55,8 @@ pub struct Batch {
     pub keys: Vec<KeyChange>,
     /// Schedules whose time came.
     pub firings: Vec<Firing>,
+    /// What operators do to schedules.
+    pub schedules: Vec<(ScheduleName, ScheduleChange)>,
     /// What runs say of themselves: that they went on, or ended. Before any of their steps.
     pub runs: Vec<RunNote>,
     /// Steps of broadcasts, with their part of the messages.
@@ -471,64 +474,6 @@ pub enum KeyChange {
         /// Since when.
         at: Timestamp,
     },
-}
-
-/// What was decided of a nominal time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It ran.
-    Fired,
-    /// A later one of the same outage ran in its place.
-    Coalesced,
-    /// The run before was still under way.
-    SkippedOverlap,
-    /// Its time passed while nobody was there, and the schedule does not catch up.
-    Missed,
-    /// The schedule was paused.
-    Paused,
-}
-
-impl Verdict {
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Verdict::Fired => "fired",
-            Verdict::Coalesced => "coalesced",
-            Verdict::SkippedOverlap => "skipped_overlap",
-            Verdict::Missed => "missed",
-            Verdict::Paused => "paused",
-        }
-    }
-}
-
-/// A schedule that moved: verdicts for nominal times, and perhaps a run.
-#[derive(Debug, Clone)]
-pub struct Firing {
-    /// The schedule.
-    pub schedule: ScheduleName,
-    /// Its definition, so that a change of it is noticed at the next start.
-    pub definition: String,
-    /// What was decided of each nominal time, in order.
-    pub verdicts: Vec<(Timestamp, Verdict)>,
-    /// The run to begin: its nominal time and its job in words.
-    pub run: Option<(Timestamp, String)>,
-    /// The last nominal time that has a verdict.
-    pub cursor_at: Timestamp,
-    /// The next one.
-    pub next_at: Option<Timestamp>,
-    /// An operator's pause.
-    pub paused: Option<(Timestamp, String)>,
-}
-
-/// What became of a firing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fired {
-    /// Nothing was to run.
-    Nothing,
-    /// This run began.
-    Run(RunId),
-    /// This nominal time had been fired before.
-    Before,
 }
 
 /// A slice of what leaves by age: of which rows, and after which of them to look. A walk begins with the default of its

@@ -15,22 +15,26 @@ mod notice;
 mod reach;
 mod read;
 mod run;
+mod schedule;
 mod sqlite;
 
 pub use audit::{Acts, AuditEntry, AuditFilter, AuditRow, Record};
 pub use batch::{
     Accepted, AppHalt, Batch, Bound, ChannelId, ChannelState, ClaimRequest, Claimed, Committed, CredentialIntake,
-    Fired, Firing, KeyChange, KeyRow, LaneRow, Moved, Needs, NewCredential, NewMessage, Operated, Operation, Orphan,
-    Receipt, Received, Settle, SignpostChange, SourceRule, SuppressionChange, Sweep, Swept, TemplateId, TokenRow,
-    Verdict, Waiting, Withdrawal,
+    KeyChange, KeyRow, LaneRow, Moved, Needs, NewCredential, NewMessage, Operated, Operation, Orphan, Receipt,
+    Received, Settle, SignpostChange, SourceRule, SuppressionChange, Sweep, Swept, TemplateId, TokenRow, Waiting,
+    Withdrawal,
 };
 pub use error::StoreError;
 pub use hash::{Fingerprint, fingerprint};
 pub use notice::{Backlog, NewNotice, NoticeRow, NoticeSettle, WebhookStanding};
 pub use reach::{BoundRow, HeldRow, OfRecipient, SuppressedRow};
 pub use read::{
-    AttemptRow, BulkCount, BulkFilter, Counts, CredentialFilter, CredentialRow, FiringRow, MessageFilter, MessageRow,
-    MomentRow, Page, Planned, ReasonRow, ScheduleRow, Span, SuppressionFilter, SuppressionRow,
+    AttemptRow, BulkCount, BulkFilter, Counts, CredentialFilter, CredentialRow, MessageFilter, MessageRow, MomentRow,
+    Page, Planned, ReasonRow, Span, SuppressionFilter, SuppressionRow,
 };
 pub use run::{RunBegin, RunFilter, RunLevel, RunLine, RunLogRow, RunNote, RunRow, RunStep, Stepped};
+pub use schedule::{
+    BackfillRow, Decided, Fired, Firing, FiringRow, FiringSpan, Noted, Said, ScheduleChange, ScheduleRow, Verdict,
+};
 pub use sqlite::{Ids, REACH_MANY_MAX, Reader, Writer, backup, open};

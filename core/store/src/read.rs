@@ -4,8 +4,6 @@ use std::fmt;
 
 use tidings_model::{CredentialId, MessageId, RunId, State, Timestamp};
 
-use crate::run::RunRow;
-
 /// Rows and where to go on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
@@ -246,36 +244,6 @@ pub struct CredentialRow {
 pub struct Counts {
     /// Channel name, state, count.
     pub messages: Vec<(String, State, i64)>,
-}
-
-/// A schedule, for people.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ScheduleRow {
-    /// Its name.
-    pub name: String,
-    /// Its definition when it last moved.
-    pub definition: String,
-    /// The last nominal time that has a verdict.
-    pub cursor_at: Timestamp,
-    /// The next one.
-    pub next_at: Option<Timestamp>,
-    /// An operator's pause.
-    pub paused: Option<(Timestamp, String)>,
-    /// Its last run.
-    pub last_run: Option<RunRow>,
-}
-
-/// What was decided of a nominal time, for people.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FiringRow {
-    /// The schedule.
-    pub schedule: String,
-    /// The time.
-    pub nominal_at: Timestamp,
-    /// The verdict.
-    pub verdict: String,
-    /// The run that began.
-    pub run: Option<RunId>,
 }
 
 /// Which suppressions.

@@ -4,13 +4,17 @@ use tidings_engine::events::{Content, Happened, What};
 use tidings_engine::webhooks::WebhookView;
 use tidings_engine::{
     Backup, BulkDone, BulkPlan, ChannelView, KeyView, LaneState, PluginFileView, PluginView, Preflight, Reloaded,
-    ScheduleView, SettingChange, Submission, Submitted, TokenView,
+    SettingChange, Submission, Submitted, TokenView,
 };
 use tidings_model::rate::Rate;
 use tidings_model::{Scopes, State, Timestamp};
 use tidings_store::{AttemptRow, CredentialRow, MessageRow, Page, ReasonRow, RunLogRow, RunRow};
 
 use crate::wire;
+
+mod schedules;
+
+pub(super) use schedules::{firing, schedule};
 
 fn instant(at: Option<Timestamp>) -> Option<String> {
     at.map(Timestamp::to_rfc3339)
@@ -227,17 +231,6 @@ pub(super) fn backup(made: Backup) -> wire::BackupReply {
         path: made.path.display().to_string(),
         bytes: made.bytes,
         took_ms: u64::try_from(made.took.as_millis()).unwrap_or(u64::MAX),
-    }
-}
-
-pub(super) fn schedule(view: ScheduleView) -> wire::Schedule {
-    wire::Schedule {
-        name: view.name.to_string(),
-        cron: view.config.cron.as_str().to_owned(),
-        timezone: view.config.timezone.name().to_owned(),
-        job: view.config.job.describe(),
-        next_at: instant(view.next_at),
-        last_run: view.last_run.map(run),
     }
 }
 

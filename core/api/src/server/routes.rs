@@ -84,6 +84,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     const ACT: &[&str] = &["message-unknown", "state", "note-too-long"];
     const TOLD_NOTHING: &[&str] = &["recipient-suppressed"];
     const CHANNEL: &[&str] = &["channel-unknown", "note-too-long"];
+    const SCHEDULE: &[&str] = &["schedule-unknown", "note-too-long"];
     const PUSH: &[&str] = &[
         "callback-unknown",
         "push-malformed",
@@ -239,9 +240,50 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .may_take::<wire::ActRequest>()
             .gives::<wire::Token>(200)
             .refuses(&["app-unknown", "token", "note-too-long"]),
-        call(GET, "/v1/schedules", Key(Read), &[], schedules::list_schedules)
-            .says("The schedules: when they run next, and how they ran last")
+        call(GET, "/v1/schedules", Key(Read), &["next"], schedules::list_schedules)
+            .says("The schedules: how they stand, when they run next, and what became of their last times")
             .gives::<Vec<wire::Schedule>>(200),
+        call(GET, "/v1/schedules/{name}", Key(Read), &["next"], schedules::show_schedule)
+            .says("One schedule: how it stands, its next times, and what became of its last ones")
+            .gives::<wire::Schedule>(200)
+            .refuses(&["schedule-unknown"]),
+        call(GET, "/v1/schedules/{name}/firings", Key(Read), &["limit", "cursor"], schedules::list_firings)
+            .says("What became of each nominal time of a schedule, newest first")
+            .gives::<wire::Page<wire::Firing>>(200)
+            .refuses(&["schedule-unknown"]),
+        call(POST, "/v1/schedules/{name}/pause", Key(Operate), &[], schedules::pause_schedule)
+            .says("Have a schedule run no more until it is resumed; what runs goes on")
+            .may_take::<wire::ActRequest>()
+            .gives::<wire::Schedule>(200)
+            .refuses(SCHEDULE),
+        call(POST, "/v1/schedules/{name}/resume", Key(Operate), &[], schedules::resume_schedule)
+            .says("Let a paused schedule go on from now; what passed meanwhile does not run")
+            .may_take::<wire::ActRequest>()
+            .gives::<wire::Schedule>(200)
+            .refuses(SCHEDULE),
+        call(POST, "/v1/schedules/{name}/skip", Key(Operate), &[], schedules::skip_schedule)
+            .says("Have the next times of a schedule left out: so many, whatever was said before")
+            .may_take::<wire::SkipRequest>()
+            .gives::<wire::Schedule>(200)
+            .refuses(SCHEDULE)
+            .refuses(&["skips-too-many"]),
+        call(POST, "/v1/schedules/{name}/run", Key(Operate), &[], schedules::run_schedule)
+            .says("Have a schedule run now, paused or not, beside the times of its cron line")
+            .may_take::<wire::ActRequest>()
+            .gives::<wire::RunReply>(200)
+            .refuses(SCHEDULE)
+            .refuses(&["schedule-running"]),
+        call(POST, "/v1/schedules/{name}/backfill", Key(Operate), &[], schedules::backfill_schedule)
+            .says("Run the times of the past that did not run, one after the other, or say which those are")
+            .takes::<wire::BackfillRequest>()
+            .gives::<wire::BackfillReply>(200)
+            .refuses(SCHEDULE)
+            .refuses(&["backfill-empty", "backfill-too-large", "backfill-running", "time-invalid"]),
+        call(POST, "/v1/schedules/{name}/backfill/stop", Key(Operate), &[], schedules::stop_backfill)
+            .says("Run no more times of the past")
+            .may_take::<wire::ActRequest>()
+            .gives::<wire::Schedule>(200)
+            .refuses(SCHEDULE),
         call(GET, "/v1/keys", Key(Operate), &[], keys::list_keys)
             .says("The keys of callers: what each is for, how long, when it was used last; never the keys themselves")
             .gives::<Vec<wire::Key>>(200),

@@ -7,8 +7,9 @@ use tidings_model::cron::Cron;
 use tidings_model::spelling::{is_slip, nearest};
 use tidings_model::{AppName, ScheduleName, TemplateName};
 
+use super::policy::policy;
 use super::read::{Section, text};
-use super::{AppConfig, Missed, Names, Overlap, Reading, ScheduleConfig, TemplateConfig};
+use super::{AppConfig, Names, Reading, ScheduleConfig, TemplateConfig};
 
 impl Reading<'_> {
     pub(super) fn schedules(
@@ -46,23 +47,14 @@ impl Reading<'_> {
             None => Some(Tz::UTC),
             Some(_) => section.parsed("timezone", |value| timezone(&text(value)?)),
         };
-        let missed = match section.choice("missed", &["once", "skip", "all"]) {
-            Some("skip") => Missed::Skip,
-            Some("all") => Missed::All,
-            _ => Missed::Once,
-        };
-        let overlap = match section.choice("overlap", &["skip", "queue", "allow"]) {
-            Some("queue") => Overlap::Queue,
-            Some("allow") => Overlap::Allow,
-            _ => Overlap::Skip,
-        };
+        let policy = policy(section);
         let job = self.job(section, apps, templates);
         if section.find("cron").is_none() {
             section.missing("cron", "a cron line, as in `0 9 * * 1-5`");
         }
         let (cron, timezone, job) = (cron?, timezone?, job?);
-        let definition = format!("{} {timezone} {}", cron.as_str(), job.describe());
-        Some(ScheduleConfig { cron, timezone, missed, overlap, job, definition })
+        let definition = format!("{} {timezone}", cron.as_str());
+        Some(ScheduleConfig { cron, timezone, policy, job, definition })
     }
 }
 

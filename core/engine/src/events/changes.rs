@@ -155,18 +155,16 @@ impl List<'_> {
         let schedule: Name = Arc::from(firing.schedule.as_str());
         let begun = match fired {
             Fired::Run(run) => Some(What::Run { run, schedule: Arc::clone(&schedule), ended: None }),
-            Fired::Nothing | Fired::Before => None,
+            Fired::Nothing | Fired::Before(_) => None,
         };
-        let unfired: Vec<(Timestamp, Verdict)> = firing
-            .verdicts
-            .iter()
-            .filter(|(_, verdict)| matches!(verdict, Verdict::Missed | Verdict::SkippedOverlap))
-            .copied()
-            .collect();
+        let is_unfired = |verdict| matches!(verdict, Verdict::Missed | Verdict::SkippedOverlap);
+        let alone = firing.verdicts.iter().map(|decided| (decided.at, decided.at, 1, decided.verdict));
+        let spans = firing.span.iter().map(|span| (span.first, span.last, span.count, span.verdict));
+        let unfired: Vec<_> = spans.chain(alone).filter(|(.., verdict)| is_unfired(*verdict)).collect();
         let missed = match (unfired.first(), unfired.last()) {
-            (Some((first, _)), Some((last, verdict))) => Some(What::Missed {
+            (Some((first, ..)), Some((_, last, _, verdict))) => Some(What::Missed {
                 schedule,
-                count: unfired.len() as u64,
+                count: unfired.iter().map(|(_, _, count, _)| count).sum(),
                 first: *first,
                 last: *last,
                 verdict: verdict.as_str(),

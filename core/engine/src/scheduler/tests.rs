@@ -1,17 +1,32 @@
 use tidings_model::cron::Cron;
+use tidings_store::Verdict;
 
+use super::plan::{Plan, Situation};
 use super::*;
-use crate::config::Task;
+use crate::config::{Job, Missed, Overlap, ScheduleConfig, SchedulePolicy, Task};
 
 fn every_hour(missed: Missed, overlap: Overlap) -> ScheduleConfig {
+    let policy = SchedulePolicy { missed, overlap, grace: None, jitter: Duration::ZERO };
+    let grace = (missed == Missed::Skip).then_some(Duration::from_secs(60));
     ScheduleConfig {
         cron: Cron::parse("0 * * * *").unwrap(),
         timezone: chrono_tz::Tz::UTC,
-        missed,
-        overlap,
-        job: Task::PurgeCredentials.into(),
-        definition: String::new(),
+        policy: SchedulePolicy { grace, ..policy },
+        job: Job { task: Task::PurgeCredentials, deadline: Duration::from_secs(3600) },
+        definition: "0 * * * * UTC".to_owned(),
     }
+}
+
+const ALL: Missed = Missed::All { most: 100 };
+
+fn name() -> ScheduleName {
+    ScheduleName::new("hourly").unwrap()
+}
+
+fn plan(config: &ScheduleConfig, cursor: Timestamp, now: Timestamp, running: bool, paused: bool) -> Option<Plan> {
+    let name = name();
+    let situation = Situation { cursor, running, paused, ..Situation::only_of(&name, config) };
+    Situation { next: situation.after(cursor), ..situation }.plan(now)
 }
 
 fn at(text: &str) -> Timestamp {
@@ -19,7 +34,7 @@ fn at(text: &str) -> Timestamp {
 }
 
 fn told(plan: &Plan) -> Vec<(String, &'static str)> {
-    plan.verdicts.iter().map(|(at, verdict)| (at.to_string()[11..16].to_owned(), verdict.as_str())).collect()
+    plan.verdicts.iter().map(|decided| (decided.at.to_string()[11..16].to_owned(), decided.verdict.as_str())).collect()
 }
 
 #[test]
@@ -48,13 +63,15 @@ fn after_an_outage_skip_runs_none_unless_the_last_is_still_fresh() {
     let hourly = every_hour(Missed::Skip, Overlap::Skip);
     let late = plan(&hourly, at("03:00:00"), at("05:30:00"), false, false).unwrap();
     assert_eq!((late.run, late.cursor), (None, at("05:00:00")));
-    let fresh = plan(&hourly, at("03:00:00"), at("05:00:30"), false, false).unwrap();
+    let old = plan(&hourly, at("03:00:00"), at("05:00:30"), false, false).unwrap();
+    assert_eq!(told(&old), [("04:00".to_owned(), "missed")]);
+    let fresh = plan(&hourly, old.cursor, at("05:00:30"), false, false).unwrap();
     assert_eq!(fresh.run, Some(at("05:00:00")));
 }
 
 #[test]
 fn after_an_outage_all_runs_each_in_turn() {
-    let hourly = every_hour(Missed::All, Overlap::Allow);
+    let hourly = every_hour(ALL, Overlap::Allow);
     let first = plan(&hourly, at("03:00:00"), at("05:30:00"), false, false).unwrap();
     assert_eq!(first.run, Some(at("04:00:00")));
     let second = plan(&hourly, first.cursor, at("05:30:00"), true, false).unwrap();
@@ -64,24 +81,24 @@ fn after_an_outage_all_runs_each_in_turn() {
 
 #[test]
 fn catching_up_waits_for_each_run_and_runs_only_the_last_hundred() {
-    let hourly = every_hour(Missed::All, Overlap::Skip);
+    let hourly = every_hour(ALL, Overlap::Skip);
     assert_eq!(plan(&hourly, at("03:00:00"), at("05:30:00"), true, false), None);
     let long = plan(&hourly, Timestamp(at("03:00:00").0 - 150 * 3_600_000), at("03:00:00"), false, false).unwrap();
     assert_eq!((long.verdicts.len(), long.run), (50, None));
-    assert!(long.verdicts.iter().all(|(_, verdict)| *verdict == Verdict::Missed));
+    assert!(long.verdicts.iter().all(|decided| decided.verdict == Verdict::Missed));
 }
 
 #[test]
 fn while_the_last_run_is_under_way_skip_leaves_out_and_queue_waits() {
     let skip = plan(&every_hour(Missed::Once, Overlap::Skip), at("03:00:00"), at("04:00:00"), true, false).unwrap();
-    assert_eq!((skip.run, skip.verdicts[0].1), (None, Verdict::SkippedOverlap));
+    assert_eq!((skip.run, skip.verdicts[0].verdict), (None, Verdict::SkippedOverlap));
     assert_eq!(plan(&every_hour(Missed::Once, Overlap::Queue), at("03:00:00"), at("04:00:00"), true, false), None);
 }
 
 #[test]
 fn a_paused_schedule_moves_on_without_running() {
     let plan = plan(&every_hour(Missed::Once, Overlap::Skip), at("03:00:00"), at("04:00:00"), false, true).unwrap();
-    assert_eq!((plan.run, plan.verdicts[0].1), (None, Verdict::Paused));
+    assert_eq!((plan.run, plan.verdicts[0].verdict), (None, Verdict::Paused));
 }
 
 #[test]
@@ -91,15 +108,97 @@ fn a_clock_that_goes_back_fires_nothing_twice() {
 }
 
 #[test]
-fn a_long_outage_is_decided_in_slices_and_runs_once() {
+fn a_long_outage_runs_once_and_is_a_hundred_rows_and_one_for_the_rest() {
     let mut minutely = every_hour(Missed::Once, Overlap::Skip);
     minutely.cron = Cron::parse("* * * * *").unwrap();
-    let (mut cursor, now, mut runs, mut verdicts) =
-        (at("00:00:00"), Timestamp(at("00:00:00").0 + 5_000 * 60_000), 0, 0);
-    while let Some(plan) = plan(&minutely, cursor, now, false, false) {
-        runs += usize::from(plan.run.is_some());
-        verdicts += plan.verdicts.len();
-        cursor = plan.cursor;
+    let (cursor, now) = (at("00:00:00"), Timestamp(at("00:00:00").0 + 5_000 * 60_000));
+    let outage = plan(&minutely, cursor, now, false, false).unwrap();
+    let span = outage.span.unwrap();
+    assert_eq!((span.first, span.count, span.verdict), (at("00:01:00"), 4_899, Verdict::Coalesced));
+    assert_eq!(outage.verdicts.len(), 101, "a hundred, and the one that runs");
+    assert_eq!(outage.verdicts[0].at, span.last.after(Duration::from_secs(60)));
+    assert_eq!((outage.run, outage.cursor), (Some(now), now));
+    assert_eq!(plan(&minutely, outage.cursor, now, false, false), None);
+}
+
+#[test]
+fn an_outage_of_ten_years_by_the_second_is_decided_at_once_and_accounts_for_every_time() {
+    let begun = std::time::Instant::now();
+    for (text, missed) in [("* * * * * *", Missed::Once), ("@every 1s", Missed::Skip), ("* * * * * *", ALL)] {
+        let mut secondly = every_hour(missed, Overlap::Skip);
+        (secondly.cron, secondly.timezone) = (Cron::parse(text).unwrap(), chrono_tz::Tz::Europe__Berlin);
+        let (mut cursor, years) = (at("00:00:00"), 3653 * 86_400);
+        let now = Timestamp(cursor.0 + years * 1000 + 500_000);
+        let (mut count, mut rows, mut runs) = (0, 0, 0);
+        while let Some(plan) = plan(&secondly, cursor, now, false, false) {
+            count += plan.span.map_or(0, |span| span.count) + plan.verdicts.len() as u64;
+            rows += plan.verdicts.len() + usize::from(plan.span.is_some());
+            runs += usize::from(plan.run.is_some());
+            cursor = plan.cursor;
+        }
+        assert_eq!(count, years.unsigned_abs() + 500, "{text} {missed:?}");
+        assert!(rows <= 202, "{text} {missed:?} left {rows} rows");
+        assert_eq!(runs, if missed == ALL { 100 } else { 1 }, "{text} {missed:?}");
     }
-    assert_eq!((runs, verdicts), (1, 5_000));
+    assert!(begun.elapsed() < Duration::from_secs(20), "it took {:?}", begun.elapsed());
+}
+
+#[test]
+fn what_is_later_than_its_grace_does_not_run_whatever_else_is_said() {
+    for (missed, expected) in [(Missed::Once, 0), (Missed::Skip, 0), (ALL, 0)] {
+        let mut hourly = every_hour(missed, Overlap::Skip);
+        hourly.policy.grace = Some(Duration::from_secs(600));
+        let plan = plan(&hourly, at("03:00:00"), at("05:11:00"), false, false).unwrap();
+        assert_eq!(plan.verdicts.iter().filter(|decided| decided.verdict != Verdict::Missed).count(), expected);
+        assert_eq!(plan.verdicts[1].late, Duration::from_secs(660));
+    }
+    let mut hourly = every_hour(Missed::Skip, Overlap::Skip);
+    hourly.policy.grace = Some(Duration::from_secs(600));
+    let missed = plan(&hourly, at("03:00:00"), at("05:09:00"), false, false).unwrap();
+    assert_eq!(told(&missed), [("04:00".to_owned(), "missed")]);
+    let late = plan(&hourly, missed.cursor, at("05:09:00"), false, false).unwrap();
+    assert_eq!(told(&late), [("05:00".to_owned(), "fired")]);
+}
+
+#[test]
+fn what_waited_for_the_run_before_it_is_not_late_by_that() {
+    let (name, hourly) = (name(), every_hour(Missed::Skip, Overlap::Queue));
+    let cursor = at("03:00:00");
+    let waiting = Situation { cursor, running: true, ..Situation::only_of(&name, &hourly) };
+    let waiting = Situation { next: waiting.after(cursor), ..waiting };
+    assert_eq!(waiting.plan(at("04:00:00")), None);
+    assert_eq!(waiting.plan(at("05:30:00")), None);
+    let free = Situation { running: false, free_at: at("05:30:00"), ..waiting };
+    let plan = free.plan(at("05:30:01")).unwrap();
+    assert_eq!(told(&plan), [("04:00".to_owned(), "coalesced"), ("05:00".to_owned(), "fired")]);
+    assert_eq!(plan.verdicts[1].late, Duration::from_secs(1801), "and how late it is, is told");
+}
+
+#[test]
+fn times_that_an_operator_skips_come_first_and_are_counted() {
+    let (name, hourly) = (name(), every_hour(Missed::Once, Overlap::Skip));
+    let cursor = at("03:00:00");
+    let situation = Situation { cursor, skips: 2, ..Situation::only_of(&name, &hourly) };
+    let situation = Situation { next: situation.after(cursor), ..situation };
+    let plan = situation.plan(at("06:30:00")).unwrap();
+    assert_eq!(told(&plan), [("04:00".to_owned(), "skipped"), ("05:00".to_owned(), "skipped")]);
+    assert_eq!((plan.skipped, plan.run), (2, None));
+}
+
+#[test]
+fn jitter_delays_a_time_the_same_at_every_look_and_never_past_the_next() {
+    let (name, mut hourly) = (name(), every_hour(Missed::Once, Overlap::Skip));
+    hourly.policy.jitter = Duration::from_secs(24 * 3600);
+    let situation = Situation::only_of(&name, &hourly);
+    for hour in 0..23 {
+        let nominal = at(&format!("{hour:02}:00:00"));
+        let due = situation.due_at(nominal);
+        assert!(due >= nominal && due < nominal.after(Duration::from_secs(3600)), "{nominal} fires at {due}");
+        assert_eq!(situation.due_at(nominal), due);
+        let behind = Situation { cursor: nominal.before(Duration::from_secs(1)), ..situation };
+        let behind = Situation { next: Some(nominal), ..behind };
+        assert_eq!(behind.plan(due.before(Duration::from_millis(1))), None);
+        let plan = behind.plan(due).unwrap();
+        assert_eq!((plan.run, plan.verdicts[0].late), (Some(nominal), Duration::ZERO));
+    }
 }

@@ -8,13 +8,10 @@ use tidings_model::credential::usable_if_ends_after;
 use tidings_model::limits::PAGE_ROWS_MAX;
 use tidings_model::{AppName, CredentialId, MessageId, RunId, State, Timestamp};
 
-use super::row::{instant, noted};
+use super::row::instant;
 use crate::batch::{ChannelId, TemplateId, Waiting};
 use crate::error::StoreError;
-use crate::read::{
-    AttemptRow, Counts, CredentialFilter, CredentialRow, FiringRow, MessageRow, Page, ReasonRow, ScheduleRow,
-};
-use crate::run::RunFilter;
+use crate::read::{AttemptRow, Counts, CredentialFilter, CredentialRow, MessageRow, Page, ReasonRow};
 
 /// Reads, and changes nothing. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -207,53 +204,6 @@ impl Reader {
         .map_err(StoreError::during("read the counts"))?;
         let messages = rows.iter().map(|row| Ok((row.get(0), state(row, 1)?, row.get(2)))).collect::<Result<_, _>>()?;
         Ok(Counts { messages })
-    }
-
-    /// Every schedule that ever moved, with its last run.
-    pub async fn schedules(&self) -> Result<Vec<ScheduleRow>, StoreError> {
-        let during = || StoreError::during("read the schedules");
-        let rows = sqlx::query(
-            "SELECT name, definition, cursor_at, next_at, paused_at, pause_note FROM schedule ORDER BY name",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(during())?;
-        let mut schedules = Vec::with_capacity(rows.len());
-        for row in rows {
-            let name: String = row.get(0);
-            let last = RunFilter { schedule: Some(name.clone()), limit: 1, ..RunFilter::default() };
-            let last = self.runs_where(&last).await?.rows.pop();
-            schedules.push(ScheduleRow {
-                definition: row.get(1),
-                cursor_at: Timestamp(row.get(2)),
-                next_at: instant(&row, 3),
-                paused: noted(&row, 4),
-                last_run: last,
-                name,
-            });
-        }
-        Ok(schedules)
-    }
-
-    /// The verdicts of a schedule, newest first.
-    pub async fn firings(&self, schedule: &str, limit: u32) -> Result<Vec<FiringRow>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT schedule, nominal_at, verdict, run_id FROM firing WHERE schedule = ?1 ORDER BY nominal_at DESC LIMIT ?2",
-        )
-        .bind(schedule)
-        .bind(limit.min(PAGE_ROWS_MAX))
-        .fetch_all(&self.pool)
-        .await
-        .map_err(StoreError::during("read the verdicts"))?;
-        Ok(rows
-            .iter()
-            .map(|row| FiringRow {
-                schedule: row.get(0),
-                nominal_at: Timestamp(row.get(1)),
-                verdict: row.get(2),
-                run: row.get::<Option<i64>, _>(3).map(RunId),
-            })
-            .collect())
     }
 
     pub(super) async fn newest(

@@ -1,5 +1,6 @@
 //! Runs: what they say of themselves, and their steps, each in one transaction with its messages.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use sqlx::sqlite::SqliteRow;
@@ -161,6 +162,18 @@ impl Reader {
         query.push(" AND id = ").push_bind(id.0);
         let row = query.build().fetch_optional(self.pool()).await.map_err(StoreError::during("read a run"))?;
         row.as_ref().map(run_row).transpose()
+    }
+
+    /// The last run of each schedule, or of one.
+    pub(super) async fn last_runs(&self, schedule: Option<&str>) -> Result<HashMap<String, RunRow>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new(RUN);
+        query.push(" AND id IN (SELECT (SELECT max(r.id) FROM run AS r WHERE r.schedule = s.name) FROM schedule AS s");
+        if let Some(schedule) = schedule {
+            query.push(" WHERE s.name = ").push_bind(schedule);
+        }
+        query.push(")");
+        let rows = query.build().fetch_all(self.pool()).await.map_err(StoreError::during("read the last runs"))?;
+        rows.iter().map(|row| run_row(row).map(|run| (run.schedule.clone(), run))).collect()
     }
 
     /// The runs that did not end: after a start, what a crash interrupted.

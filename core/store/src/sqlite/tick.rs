@@ -90,9 +90,8 @@ impl Writer {
         step.save_lanes(&batch.lanes).await?;
         step.save_apps(&batch.apps).await?;
         step.save_keys(&batch.keys).await?;
-        for firing in &batch.firings {
-            committed.fired.push(step.fire(firing).await?);
-        }
+        committed.fired = step.fire(&batch.firings).await?;
+        step.change_schedules(&batch.schedules).await?;
         if batch.wake_all {
             step.wake_all().await?;
         }

@@ -1,8 +1,12 @@
 //! What leaves by age, and what never does.
 
+use std::time::Duration;
+
 use tidings_model::limits::{IDEMPOTENCY_LIFE, SWEEP_ROWS_MAX};
 use tidings_model::{CredentialFate, Event, MessageId, RunState, ScheduleName, State, Timestamp};
-use tidings_store::{Accepted, Batch, Fired, Firing, MessageFilter, NewMessage, RunNote, Sweep, Swept, Verdict};
+use tidings_store::{
+    Accepted, Batch, Decided, Fired, Firing, MessageFilter, NewMessage, RunNote, Sweep, Swept, Verdict,
+};
 
 use crate::harness::{DAY, FREE, HOUR, NOON, SECOND, Store, act, key, outcome};
 
@@ -130,11 +134,13 @@ fn firing(nominal: Timestamp) -> Firing {
     Firing {
         schedule: ScheduleName::new("digest").unwrap(),
         definition: "0 9 * * 1-5".to_owned(),
-        verdicts: vec![(nominal, Verdict::Fired)],
+        span: None,
+        verdicts: vec![Decided { at: nominal, verdict: Verdict::Fired, late: Duration::ZERO }],
         run: Some((nominal, "send digest".to_owned())),
         cursor_at: nominal,
         next_at: Some(nominal.after(HOUR)),
-        paused: None,
+        skipped: 0,
+        backfill_at: None,
     }
 }
 
@@ -148,7 +154,7 @@ async fn old_runs_and_verdicts_leave_and_nothing_fires_again(mut store: Store) {
     let swept = sweep(&mut store, Sweep::Runs { after: 0, before }).await;
     assert_eq!(swept, Swept { removed: 2, unused: 0, next: None }, "the run and its verdict");
     assert!(store.reader.runs(None, None, 10).await.unwrap().rows.is_empty());
-    assert!(store.reader.firings("digest", 10).await.unwrap().is_empty());
+    assert!(store.reader.firings("digest", None, 10).await.unwrap().rows.is_empty());
     let schedule = store.reader.schedules().await.unwrap().remove(0);
     assert_eq!(schedule.cursor_at, NOON, "the cursor stays");
 }

@@ -1,9 +1,11 @@
 //! Runs: a step and the place behind it are one transaction, and what has ended says nothing more.
 
+use std::time::Duration;
+
 use tidings_model::{AuditId, RunId, RunState, ScheduleName, Timestamp};
 use tidings_store::{
-    Accepted, AuditEntry, AuditFilter, Batch, Firing, NewMessage, Record, RunBegin, RunFilter, RunLevel, RunLine,
-    RunNote, RunRow, RunStep, Stepped, SuppressionChange, Sweep, Verdict,
+    Accepted, AuditEntry, AuditFilter, Batch, Decided, Firing, NewMessage, Record, RunBegin, RunFilter, RunLevel,
+    RunLine, RunNote, RunRow, RunStep, Stepped, SuppressionChange, Sweep, Verdict,
 };
 
 use crate::harness::{DAY, FREE, HOUR, NOON, Store, key, shop};
@@ -29,11 +31,13 @@ async fn begin(store: &mut Store, schedule: &str, nominal: Timestamp) -> RunId {
     let firing = Firing {
         schedule: ScheduleName::new(schedule).unwrap(),
         definition: "0 9 * * 1-5".to_owned(),
-        verdicts: vec![(nominal, Verdict::Fired)],
+        span: None,
+        verdicts: vec![Decided { at: nominal, verdict: Verdict::Fired, late: Duration::ZERO }],
         run: Some((nominal, "send digest".to_owned())),
         cursor_at: nominal,
         next_at: None,
-        paused: None,
+        skipped: 0,
+        backfill_at: None,
     };
     let fired = store.commit(Batch { firings: vec![firing], ..Batch::default() }).await.fired;
     match fired[0] {

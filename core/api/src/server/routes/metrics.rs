@@ -234,7 +234,7 @@ async fn schedules(page: &mut Page, engine: &EngineHandle) -> Answer<()> {
             series.value(&[("schedule", view.name.as_str())], seconds(next));
         }
     }
-    let runs = || views.iter().filter_map(|view| Some((view.name.as_str(), view.last_run.as_ref()?)));
+    let runs = || views.iter().filter_map(|view| Some((view.name.as_str(), view.row.as_ref()?.last_run.as_ref()?)));
     let mut series = page.gauge("tidings_schedule_last_run_timestamp_seconds", "When a schedule's last run began.");
     for (name, run) in runs() {
         series.value(&[("schedule", name)], seconds(run.started_at));

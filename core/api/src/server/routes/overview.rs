@@ -3,7 +3,7 @@
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::response::Response;
-use tidings_engine::EngineHandle;
+use tidings_engine::{EngineHandle, ScheduleState};
 
 use super::answer::{Answer, json};
 use super::channels::channels;
@@ -12,7 +12,7 @@ use crate::wire;
 
 pub(super) async fn overview(Shared(engine): Shared<EngineHandle>) -> Answer<Response> {
     let counts = engine.counts().await?;
-    let schedules = engine.schedules().await?.into_iter().map(convert::schedule).collect();
+    let schedules = engine.schedules().await?.into_iter().filter(|view| view.state != ScheduleState::Removed);
     let webhooks = engine.webhooks().into_iter().map(convert::webhook);
     let overview = wire::Overview {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -23,7 +23,7 @@ pub(super) async fn overview(Shared(engine): Shared<EngineHandle>) -> Answer<Res
         late_outcomes: engine.late_outcomes(),
         store_problem: engine.store_problem(),
         channels: channels(&engine, &counts),
-        schedules,
+        schedules: schedules.map(convert::schedule).collect(),
         tokens: engine.tokens().into_iter().map(convert::token).collect(),
         webhooks: webhooks.filter(|webhook| webhook.state != "ok").collect(),
         recent: engine.recent().into_iter().filter_map(convert::change).collect(),

@@ -1,7 +1,7 @@
 //! What a parameter means: a name means the same wherever it stands, in a path or in a query.
 
 use serde_json::{Value, json};
-use tidings_model::limits::PAGE_ROWS_MAX;
+use tidings_model::limits::{NEXT_TIMES_MAX, PAGE_ROWS_MAX};
 use tidings_model::{RunState, State};
 
 /// A parameter as a JSON schema, with what it means; `None` for a name that is not in the list.
@@ -34,6 +34,9 @@ pub(in crate::server) fn parameter(name: &str) -> Option<Value> {
         "recipient" => text("of this recipient"),
         "usable" => json!({ "type": "boolean", "description": "only those that could be used" }),
         "schedule" => text("of this schedule"),
+        "next" => {
+            json!({ "type": "integer", "description": "so many next times", "minimum": 0, "maximum": NEXT_TIMES_MAX })
+        }
         "verbose" => json!({ "type": "boolean", "description": "with what was looked at, as JSON" }),
         "types" => text("only these types, with commas between them, as in `message.failed,channel.*`"),
         "full" => json!({ "type": "boolean", "description": "with the recipient and the provider's words: personal" }),
