@@ -124,6 +124,10 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct CheckArgs {
+    /// Ask the world, too: a token of each app, the store opened and read through, the hosts of webhooks found. Nothing is
+    /// sent or changed.
+    #[arg(long)]
+    pub(crate) online: bool,
     /// For scripts.
     #[arg(long)]
     pub(crate) json: bool,

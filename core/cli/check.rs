@@ -1,15 +1,15 @@
-//! `tidings check`: everything that can be found without sending.
+//! `tidings check`: everything that can be found without sending; with `--online`, what the world says of it.
 
 use std::path::Path;
 
-use serde_json::json;
-use tidings_engine::{Config, SystemClock};
+use serde_json::{Value, json};
+use tidings_engine::{Config, SystemClock, Verdict, look_online};
 use tidings_model::{Clock as _, Timestamp};
 
 use crate::args::CheckArgs;
 use crate::{Failure, Outcome, output, plugin, run};
 
-pub(crate) fn check(path: &Path, args: &CheckArgs) -> Outcome {
+pub(crate) async fn check(path: &Path, args: &CheckArgs) -> Outcome {
     let config = match Config::load(path, &run::registry(), &plugin::world_looking_on()) {
         Ok(config) => config,
         Err(problems) => {
@@ -31,7 +31,34 @@ pub(crate) fn check(path: &Path, args: &CheckArgs) -> Outcome {
         }
     };
     let now = SystemClock.now();
-    if args.json { summary_json(&config, now) } else { summary(&config, now, path) }
+    if !args.json {
+        summary(&config, now, path)?;
+    }
+    let mut object = if args.json { summary_json(&config, now) } else { json!(null) };
+    let verdicts = if args.online { look_online(config).await } else { Vec::new() };
+    let wrong = verdicts.iter().filter(|verdict| verdict.found.is_err()).count();
+    if args.json {
+        if args.online {
+            object["online"] = verdicts.iter().map(verdict_json).collect();
+        }
+        output::json(&object)?;
+    } else {
+        for Verdict { what, name, found } in &verdicts {
+            let (Ok(detail) | Err(detail)) = found;
+            let word = if found.is_ok() { "ok   " } else { "wrong" };
+            output::line(&output::clean(&format!("{word}  {what} {name}: {detail}")))?;
+        }
+    }
+    match wrong {
+        0 => Ok(()),
+        1 => Err(Failure::Failed("one of them does not work".to_owned())),
+        wrong => Err(Failure::Failed(format!("{wrong} of them do not work"))),
+    }
+}
+
+fn verdict_json(verdict: &Verdict) -> Value {
+    let (Ok(detail) | Err(detail)) = &verdict.found;
+    json!({"what": verdict.what, "name": verdict.name, "ok": verdict.found.is_ok(), "detail": detail})
 }
 
 fn next(config: &Config, name: &str, now: Timestamp) -> Option<Timestamp> {
@@ -39,20 +66,20 @@ fn next(config: &Config, name: &str, now: Timestamp) -> Option<Timestamp> {
     schedule.cron.next_after(schedule.timezone, now.0).map(Timestamp)
 }
 
-fn summary_json(config: &Config, now: Timestamp) -> Outcome {
+fn summary_json(config: &Config, now: Timestamp) -> Value {
     let schedules: Vec<_> = config
         .schedules
         .keys()
         .map(|name| json!({"name": name.as_str(), "next_at": next(config, name.as_str(), now).map(|at| at.to_rfc3339())}))
         .collect();
     let names = |keys: Vec<&str>| json!(keys);
-    output::json(&json!({
+    json!({
         "apps": names(config.apps.keys().map(|name| name.as_str()).collect()),
         "channels": names(config.channels.keys().map(|name| name.as_str()).collect()),
         "templates": names(config.templates.keys().map(|name| name.as_str()).collect()),
         "schedules": schedules,
         "notes": config.notes,
-    }))
+    })
 }
 
 fn summary(config: &Config, now: Timestamp, path: &Path) -> Outcome {

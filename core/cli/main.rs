@@ -102,7 +102,7 @@ async fn carry_out(args: Args) -> Outcome {
     match args.command {
         Command::Demo(demo) => Box::pin(demo::demo(demo)).await,
         Command::Run(run) => Box::pin(run::run(&args.config, run)).await,
-        Command::Check(check) => check::check(&args.config, &check),
+        Command::Check(check) => check::check(&args.config, &check).await,
         Command::Send(send) => send::send(&reach, send).await,
         Command::Credentials(command) => credentials::credentials(&reach, command).await,
         Command::Reachability(args) => reach::reachability(&reach, args).await,

@@ -178,3 +178,42 @@ fn mistakes_in_schedules_are_found() {
     check("cron = \"@hourly\"\noverlap = \"skp\"\njob = \"purge_credentials\"", "`skip`");
     check("job = \"purge_credentials\"", "cron");
 }
+
+#[test]
+fn online_each_app_the_store_and_each_webhook_has_a_verdict() {
+    let world = World::new();
+    world.set("HOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    let hook = |url: &str| {
+        format!("[webhooks.crm]\nurl = \"{url}\"\nsecret = {{ env = \"HOOK_SECRET\" }}\nevents = [\"message.*\"]\n")
+    };
+    let config = world.read("config.toml");
+    world.write("config.toml", format!("{config}\n{}", hook("http://127.0.0.1:9/a-secret-path")));
+    let said = world.tidings(&["check", "--online"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    for part in
+        ["ok     app shop: a token that lasts", "ok     store sqlite://", "ok     webhook crm: http://127.0.0.1:9 is"]
+    {
+        assert!(said.out.contains(part), "`{part}` is not in {said:?}");
+    }
+    assert!(said.out.contains("a start makes it") && !world.path("tidings.db").exists(), "nothing is made: {said:?}");
+    assert!(!said.all().contains("a-secret-path"), "{said:?}");
+
+    // Beside an engine that runs, and everything wrong at once.
+    world.run();
+    world.write("config.toml", format!("{config}\n{}", hook("http://nobody-has-this-name.invalid/x")));
+    world.faults(json!([{"kind": "errcode", "errcode": 40125, "errmsg": "invalid appsecret", "api": "stable_token"}]));
+    let said = world.tidings(&["check", "--online", "--json"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    let object: Value = serde_json::from_str(&said.out).unwrap();
+    let online = object["online"].as_array().unwrap();
+    let verdict = |what: &str| online.iter().find(|verdict| verdict["what"] == what).unwrap();
+    assert_eq!(
+        (&verdict("app")["ok"], &verdict("store")["ok"], &verdict("webhook")["ok"]),
+        (&json!(false), &json!(true), &json!(false)),
+        "{object:#}"
+    );
+    assert!(verdict("app")["detail"].as_str().unwrap().contains("40125"), "{object:#}");
+    assert!(verdict("webhook")["detail"].as_str().unwrap().contains("nobody-has-this-name.invalid"), "{object:#}");
+    assert!(said.err.contains("2 of them do not work"), "{said:?}");
+    assert_eq!(world.ok_json(&["check", "--json"])["online"], Value::Null, "only when it is asked for");
+}

@@ -37,4 +37,4 @@ pub use run::{RunBegin, RunFilter, RunLevel, RunLine, RunLogRow, RunNote, RunRow
 pub use schedule::{
     BackfillRow, Decided, Fired, Firing, FiringRow, FiringSpan, Noted, Said, ScheduleChange, ScheduleRow, Verdict,
 };
-pub use sqlite::{Ids, REACH_MANY_MAX, Reader, Writer, backup, open};
+pub use sqlite::{Examined, Ids, REACH_MANY_MAX, Reader, Writer, backup, examine, open};

@@ -31,6 +31,7 @@ mod claim;
 mod credentials;
 mod dead;
 mod edges;
+mod examine;
 mod fence;
 mod file;
 mod keys;
