@@ -1,5 +1,8 @@
 //! What an operator can have done, as values: what it is for, how it is asked about, what came of it.
 
+use std::fmt;
+
+use crate::dialog::Rule;
 use crate::filter::Filter;
 use crate::words::Word;
 
@@ -68,6 +71,18 @@ pub(crate) enum Act {
         /// To which.
         filter: Filter,
     },
+    /// A token fetched now.
+    Token {
+        /// Of which app.
+        app: String,
+    },
+    /// A run ended.
+    Run {
+        /// Which.
+        id: String,
+    },
+    /// A credential taken in.
+    Credential(Box<NewCredential>),
     /// A channel paused or resumed.
     Channel {
         /// Paused, or resumed.
@@ -87,6 +102,9 @@ impl Act {
                 Deed::Hold => Word::ActHold,
                 Deed::Release => Word::ActRelease,
             },
+            Act::Token { .. } => Word::ActRefreshToken,
+            Act::Run { .. } => Word::ActCancel,
+            Act::Credential(_) => Word::ActAddCredential,
             Act::Channel { pause: true, .. } => Word::ActPause,
             Act::Channel { pause: false, .. } => Word::ActResume,
         }
@@ -97,6 +115,9 @@ impl Act {
         match self {
             Act::Messages { ids, .. } => ids.join(" "),
             Act::Matching { filter, .. } => filter.text(),
+            Act::Token { app } => app.clone(),
+            Act::Run { id } => id.clone(),
+            Act::Credential(credential) => credential.source.clone(),
             Act::Channel { name, .. } => name.clone(),
         }
     }
@@ -114,8 +135,59 @@ impl Act {
                 Deed::Cancel => 'C',
                 Deed::Hold | Deed::Release => 'W',
             },
+            Act::Token { .. } => 'R',
+            Act::Run { .. } => 'C',
+            Act::Credential(_) => 'A',
             Act::Channel { .. } => 'P',
         }
+    }
+
+    /// What becomes of what it is done to, where the engine is not asked.
+    pub(crate) fn effect(&self) -> Word {
+        match self {
+            Act::Messages { deed, .. } | Act::Matching { deed, .. } => deed.effect(),
+            Act::Token { .. } => Word::EffectRefreshToken,
+            Act::Run { .. } => Word::EffectCancelRun,
+            Act::Credential(_) => Word::EffectAddCredential,
+            Act::Channel { pause: true, .. } => Word::EffectPause,
+            Act::Channel { pause: false, .. } => Word::EffectResume,
+        }
+    }
+
+    /// A credential of which nothing is known yet.
+    pub(crate) fn new_credential() -> Act {
+        Act::Credential(Box::default())
+    }
+
+    /// What has to be said of it first, and how.
+    pub(crate) fn fields(&self) -> &'static [(Word, Rule)] {
+        match self {
+            Act::Credential(_) => &[
+                (Word::FieldSource, Rule::Needed),
+                (Word::FieldApp, Rule::Free),
+                (Word::FieldCredential, Rule::Secret),
+            ],
+            _ => &[],
+        }
+    }
+
+    /// The same with what was said of it.
+    pub(crate) fn filled(&self, said: &[(Word, String)]) -> Act {
+        let get =
+            |label| said.iter().find(|(word, _)| *word == label).map(|(_, text)| text.clone()).unwrap_or_default();
+        match self {
+            Act::Credential(_) => Act::Credential(Box::new(NewCredential {
+                source: get(Word::FieldSource),
+                app: get(Word::FieldApp),
+                fields: Secret(get(Word::FieldCredential)),
+            })),
+            act => act.clone(),
+        }
+    }
+
+    /// Whether a reason can be given for it.
+    pub(crate) fn takes_reason(&self) -> bool {
+        !matches!(self, Act::Credential(_))
     }
 
     /// Whether the engine is asked first what it would do.
@@ -126,6 +198,43 @@ impl Act {
     /// Whether it wants a reason.
     pub(crate) fn needs_reason(&self) -> bool {
         matches!(self, Act::Channel { pause: true, .. })
+    }
+}
+
+/// A credential to take in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct NewCredential {
+    /// Its source: `wechat.form_id`.
+    pub(crate) source: String,
+    /// The app it is for; empty where one alone takes its source.
+    pub(crate) app: String,
+    /// Its fields as they were typed.
+    pub(crate) fields: Secret,
+}
+
+/// Text that nobody is shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Secret(String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Secret {
+    /// The names and values in it: `form_id=… openId=…`.
+    pub(crate) fn pairs(&self) -> Vec<(String, String)> {
+        let words = self.0.split_whitespace();
+        let pairs = words.filter_map(|word| word.split_once('='));
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// Whether that is names and values, and nothing else.
+    pub(crate) fn is_pairs(text: &str) -> bool {
+        let is_pair =
+            |word: &str| word.split_once('=').is_some_and(|(name, value)| !name.is_empty() && !value.is_empty());
+        !text.trim().is_empty() && text.split_whitespace().all(is_pair)
     }
 }
 

@@ -133,7 +133,7 @@ async fn show(mut state: State, connection: Connection, stopped: oneshot::Receiv
                 None => break,
                 Some(Happening::Leave) => return Ok(()),
                 Some(Happening::Nothing) => None,
-                Some(Happening::Message(message)) => Some(message),
+                Some(Happening::Message(message)) => Some(*message),
             };
             match message.and_then(|message| update(&mut state, began.elapsed(), message)) {
                 None => {}
@@ -167,7 +167,7 @@ impl Connection {
 
 /// What the loop is woken by.
 enum Happening {
-    Message(Message),
+    Message(Box<Message>),
     /// An event that says nothing to us.
     Nothing,
     Leave,
@@ -207,7 +207,7 @@ impl Happenings {
                 None => Happening::Leave,
             },
             arrival = connection.arrivals.recv() => match arrival {
-                Some(arrival) => Happening::Message(of_arrival(arrival, began)),
+                Some(arrival) => Happening::Message(Box::new(of_arrival(arrival, began))),
                 // The task that calls is gone; `run` tells why.
                 None => Happening::Leave,
             },
@@ -216,7 +216,7 @@ impl Happenings {
                     *tick_at = began.elapsed() + TICK_INTERVAL;
                 }
                 *stale_at = None;
-                Happening::Message(Message::Tick)
+                Happening::Message(Box::new(Message::Tick))
             }
         };
         Ok(happening)
@@ -239,15 +239,15 @@ async fn next_event(events: &mut EventStream) -> Option<io::Result<Event>> {
 
 fn of_event(event: Event, drawn: &Drawn) -> Happening {
     match event {
-        Event::Key(event) => Happening::Message(Message::Key(event)),
-        Event::Paste(text) => Happening::Message(Message::Paste(text)),
-        Event::Resize(columns, rows) => Happening::Message(Message::Resize { columns, rows }),
+        Event::Key(event) => Happening::Message(Box::new(Message::Key(event))),
+        Event::Paste(text) => Happening::Message(Box::new(Message::Paste(text))),
+        Event::Resize(columns, rows) => Happening::Message(Box::new(Message::Resize { columns, rows })),
         Event::Mouse(MouseEvent { kind, column, row, .. }) => match kind {
-            MouseEventKind::Down(MouseButton::Left) => {
-                drawn.hit(column, row).map_or(Happening::Nothing, |hit| Happening::Message(Message::Click(hit)))
-            }
-            MouseEventKind::ScrollDown => Happening::Message(Message::Wheel { down: true }),
-            MouseEventKind::ScrollUp => Happening::Message(Message::Wheel { down: false }),
+            MouseEventKind::Down(MouseButton::Left) => drawn
+                .hit(column, row)
+                .map_or(Happening::Nothing, |hit| Happening::Message(Box::new(Message::Click(hit)))),
+            MouseEventKind::ScrollDown => Happening::Message(Box::new(Message::Wheel { down: true })),
+            MouseEventKind::ScrollUp => Happening::Message(Box::new(Message::Wheel { down: false })),
             _ => Happening::Nothing,
         },
         Event::FocusGained | Event::FocusLost => Happening::Nothing,

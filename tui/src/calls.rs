@@ -13,6 +13,11 @@ use crate::filter::Filter;
 /// Rows asked for at once.
 pub(crate) const PAGE_ROWS: u32 = 100;
 
+/// Lines of a log asked for at once.
+const LOG_LINES: u32 = 500;
+/// Pages of a log that are read: the engine keeps a thousand lines.
+const LOG_PAGES_MAX: u32 = 4;
+
 /// A question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Request {
@@ -34,6 +39,27 @@ pub(crate) enum Request {
         /// Which.
         channel: String,
     },
+    /// Whom the credentials reach, by template.
+    Forecast,
+    /// The tokens.
+    Tokens,
+    /// A page of runs.
+    Runs {
+        /// After the page that gave this.
+        cursor: Option<String>,
+    },
+    /// One run, with its log.
+    Run {
+        /// Which.
+        id: String,
+    },
+    /// The plugins.
+    Plugins,
+    /// A page of the record of changes.
+    Audit {
+        /// After the page that gave this.
+        cursor: Option<String>,
+    },
     /// One message, and how its recipient can be reached while it is still to be sent.
     Message {
         /// Which.
@@ -47,7 +73,11 @@ impl Request {
         Duration::from_secs(match self {
             Request::Overview => 1,
             Request::Hello => 30,
+            Request::Tokens | Request::Run { .. } => 2,
             Request::Messages { .. } | Request::Message { .. } | Request::Reasons { .. } => 5,
+            Request::Runs { .. } | Request::Plugins | Request::Audit { .. } => 5,
+            // The engine reckons it a few times a minute.
+            Request::Forecast => 15,
         })
     }
 }
@@ -63,6 +93,18 @@ pub(crate) enum Answer {
     Messages(wire::Page<wire::Message>),
     /// To [`Request::Reasons`].
     Reasons(Vec<wire::Reason>),
+    /// To [`Request::Forecast`].
+    Forecast(wire::Forecasts),
+    /// To [`Request::Tokens`].
+    Tokens(Vec<wire::Token>),
+    /// To [`Request::Runs`].
+    Runs(wire::Page<wire::Run>),
+    /// To [`Request::Run`].
+    Run(Box<wire::RunDetail>),
+    /// To [`Request::Plugins`].
+    Plugins(Vec<wire::Plugin>),
+    /// To [`Request::Audit`].
+    Audit(wire::Page<wire::AuditEntry>),
     /// To [`Request::Message`].
     Message(Box<wire::Message>, Option<Box<Reachability>>),
 }
@@ -117,6 +159,12 @@ impl Source for Client {
                 Answer::Messages(self.messages(&query).await?)
             }
             Request::Reasons { channel } => Answer::Reasons(self.reasons(&[("channel", channel.clone())]).await?.items),
+            Request::Forecast => Answer::Forecast(self.forecast(None).await?),
+            Request::Tokens => Answer::Tokens(self.tokens().await?),
+            Request::Runs { cursor } => Answer::Runs(self.runs(&page_after(cursor)).await?),
+            Request::Run { id } => Answer::Run(Box::new(run_with_log(self, id).await?)),
+            Request::Plugins => Answer::Plugins(self.plugins().await?),
+            Request::Audit { cursor } => Answer::Audit(self.audit(&page_after(cursor)).await?),
             Request::Message { id } => {
                 let message = self.message(id).await?;
                 let is_ahead = matches!(message.state.as_str(), "scheduled" | "queued" | "waiting" | "held");
@@ -144,7 +192,7 @@ impl Source for Client {
                 let request = BulkRequest { filter: filter.bulk(), ..BulkRequest::default() };
                 Ok(self.plan_for_many(deed.name(), &request).await?)
             }
-            Act::Messages { .. } | Act::Channel { .. } => Err(Trouble::Refused("this act needs no plan".to_owned())),
+            _ => Err(Trouble::Refused("this act needs no plan".to_owned())),
         }
     }
 
@@ -179,12 +227,51 @@ impl Source for Client {
                     refused: None,
                 })
             }
+            Act::Token { app } => {
+                self.refresh_token(app, reason).await?;
+                Ok(Step { moved: 1, ..Step::default() })
+            }
+            Act::Run { id } => {
+                self.cancel_run(id, reason).await?;
+                Ok(Step { moved: 1, ..Step::default() })
+            }
+            Act::Credential(credential) => {
+                let app = Some(credential.app.as_str()).filter(|app| !app.is_empty());
+                let fields = credential.fields.pairs().into_iter().collect();
+                let reply = self.add_credentials(&credential.source, app, &[fields]).await?;
+                let refused = reply.items.into_iter().find_map(|item| item.refused);
+                Ok(Step { moved: reply.accepted, refused, ..Step::default() })
+            }
             Act::Channel { pause, name } => {
                 self.act_on_channel(name, if *pause { "pause" } else { "resume" }, reason).await?;
                 Ok(Step { moved: 1, ..Step::default() })
             }
         }
     }
+}
+
+/// The query of a page of a list.
+fn page_after(cursor: &Option<String>) -> Vec<(&'static str, String)> {
+    let mut query = vec![("limit", PAGE_ROWS.to_string())];
+    query.extend(cursor.iter().map(|cursor| ("cursor", cursor.clone())));
+    query
+}
+
+/// A run with all of its log that is kept.
+async fn run_with_log(client: &Client, id: &str) -> Result<wire::RunDetail, ClientError> {
+    let query = |cursor: Option<String>| {
+        let mut query = vec![("limit", LOG_LINES.to_string())];
+        query.extend(cursor.map(|cursor| ("cursor", cursor)));
+        query
+    };
+    let mut detail = client.run(id, &query(None)).await?;
+    for _ in 1..LOG_PAGES_MAX {
+        let Some(cursor) = detail.next.take() else { break };
+        let more = client.run(id, &query(Some(cursor))).await?;
+        detail.log.extend(more.log);
+        detail.next = more.next;
+    }
+    Ok(detail)
 }
 
 impl From<ClientError> for Trouble {

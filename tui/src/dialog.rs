@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use crate::acts::{Act, Plan, Progress, Step};
+use crate::acts::{Act, Plan, Progress, Secret, Step};
 use crate::calls::Trouble;
 use crate::input::Input;
 use crate::keys::half_width;
@@ -74,6 +74,8 @@ pub(crate) enum Rule {
     Needed,
     /// Anything, or nothing.
     Free,
+    /// The names and values of a credential; what is typed is not shown.
+    Secret,
 }
 
 impl Rule {
@@ -82,6 +84,7 @@ impl Rule {
             Rule::Count(count) => text.replace([',', '，'], "").parse() == Ok(count),
             Rule::Needed => !text.is_empty(),
             Rule::Free => true,
+            Rule::Secret => Secret::is_pairs(text),
         }
     }
 }
@@ -122,11 +125,14 @@ impl Dialog {
             }
         };
         let field = |label, rule| Field { label, input: Input::default(), rule, wrong: false };
+        self.fields.extend(self.act.fields().iter().map(|(label, rule)| field(*label, *rule)));
         if plan.count > 1 {
             self.fields.push(field(Word::FieldCount, Rule::Count(plan.count)));
         }
         let reason = if plan.count > 1 || self.act.needs_reason() { Rule::Needed } else { Rule::Free };
-        self.fields.push(field(Word::FieldReason, reason));
+        if self.act.takes_reason() {
+            self.fields.push(field(Word::FieldReason, reason));
+        }
         // With nothing to do there is nothing to ask.
         self.stage = if plan.count == 0 { Stage::Done(Progress::default()) } else { Stage::Filling(0) };
         self.plan = Some(plan);
@@ -150,6 +156,12 @@ impl Dialog {
     pub(crate) fn reason(&self) -> Option<String> {
         let field = self.fields.iter().find(|field| field.label == Word::FieldReason)?;
         Some(field.input.trimmed()).filter(|reason| !reason.is_empty())
+    }
+
+    /// The act, with all that was said of it.
+    pub(crate) fn filled(&self) -> Act {
+        let said: Vec<(Word, String)> = self.fields.iter().map(|field| (field.label, field.input.trimmed())).collect();
+        self.act.filled(&said)
     }
 
     /// Text was pasted.

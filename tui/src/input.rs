@@ -5,11 +5,17 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 /// Characters a line has at most; what is pasted beyond them is dropped.
 const LENGTH_MAX: usize = 512;
 
-/// The text and the place in it where the next character goes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The text and the place in it where the next character goes. It may be a secret.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Input {
     characters: Vec<char>,
     place: usize,
+}
+
+impl std::fmt::Debug for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Input").field("length", &self.characters.len()).finish_non_exhaustive()
+    }
 }
 
 impl Input {

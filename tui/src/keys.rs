@@ -47,6 +47,10 @@ pub(crate) enum Action {
     Hold,
     /// Pause, or resume what was paused.
     Pause,
+    /// Fetch a token now.
+    RefreshToken,
+    /// Add a credential.
+    AddCredential,
     /// Send everything again that matches.
     RetryMatching,
     /// Withdraw everything that matches.
@@ -115,6 +119,18 @@ pub(crate) struct Binding {
 const OPERATE: Option<&str> = Some("operate");
 const ON_MESSAGES: Where = Where::On(&[Kind::Messages]);
 const ON_ANY_MESSAGE: Where = Where::On(&[Kind::Messages, Kind::Message]);
+const CANCELLABLE: Where = Where::On(&[Kind::Messages, Kind::Message, Kind::Runs, Kind::Run]);
+/// Pages with something behind their rows.
+const OPENING: Where = Where::On(&[
+    Kind::Overview,
+    Kind::Messages,
+    Kind::Channels,
+    Kind::Credentials,
+    Kind::Tokens,
+    Kind::Runs,
+    Kind::Plugins,
+    Kind::Audit,
+]);
 
 const fn looks(action: Action, name: &'static str, chords: &'static [Chord], label: Word, hint: bool) -> Binding {
     Binding { action, name, chords, label, hint, scope: None, place: Where::Everywhere }
@@ -132,18 +148,26 @@ const fn only(place: Where, binding: Binding) -> Binding {
 pub(crate) const BINDINGS: &[Binding] = &[
     looks(Action::Help, "help", &[letter('?')], Word::KeyHelp, true),
     looks(Action::Quit, "quit", &[letter('q'), control('c')], Word::KeyQuit, true),
-    only(
-        Where::On(&[Kind::Overview, Kind::Messages, Kind::Channels]),
-        looks(Action::Open, "open", &[key(KeyCode::Enter)], Word::KeyOpen, true),
-    ),
+    only(OPENING, looks(Action::Open, "open", &[key(KeyCode::Enter)], Word::KeyOpen, true)),
     looks(Action::Back, "back", &[key(KeyCode::Esc), key(KeyCode::Backspace)], Word::KeyBack, true),
     only(ON_MESSAGES, looks(Action::Filter, "filter", &[letter('/')], Word::KeyFilter, true)),
     looks(Action::Command, "command", &[letter(':')], Word::KeyCommand, true),
     only(ON_MESSAGES, looks(Action::Mark, "mark", &[letter(' ')], Word::KeyMark, true)),
     changes(Action::Retry, "retry", &[letter('R')], Word::KeyRetry, ON_ANY_MESSAGE),
-    changes(Action::Cancel, "cancel", &[letter('C')], Word::KeyCancel, ON_ANY_MESSAGE),
+    changes(Action::Cancel, "cancel", &[letter('C')], Word::KeyCancel, CANCELLABLE),
     changes(Action::Hold, "hold", &[letter('W')], Word::KeyHold, ON_ANY_MESSAGE),
     changes(Action::Pause, "pause", &[letter('P')], Word::KeyPause, Where::On(&[Kind::Channels])),
+    changes(Action::RefreshToken, "refresh-token", &[letter('R')], Word::KeyRefreshToken, Where::On(&[Kind::Tokens])),
+    Binding {
+        scope: Some("collect"),
+        ..changes(
+            Action::AddCredential,
+            "add-credential",
+            &[letter('A')],
+            Word::KeyAddCredential,
+            Where::On(&[Kind::Credentials]),
+        )
+    },
     changes(Action::RetryMatching, "retry-matching", &[letter('Q')], Word::KeyRetryMatching, ON_MESSAGES),
     changes(Action::CancelMatching, "cancel-matching", &[], Word::KeyCancelMatching, ON_MESSAGES),
     changes(Action::HoldMatching, "hold-matching", &[], Word::KeyHoldMatching, ON_MESSAGES),
@@ -152,6 +176,11 @@ pub(crate) const BINDINGS: &[Binding] = &[
     looks(Action::Go(Kind::Overview), "overview", &[letter('1')], Word::PageOverview, false),
     looks(Action::Go(Kind::Messages), "messages", &[letter('2')], Word::PageMessages, false),
     looks(Action::Go(Kind::Channels), "channels", &[letter('3')], Word::PageChannels, false),
+    looks(Action::Go(Kind::Credentials), "credentials", &[letter('4')], Word::PageCredentials, false),
+    looks(Action::Go(Kind::Tokens), "tokens", &[letter('5')], Word::PageTokens, false),
+    looks(Action::Go(Kind::Runs), "runs", &[letter('7')], Word::PageRuns, false),
+    looks(Action::Go(Kind::Plugins), "plugins", &[letter('8')], Word::PagePlugins, false),
+    looks(Action::Go(Kind::Audit), "audit", &[letter('9')], Word::PageAudit, false),
     looks(Action::ShowMessage, "message", &[], Word::KeyShowMessage, false),
     only(
         Where::On(&[Kind::Overview]),
@@ -256,8 +285,8 @@ mod tests {
 
     #[test]
     fn no_chord_is_bound_twice_on_a_page_and_every_one_is_found() {
-        for kind in Kind::ALL {
-            let bindings: Vec<&Binding> = BINDINGS.iter().filter(|binding| binding.is_on(*kind)).collect();
+        for kind in Kind::all() {
+            let bindings: Vec<&Binding> = BINDINGS.iter().filter(|binding| binding.is_on(kind)).collect();
             let chords: Vec<Chord> = bindings.iter().flat_map(|binding| binding.chords.iter().copied()).collect();
             for (index, chord) in chords.iter().enumerate() {
                 assert!(!chords[..index].contains(chord), "{} is bound twice on {kind:?}", name(*chord));
@@ -265,7 +294,7 @@ mod tests {
             for binding in bindings {
                 for chord in binding.chords {
                     let modifiers = if chord.control { KeyModifiers::CONTROL } else { KeyModifiers::NONE };
-                    assert_eq!(press(chord.code, modifiers, *kind), Some(binding.action));
+                    assert_eq!(press(chord.code, modifiers, kind), Some(binding.action));
                 }
             }
         }

@@ -3,14 +3,24 @@
 //! A page keeps its own state: rows, cursor, marks. It says what it wants fetched, takes what came, takes what a key asks
 //! for, and draws itself. It calls nobody. docs/ARCHITECTURE.md says how a page is added.
 
+mod audit;
 mod channels;
+mod credentials;
+mod lines;
+mod listed;
 mod message;
 mod messages;
 mod overview;
+mod plugins;
+mod run;
+mod runs;
+mod tokens;
 
 use std::fmt;
 
+use listed::ListedPage;
 use ratatui::layout::Rect;
+use tidings_api::wire::{AuditEntry, Forecast, Plugin, Run, Token};
 
 use crate::acts::{Act, Plan};
 use crate::calls::{Answer, Request};
@@ -28,16 +38,39 @@ pub(crate) enum Kind {
     Messages,
     /// Channels.
     Channels,
+    /// Credentials, by whom they reach.
+    Credentials,
+    /// Tokens.
+    Tokens,
+    /// Runs of schedules.
+    Runs,
+    /// Plugins.
+    Plugins,
+    /// The record of changes.
+    Audit,
     /// One message. It lies over the page it was opened from.
     Message,
+    /// One run, likewise.
+    Run,
 }
 
 impl Kind {
     /// Those that stand in the row of pages, in its order.
-    pub(crate) const TOPS: &[Kind] = &[Kind::Overview, Kind::Messages, Kind::Channels];
+    pub(crate) const TOPS: &[Kind] = &[
+        Kind::Overview,
+        Kind::Messages,
+        Kind::Channels,
+        Kind::Credentials,
+        Kind::Tokens,
+        Kind::Runs,
+        Kind::Plugins,
+        Kind::Audit,
+    ];
     /// All of them.
     #[cfg(test)]
-    pub(crate) const ALL: &[Kind] = &[Kind::Overview, Kind::Messages, Kind::Channels, Kind::Message];
+    pub(crate) fn all() -> impl Iterator<Item = Kind> {
+        Kind::TOPS.iter().copied().chain([Kind::Message, Kind::Run])
+    }
 
     /// What it is called.
     pub(crate) fn title(self) -> Word {
@@ -45,7 +78,13 @@ impl Kind {
             Kind::Overview => Word::PageOverview,
             Kind::Messages => Word::PageMessages,
             Kind::Channels => Word::PageChannels,
+            Kind::Credentials => Word::PageCredentials,
+            Kind::Tokens => Word::PageTokens,
+            Kind::Runs => Word::PageRuns,
+            Kind::Plugins => Word::PagePlugins,
+            Kind::Audit => Word::PageAudit,
             Kind::Message => Word::PageMessage,
+            Kind::Run => Word::PageRun,
         }
     }
 }
@@ -56,6 +95,11 @@ pub(crate) fn tops() -> Vec<Box<dyn Page>> {
         Box::new(overview::OverviewPage::default()),
         Box::new(messages::MessagesPage::new()),
         Box::new(channels::ChannelsPage::default()),
+        Box::new(ListedPage::<Forecast>::new()),
+        Box::new(ListedPage::<Token>::new()),
+        Box::new(ListedPage::<Run>::new()),
+        Box::new(ListedPage::<Plugin>::new()),
+        Box::new(ListedPage::<AuditEntry>::new()),
     ]
 }
 

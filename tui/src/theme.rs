@@ -71,12 +71,12 @@ pub(crate) fn outcome_role(outcome: &str) -> Role {
     }
 }
 
-/// How the state of a channel, a token or a run is to be taken.
+/// How the state of a channel, a token, a run or a plugin is to be taken.
 pub(crate) fn state_role(state: &str) -> Role {
     match state {
-        "open" | "valid" | "done" => Role::Good,
-        "halted" | "parked" | "exhausted" | "failed" => Role::Bad,
-        "paused" | "cooling" | "expired" | "waiting" => Role::Warn,
+        "open" | "valid" | "done" | "working" => Role::Good,
+        "halted" | "parked" | "exhausted" | "failed" | "absent" => Role::Bad,
+        "paused" | "cooling" | "expired" | "waiting" | "none" | "interrupted" | "cancelled" => Role::Warn,
         _ => Role::Plain,
     }
 }

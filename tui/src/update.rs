@@ -373,7 +373,7 @@ fn press_in_dialog(state: &mut State, event: KeyEvent) -> Option<Effect> {
         Reply::CarryOut => {
             let place = dialog.plan.as_ref().map(|plan| plan.place.clone()).unwrap_or_default();
             let effect =
-                Effect::CarryOut { dialog: dialog.number, act: dialog.act.clone(), reason: dialog.reason(), place };
+                Effect::CarryOut { dialog: dialog.number, act: dialog.filled(), reason: dialog.reason(), place };
             state.under_way += 1;
             state.dirty = true;
             Some(effect)

@@ -115,6 +115,20 @@ impl<R: Row> Window<R> {
         self.cursors.get(index).and_then(Option::as_deref)
     }
 
+    /// Takes a page of a list that cannot be pinned. While the cursor is off its start, what is new at the start would push
+    /// rows out of the first page into none that is held: then only what is held already is renewed.
+    pub(crate) fn take_unpinned(&mut self, asked: Option<&str>, rows: Vec<R>, next: Option<String>, seen: usize) {
+        if asked.is_some() || self.is_at_start() || self.pages.len() < 2 || self.first > 0 {
+            return self.take(asked, rows, next, false, seen);
+        }
+        for row in rows {
+            let held = self.pages.iter_mut().flatten().find(|held| held.id() == row.id());
+            if let Some(held) = held {
+                *held = row;
+            }
+        }
+    }
+
     fn page_of_cursor(&self) -> usize {
         let mut row = self.cursor.row();
         for (offset, page) in self.pages.iter().enumerate() {

@@ -137,6 +137,8 @@ words! {
     RunRunning: "running", "运行中";
     RunDone: "done", "完成";
     RunFailed: "failed", "失败";
+    RunCancelled: "cancelled", "已取消";
+    RunInterrupted: "interrupted", "被中断";
     RunNever: "never", "从未";
 
     // Times and amounts.
@@ -150,6 +152,101 @@ words! {
     PageMessages: "Messages", "消息";
     PageChannels: "Channels", "通道";
     PageMessage: "Message", "单条消息";
+    PageCredentials: "Credentials", "凭证";
+    PageTokens: "Tokens", "令牌";
+    PageRuns: "Runs", "运行";
+    PagePlugins: "Plugins", "插件";
+    PageAudit: "Audit", "审计";
+    PageRun: "Run", "单次运行";
+    SoMany: "({})", "({})";
+    SoManyAndMore: "({} so far)", "(已载入 {})";
+
+    // Credentials.
+    People: "PEOPLE", "可达人数";
+    Sends: "SENDS", "可发条数";
+    RunsOut: "RUNS OUT", "开始失效";
+    InAWeek: "IN A WEEK", "一周后";
+    NoEnd: "NO END", "长期有效";
+    NeedsNone: "needs none", "无需凭证";
+    ByItself: "given by itself: {}", "自动获得：{}";
+    NoTemplates: "config has no templates", "配置中没有模板";
+    PartRunsOut: "What runs out of {}", "{} 的凭证何时失效";
+    EveryoneReached: "It needs no credential: everybody can be reached.", "无需凭证：所有人都可送达。";
+    NothingRunsOut: "Nothing runs out in the days to come.", "近期没有凭证失效。";
+    RunsOutLost: "-{} people, -{} sends", "少 {} 人，少 {} 条";
+
+    // Tokens.
+    Ends: "ENDS", "到期";
+    Fetches: "FETCHES", "今日获取";
+    NoTokens: "no app has a token", "没有应用使用令牌";
+    FactState: "state", "状态";
+    FactFetched: "fetched", "获取于";
+    FactEnds: "ends", "到期于";
+    FactFetches: "fetches today", "今日获取";
+
+    // Runs.
+    Schedule: "SCHEDULE", "定时任务";
+    Took: "TOOK", "用时";
+    NoRuns: "nothing has run yet", "尚无运行";
+    FactJob: "job", "作业";
+    FactFor: "for", "计划时间";
+    FactBegan: "began", "开始于";
+    FactTook: "took", "用时";
+    FactDeadline: "deadline", "截止";
+    FactDone: "done", "进度";
+    FactAccepted: "messages", "消息";
+    FactDuplicates: "told already", "重复";
+    FactSuppressed: "told nothing", "已屏蔽";
+    FactRefused: "refused", "被拒绝";
+    FactResumed: "resumed", "续跑";
+    FactRows: "rows", "行数";
+    FactReachable: "reachable", "可达";
+    FactInADay: "in a day", "一天后";
+    FactInAWeek: "in a week", "一周后";
+    PartPreflight: "Whom it could reach when it began", "开始时可送达的人";
+    PartLog: "Its log ({} lines)", "日志 ({} 行)";
+    LogNotKept: "The lines after these were counted and not kept.", "其后的行只计数，未保留。";
+
+    // Plugins.
+    Version: "VERSION", "版本";
+    Stages: "STAGES", "环节";
+    InFlight: "IN FLIGHT", "处理中";
+    Panics: "PANICS", "崩溃";
+    Late: "LATE", "超时";
+    From: "FROM", "来源";
+    BuiltIn: "built in", "内置";
+    PluginWorking: "working", "正常";
+    PluginParked: "parked", "停用";
+    PluginAbsent: "absent", "缺失";
+    PartStages: "What it offers", "提供的环节";
+    FactVersion: "version", "版本";
+    FactFile: "file", "文件";
+    FactSha256: "sha256", "sha256";
+    FactPanics: "panics", "崩溃";
+    FactLate: "late", "超时";
+    FactDoubled: "doubled", "重复应答";
+    FactForeign: "foreign", "无关应答";
+    FactMisshapen: "misshapen", "格式错误";
+    FactLogLines: "log lines", "日志行";
+    FactLogLeftOut: "left out", "略去";
+
+    // The record of changes.
+    Who: "WHO", "操作人";
+    Act: "ACT", "操作";
+    Subject: "SUBJECT", "对象";
+    NoChanges: "nobody has changed anything yet", "尚无操作记录";
+    FactAt: "at", "时间";
+    FactWho: "by", "操作人";
+    FactSubject: "to", "对象";
+    FactCount: "messages", "消息";
+
+    // States of tokens.
+    TokenNone: "none", "没有";
+    TokenValid: "valid", "有效";
+    TokenExpired: "expired", "已过期";
+    TokenWaiting: "waiting", "等待重试";
+    TokenExhausted: "exhausted", "额度用尽";
+    TokenHalted: "halted", "已停止";
 
     // One message.
     PartWhy: "Why it is not sending", "为何没有发送";
@@ -192,11 +289,16 @@ words! {
     ActRelease: "Release", "放行";
     ActPause: "Pause", "暂停";
     ActResume: "Resume", "恢复";
+    ActRefreshToken: "Fetch a token", "获取令牌";
+    ActAddCredential: "Add a credential", "添加凭证";
     EffectRetry: "It is sent again from the start, as soon as its channel lets it.", "将从头重新发送，通道允许即发出。";
     EffectCancel: "It is withdrawn and will not be sent.", "将被撤回，不再发送。";
     EffectHold: "It stops until somebody releases it.", "将停住，直到有人放行。";
     EffectRelease: "It goes on where it stopped.", "将从停住处继续。";
     EffectPause: "Nothing more of the channel is sent; what is on its way goes on.", "通道不再发出新消息；已在途的照常完成。";
+    EffectRefreshToken: "One of the day's fetches is used; a halt is lifted.", "将用去今日一次获取额度，并解除停止。";
+    EffectCancelRun: "It ends where it is; messages that it made are sent.", "将就此结束；已生成的消息照常发送。";
+    EffectAddCredential: "It goes into the ledger; what waits for it is sent.", "将存入凭证库；等待它的消息随即发送。";
     EffectResume: "The channel sends again.", "通道恢复发送。";
     ActEnded: "The act came to its end.", "操作已完成。";
     ActBroke: "The act came to nothing; look at the record.", "操作未能完成，请查看审计记录。";
@@ -209,6 +311,9 @@ words! {
     PlanTwice: "Some may have arrived, and would arrive twice.", "其中有些可能已经送达，会重复送达。";
     FieldCount: "Type {} to say how many", "请输入数量 {}";
     FieldReason: "Reason", "原因";
+    FieldSource: "Source, as in wechat.form_id", "来源，如 wechat.form_id";
+    FieldApp: "App", "应用";
+    FieldCredential: "Its fields, as in form_id=... openId=...", "字段，如 form_id=... openId=...";
     Optional: "(may stay empty)", "(可不填)";
     FieldWrong: "not that", "不对";
     Question: "Press {} to do it, Esc to leave it", "按 {} 执行，按 Esc 放弃";
@@ -279,6 +384,8 @@ words! {
     KeyRetry: "send again", "重新发送";
     KeyCancel: "cancel", "取消";
     KeyPause: "pause or resume", "暂停或恢复";
+    KeyRefreshToken: "fetch a token", "获取令牌";
+    KeyAddCredential: "add a credential", "添加凭证";
     KeyHold: "hold or release", "暂扣或放行";
     KeyRetryMatching: "send all again that match", "重新发送所有匹配的";
     KeyCancelMatching: "cancel all that match", "取消所有匹配的";
@@ -346,6 +453,31 @@ pub(crate) fn run_state(state: &str, language: Language) -> &str {
         "running" => Word::RunRunning.text(language),
         "done" => Word::RunDone.text(language),
         "failed" => Word::RunFailed.text(language),
+        "cancelled" => Word::RunCancelled.text(language),
+        "interrupted" => Word::RunInterrupted.text(language),
+        other => other,
+    }
+}
+
+/// A state of tokens in words.
+pub(crate) fn token_state(state: &str, language: Language) -> &str {
+    match state {
+        "none" => Word::TokenNone.text(language),
+        "valid" => Word::TokenValid.text(language),
+        "expired" => Word::TokenExpired.text(language),
+        "waiting" => Word::TokenWaiting.text(language),
+        "exhausted" => Word::TokenExhausted.text(language),
+        "halted" => Word::TokenHalted.text(language),
+        other => other,
+    }
+}
+
+/// A state of plugins in words.
+pub(crate) fn plugin_state(state: &str, language: Language) -> &str {
+    match state {
+        "working" => Word::PluginWorking.text(language),
+        "parked" => Word::PluginParked.text(language),
+        "absent" => Word::PluginAbsent.text(language),
         other => other,
     }
 }

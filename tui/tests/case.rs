@@ -291,6 +291,152 @@ pub(crate) fn waiting_message() -> wire::Message {
     }
 }
 
+/// Whom the credentials reach.
+pub(crate) fn forecast() -> wire::Forecasts {
+    let day = |days: i64, people, people_lost, sends_lost| wire::ForecastDay {
+        until: at(days * 86_400),
+        people,
+        people_lost,
+        sends_lost,
+    };
+    let one = |template: &str, people, people_in_a_week, people_without_end, days| wire::Forecast {
+        template: template.to_owned(),
+        channel: "order-updates".to_owned(),
+        app: "shop".to_owned(),
+        needs_permit: true,
+        by_itself: Vec::new(),
+        people,
+        people_in_a_week,
+        people_without_end,
+        sends: people * 2,
+        days,
+    };
+    let days = vec![day(1, 19_800, 612, 1_224), day(2, 12_004, 7_796, 15_000), day(6, 4_100, 7_904, 9_000)];
+    wire::Forecasts {
+        now: at(0),
+        items: vec![
+            one("order-paid", 20_412, 4_100, 12, days),
+            one("登录验证码", 0, 0, 0, Vec::new()),
+            wire::Forecast {
+                by_itself: vec!["wechat.window".to_owned()], ..one("客服回复", 40, 40, 0, Vec::new())
+            },
+            wire::Forecast { needs_permit: false, ..one(HOSTILE, 0, 0, 0, Vec::new()) },
+        ],
+    }
+}
+
+/// Runs, from the one with that number on.
+pub(crate) fn runs(newest: i64, many: i64, next: bool) -> wire::Page<Run> {
+    let items = (0..many).map(|age| {
+        let (state, total, result) = match age % 4 {
+            0 => ("running", Some(1_000), None),
+            1 => ("failed", Some(1_000), Some("audience.csv: no such file")),
+            2 => ("interrupted", None, None),
+            _ => ("done", Some(120), Some(HOSTILE)),
+        };
+        Run {
+            id: format!("run_{}", newest - age),
+            schedule: if age % 2 == 0 { "每日对账".to_owned() } else { "keep-token".to_owned() },
+            nominal_at: at(-age * 600 - 9),
+            job: "send digest".to_owned(),
+            accepted: 118,
+            refused: 2,
+            ..run(state, -age * 600, 120, total, result)
+        }
+    });
+    wire::Page { items: items.collect(), next: next.then(|| (newest - many + 1).to_string()) }
+}
+
+/// A run with what it says.
+pub(crate) fn run_detail() -> wire::RunDetail {
+    let line = |line: i64| wire::RunLine {
+        line,
+        at: at(line - 60),
+        level: if line % 7 == 0 { "warn" } else { "info" }.to_owned(),
+        text: if line == 1 {
+            format!("audience read {HOSTILE}")
+        } else {
+            format!("第 {line} 批: 40 rows, 39 messages")
+        },
+    };
+    wire::RunDetail {
+        run: runs(7, 1, false).items.remove(0),
+        preflight: Some(wire::Preflight {
+            now: at(-60),
+            rows: 1_000,
+            reachable: 910,
+            in_a_day: 870,
+            in_a_week: 200,
+            until: None,
+            unreachable: vec![wire::Unreachable {
+                code: "no-permit".to_owned(),
+                count: 90,
+                example: "row 12: no permit of `oGx5…`".to_owned(),
+            }],
+            obstacles: vec![wire::Obstacle {
+                code: "channel-paused".to_owned(),
+                detail: "channel `企业微信通知` is paused".to_owned(),
+                until: None,
+            }],
+            by_itself: Vec::new(),
+        }),
+        log: (1..=30).map(line).collect(),
+        log_lines: 1_204,
+        next: None,
+    }
+}
+
+/// A plugin that works, one from a file that was parked, and one that is not there.
+pub(crate) fn plugins() -> Vec<wire::Plugin> {
+    let stage = |role: &str, name: &str| wire::PluginStage { role: role.to_owned(), name: name.to_owned() };
+    vec![
+        wire::Plugin {
+            name: "sms-gate".to_owned(),
+            version: Some("1.4.0".to_owned()),
+            state: "parked".to_owned(),
+            reason: Some("three panics within ten minutes: index out of bounds".to_owned()),
+            stages: vec![stage("transport", "sms-gate.send"), stage("credential_source", "sms-gate.quota")],
+            file: Some("plugins/短信/libsms_gate.so".to_owned()),
+            sha256: Some("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned()),
+            counters: Some(wire::PluginCounters {
+                panics: 3,
+                late: 12,
+                log_lines: 48_000,
+                log_lines_left_out: 12_345,
+                ..wire::PluginCounters::default()
+            }),
+        },
+        wire::Plugin {
+            name: "wechat".to_owned(),
+            version: Some("0.1.0".to_owned()),
+            state: "working".to_owned(),
+            stages: vec![stage("http_transport", "wechat.template"), stage("credential_source", "wechat.form_id")],
+            ..wire::Plugin::default()
+        },
+        wire::Plugin {
+            name: "旧插件".to_owned(),
+            state: "absent".to_owned(),
+            reason: Some("libold.so: no such file".to_owned()),
+            ..wire::Plugin::default()
+        },
+    ]
+}
+
+/// The record of changes, from the one with that number on.
+pub(crate) fn audit(newest: i64, many: i64, next: bool) -> wire::Page<wire::AuditEntry> {
+    let items = (0..many).map(|age| wire::AuditEntry {
+        id: format!("aud_{}", newest - age),
+        at: at(-age * 400),
+        who: if age % 3 == 0 { "local (李伟)".to_owned() } else { "ops".to_owned() },
+        act: if age % 2 == 0 { "channel.pause".to_owned() } else { "message.retry".to_owned() },
+        subject: if age % 2 == 0 { "企业微信通知".to_owned() } else { "messages".to_owned() },
+        why: (age % 4 < 2).then(|| format!("供应商故障 {HOSTILE}")),
+        detail: (age % 2 == 1).then(|| "state=unknown channel=order-updates".to_owned()),
+        count: (age % 2 == 1).then_some(1_204),
+    });
+    wire::Page { items: items.collect(), next: next.then(|| (newest - many + 1).to_string()) }
+}
+
 /// How its recipient can be reached.
 pub(crate) fn reach() -> wire::Reachability {
     wire::Reachability {
@@ -407,6 +553,12 @@ impl Case {
         let wanted = self.state.wants().expect("the page wants something");
         assert!(matches!(wanted, Request::Messages { .. }), "{wanted:?}");
         self.answer(wanted, Ok(Answer::Messages(page)));
+    }
+
+    /// Gives the page what it wants, which is that.
+    pub(crate) fn give(&mut self, answer: Answer) {
+        let wanted = self.state.wants().expect("the page wants something");
+        self.answer(wanted, Ok(answer));
     }
 
     /// Gives the page the reasons it wants.

@@ -10,8 +10,8 @@ use tidings_api::wire::Counts;
 use crate::acts::Step;
 use crate::calls::{Answer, Request, Trouble};
 use crate::case::{
-    Case, HOSTILE, LANGUAGES, SIZES, at, busy, channel, empty, hello, lines, messages, reach, reasons, styles,
-    waiting_message,
+    Case, HOSTILE, LANGUAGES, SIZES, at, audit, busy, channel, empty, forecast, hello, lines, messages, plugins, reach,
+    reasons, run_detail, runs, styles, waiting_message,
 };
 use crate::message::{Effect, Message};
 use crate::words::Language;
@@ -100,6 +100,72 @@ fn a_message_that_waits() {
         case.press(KeyCode::Char('j'));
         case.press(KeyCode::Enter);
         case.message(waiting_message(), Some(reach()));
+        case
+    });
+}
+
+#[test]
+fn credentials_with_what_runs_out_when_and_one_that_is_added_unseen() {
+    check_all("credentials", |language, size| {
+        let mut case = Case::on('4', language, size);
+        case.give(Answer::Forecast(forecast()));
+        case
+    });
+    for (language, tag) in LANGUAGES {
+        let mut case = Case::on('4', language, (80, 24));
+        case.give(Answer::Forecast(forecast()));
+        case.press(KeyCode::Char('A'));
+        for text in ["wechat.form_id", "", "form_id=s3cret openId=o-alice"] {
+            case.typed(text);
+            case.press(KeyCode::Enter);
+        }
+        assert!(!case.text().contains("s3cret"));
+        check(&format!("credential-80x24-{tag}"), &case);
+    }
+}
+
+#[test]
+fn tokens_with_the_one_under_the_cursor_in_full() {
+    check_all("tokens", |language, size| {
+        let mut case = Case::on('5', language, size);
+        case.give(Answer::Tokens(busy().tokens));
+        case.press(KeyCode::Char('j'));
+        case
+    });
+}
+
+#[test]
+fn runs_and_one_of_them_with_its_log() {
+    check_all("runs", |language, size| {
+        let mut case = Case::on('7', language, size);
+        case.give(Answer::Runs(runs(2_114, 100, true)));
+        case.press(KeyCode::Char('j'));
+        case
+    });
+    check_all("run", |language, size| {
+        let mut case = Case::on('7', language, size);
+        case.give(Answer::Runs(runs(7, 1, false)));
+        case.press(KeyCode::Enter);
+        case.give(Answer::Run(Box::new(run_detail())));
+        case
+    });
+}
+
+#[test]
+fn plugins_with_what_was_counted_of_them() {
+    check_all("plugins", |language, size| {
+        let mut case = Case::on('8', language, size);
+        case.give(Answer::Plugins(plugins()));
+        case
+    });
+}
+
+#[test]
+fn the_record_of_changes() {
+    check_all("audit", |language, size| {
+        let mut case = Case::on('9', language, size);
+        case.give(Answer::Audit(audit(2_114, 100, true)));
+        case.press(KeyCode::Char('j'));
         case
     });
 }
@@ -205,7 +271,10 @@ fn no_size_breaks_the_screen_and_every_row_is_as_wide_as_the_terminal() {
             for rows in [0, 1, 2, 9, 10, 11, 15, 16, 23, 24, 36] {
                 for columns in [0, 1, 2, 39, 40, 41, 60, 79, 80, 119, 120, 250] {
                     case.take(Message::Resize { columns, rows });
-                    for keys in ["1", "3", "2", "?", "?", "/x", "\n", "R", "y", "\n", "\r", "G"] {
+                    for keys in [
+                        "1", "3", "4", "A", "x", "\n", "5", "R", "\n", "7", "\r", "\n", "8", "\r", "9", "\r", "2", "?",
+                        "?", "/x", "\n", "R", "y", "\n", "\r", "G",
+                    ] {
                         for key in keys.chars() {
                             case.press(match key {
                                 '\n' => KeyCode::Esc,
@@ -213,8 +282,15 @@ fn no_size_breaks_the_screen_and_every_row_is_as_wide_as_the_terminal() {
                                 key => KeyCode::Char(key),
                             });
                         }
-                        if let Some(Request::Message { .. }) = case.state.wants() {
-                            case.message(waiting_message(), Some(reach()));
+                        match case.state.wants() {
+                            Some(Request::Message { .. }) => case.message(waiting_message(), Some(reach())),
+                            Some(Request::Forecast) => case.give(Answer::Forecast(forecast())),
+                            Some(Request::Tokens) => case.give(Answer::Tokens(busy().tokens)),
+                            Some(Request::Runs { cursor: None }) => case.give(Answer::Runs(runs(700, 100, true))),
+                            Some(Request::Run { .. }) => case.give(Answer::Run(Box::new(run_detail()))),
+                            Some(Request::Plugins) => case.give(Answer::Plugins(plugins())),
+                            Some(Request::Audit { cursor: None }) => case.give(Answer::Audit(audit(700, 100, true))),
+                            _ => {}
                         }
                         assert_eq!(lines(&case.frame()).len(), usize::from(rows));
                         case.press(KeyCode::PageDown);

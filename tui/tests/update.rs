@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use tidings_api::wire::Counts;
+use tidings_api::wire::{Counts, Forecasts, RunLine};
 
 use crate::acts::{Act, Deed, Place, Step};
 use crate::calls::{Answer, Request, Trouble};
-use crate::case::{Case, at, busy, hello, messages, plan, reach, waiting_message};
+use crate::case::{Case, at, audit, busy, forecast, hello, messages, plan, reach, run_detail, runs, waiting_message};
 use crate::filter::Filter;
 use crate::keys::Action;
 use crate::message::{Effect, Message};
@@ -49,7 +49,11 @@ fn note(case: &Case) -> &str {
 fn under_cursor(case: &Case) -> String {
     let text = case.text();
     let row = text.lines().find(|line| line.starts_with('>') && !line.starts_with(">>")).unwrap_or_default();
-    row.split_whitespace().find(|word| word.starts_with("msg_")).unwrap_or_default().to_owned()
+    row.trim_start_matches('>')
+        .split_whitespace()
+        .find(|word| word.starts_with("msg_") || word.starts_with("run_"))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 #[test]
@@ -533,4 +537,137 @@ fn counts_at_the_end_of_their_range_are_drawn() {
     overview.states = Counts { queued: i64::MAX, held: i64::MIN, ..Counts::default() };
     let case = Case::with(Language::En, SIZE, &overview);
     assert!(case.text().contains("9,223,372,036,854,775,807"));
+}
+
+#[test]
+fn a_list_holds_a_window_follows_at_its_start_and_stays_with_its_row_elsewhere() {
+    let mut case = Case::on('7', Language::En, SIZE);
+    case.give(Answer::Runs(runs(1_000, 100, true)));
+    case.give(Answer::Runs(runs(1_002, 100, true)));
+    assert_eq!(under_cursor(&case), "run_1002", "at its start it follows");
+    for _ in 0..70 {
+        case.press(KeyCode::Char('j'));
+    }
+    assert_eq!(case.state.wants(), Some(Request::Runs { cursor: Some("903".to_owned()) }));
+    case.give(Answer::Runs(runs(902, 100, true)));
+    let under = under_cursor(&case);
+    // What is new at the start moves nothing and loses nothing.
+    assert_eq!(case.state.wants(), Some(Request::Runs { cursor: None }));
+    case.give(Answer::Runs(runs(1_050, 100, true)));
+    assert_eq!(under_cursor(&case), under);
+    let mut seen = Vec::new();
+    case.press(KeyCode::Char('g'));
+    for _ in 0..199 {
+        seen.push(under_cursor(&case));
+        case.press(KeyCode::Char('j'));
+    }
+    let expected: Vec<String> = (0..199).map(|age| format!("run_{}", 1_002 - age)).collect();
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn a_run_is_cancelled_while_it_runs_and_from_its_own_page_too() {
+    let mut case = Case::on('7', Language::En, SIZE);
+    assert_eq!(case.press(KeyCode::Char('C')), None);
+    assert_eq!(note(&case), "there is nothing under the cursor");
+    case.give(Answer::Runs(runs(7, 4, false)));
+    case.press(KeyCode::Char('j'));
+    case.press(KeyCode::Char('C'));
+    assert_eq!(note(&case), "run_6 is failed");
+    case.press(KeyCode::Char('k'));
+    case.press(KeyCode::Enter);
+    assert_eq!(case.state.wants(), Some(Request::Run { id: "run_7".to_owned() }));
+    case.give(Answer::Run(Box::new(run_detail())));
+    case.press(KeyCode::Char('C'));
+    case.press(KeyCode::Enter);
+    case.pass(400);
+    let Some(Effect::CarryOut { act, .. }) = case.press(KeyCode::Char('C')) else { panic!("not carried out") };
+    assert_eq!(act, Act::Run { id: "run_7".to_owned() });
+}
+
+#[test]
+fn the_log_of_a_run_is_followed_from_its_end() {
+    let mut case = Case::on('7', Language::En, SIZE);
+    case.give(Answer::Runs(runs(7, 1, false)));
+    case.press(KeyCode::Enter);
+    let mut detail = run_detail();
+    case.give(Answer::Run(Box::new(detail.clone())));
+    assert!(!case.text().contains("第 30 批"));
+    case.press(KeyCode::Char('G'));
+    assert!(case.text().contains("第 30 批"), "{}", case.text());
+    detail.log.push(RunLine { line: 31, at: at(0), level: "info".to_owned(), text: "the newest".to_owned() });
+    case.give(Answer::Run(Box::new(detail.clone())));
+    assert!(case.text().contains("the newest"));
+    case.press(KeyCode::Char('k'));
+    detail.log.push(RunLine { line: 32, at: at(0), level: "info".to_owned(), text: "newer still".to_owned() });
+    case.give(Answer::Run(Box::new(detail)));
+    assert!(!case.text().contains("newer still"), "who looks back is left where they look");
+}
+
+#[test]
+fn a_token_is_fetched_for_the_app_under_the_cursor() {
+    let mut case = Case::on('5', Language::En, SIZE);
+    case.give(Answer::Tokens(busy().tokens));
+    case.press(KeyCode::Char('j'));
+    case.press(KeyCode::Char('R'));
+    case.press(KeyCode::Enter);
+    case.pass(400);
+    let Some(Effect::CarryOut { act, .. }) = case.press(KeyCode::Char('R')) else { panic!("not carried out") };
+    assert_eq!(act, Act::Token { app: "公众号".to_owned() });
+}
+
+#[test]
+fn a_credential_is_added_by_its_fields_and_is_seen_nowhere() {
+    let mut case = Case::on('4', Language::En, SIZE);
+    case.give(Answer::Forecast(Forecasts { now: at(0), items: Vec::new() }));
+    // There need be no row for it.
+    case.press(KeyCode::Char('A'));
+    case.typed("wechat.form_id");
+    case.press(KeyCode::Enter);
+    case.typed("shop");
+    case.press(KeyCode::Enter);
+    case.typed("s3cret");
+    case.press(KeyCode::Enter);
+    assert!(case.text().contains("not that"), "a value without a name: {}", case.text());
+    case.take(control('u'));
+    case.take(Message::Paste("form_id=s3cret openId=o-alice\n".to_owned()));
+    case.press(KeyCode::Enter);
+    case.pass(400);
+    assert!(!case.text().contains("s3cret") && !format!("{:?}", case.state).contains("s3cret"));
+    let effect = case.press(KeyCode::Char('A')).unwrap();
+    assert!(!format!("{effect:?}").contains("s3cret"));
+    let Effect::CarryOut { act: Act::Credential(credential), reason: None, .. } = effect else { panic!("{effect:?}") };
+    assert_eq!((credential.source.as_str(), credential.app.as_str()), ("wechat.form_id", "shop"));
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(credential.fields.pairs(), [pair("form_id", "s3cret"), pair("openId", "o-alice")]);
+}
+
+#[test]
+fn who_may_only_collect_adds_credentials_and_fetches_no_token() {
+    let mut case = Case::on('4', Language::En, SIZE);
+    case.answer(Request::Hello, Ok(Answer::Hello(hello(&["read", "collect"]))));
+    case.give(Answer::Forecast(forecast()));
+    case.press(KeyCode::Char('A'));
+    assert!(matches!(case.state.overlay, Overlay::Dialog(_)));
+    case.press(KeyCode::Esc);
+    case.press(KeyCode::Char('5'));
+    case.give(Answer::Tokens(busy().tokens));
+    case.press(KeyCode::Char('R'));
+    assert_eq!(note(&case), "the key `ops` has no scope `operate`");
+}
+
+#[test]
+fn a_row_in_full_takes_the_page_and_gives_it_back_and_stays_the_same_row() {
+    let mut case = Case::on('9', Language::En, (40, 10));
+    case.give(Answer::Audit(audit(50, 50, false)));
+    case.press(KeyCode::Enter);
+    assert!(case.text().contains("aud_50  channel.pause"), "{}", case.text());
+    case.give(Answer::Audit(audit(52, 52, false)));
+    assert!(case.text().contains("aud_50  channel.pause"), "what is new does not take its place: {}", case.text());
+    case.press(KeyCode::Esc);
+    assert!(!case.text().contains("aud_50  channel.pause"));
+    case.press(KeyCode::Enter);
+    case.give(Answer::Audit(audit(9, 3, false)));
+    assert_eq!(kind(&case), Kind::Audit);
+    assert!(case.text().contains('>'), "a row that is gone leaves the list: {}", case.text());
 }

@@ -5,6 +5,7 @@ mod why;
 use ratatui::layout::Rect;
 use tidings_api::wire::{self, Reachability};
 
+use super::lines::{self, Line, Side, aligned, json, wrapped};
 use super::messages::{deed, refusal};
 use super::{Kind, Page, Reaction};
 use crate::acts::{Act, Plan};
@@ -15,11 +16,8 @@ use crate::state::Shared;
 use crate::text::Clean;
 use crate::theme::{Role, message_role, outcome_role};
 use crate::time;
-use crate::view::paint::{Painter, Piece, inset, rows};
+use crate::view::paint::{Painter, Piece, inset};
 use crate::words::{Language, Word, count, message_state};
-
-/// Lines of data that are shown; what is longer is for other tools.
-const DATA_LINES_MAX: usize = 1_000;
 
 /// The page.
 #[derive(Debug)]
@@ -30,14 +28,6 @@ pub(crate) struct MessagePage {
     reach: Option<Reachability>,
     /// The first line that is seen.
     top: usize,
-}
-
-/// A line of the page.
-enum Line {
-    /// The title of a part.
-    Rule(String),
-    /// Pieces one after the other.
-    Text(Vec<Piece>),
 }
 
 impl MessagePage {
@@ -81,19 +71,9 @@ impl MessagePage {
     }
 
     fn scroll(&mut self, step: Step, shared: &Shared) -> bool {
-        let (before, seen) = (self.top, MessagePage::seen(shared));
+        let seen = MessagePage::seen(shared);
         let last = self.lines(shared).len().saturating_sub(seen);
-        let page = seen.saturating_sub(1).max(1);
-        self.top = match step {
-            Step::Down => self.top + 1,
-            Step::Up => self.top.saturating_sub(1),
-            Step::PageDown => self.top + page,
-            Step::PageUp => self.top.saturating_sub(page),
-            Step::First => 0,
-            Step::Last => last,
-        }
-        .min(last);
-        self.top != before
+        lines::scroll(&mut self.top, step, last, seen)
     }
 }
 
@@ -148,18 +128,11 @@ impl Page for MessagePage {
             let text = Word::Loading.text(shared.language());
             painter.put(inset(area), 0, usize::MAX, &Piece::new(text, Role::Dim));
         }
-        for (line, place) in self.lines(shared).iter().skip(self.top).zip(rows(area)) {
-            match line {
-                Line::Rule(title) => painter.rule(place, title, false),
-                Line::Text(pieces) => {
-                    painter.put_all(inset(place), 0, 1, pieces);
-                }
-            }
-        }
+        lines::draw(painter, area, &self.lines(shared), self.top);
     }
 }
 
-/// What it is: who, what, when. Each fact is a word and a value; as many to a line as fit.
+/// What it is: who, what, when.
 fn facts(message: &wire::Message, shared: &Shared, columns: usize) -> Vec<Line> {
     let language = shared.language();
     let when = |instant: Option<&String>| {
@@ -181,24 +154,7 @@ fn facts(message: &wire::Message, shared: &Shared, columns: usize) -> Vec<Line> 
         (Word::FactRun, message.run.clone()),
         (Word::FactTrace, message.trace_id.clone()),
     ];
-    let mut lines: Vec<Line> = Vec::new();
-    let (mut line, mut taken) = (Vec::new(), 0);
-    for (word, value) in facts {
-        let Some(value) = value else { continue };
-        let (word, value) = (Piece::new(word.text(language), Role::Dim), Piece::new(value, Role::Plain));
-        let wide = word.columns() + 1 + value.columns();
-        if taken > 0 && taken + 3 + wide > columns {
-            lines.push(Line::Text(std::mem::take(&mut line)));
-            taken = 0;
-        }
-        if taken > 0 {
-            line.push(Piece::new(" ", Role::Plain));
-            taken += 3;
-        }
-        line.extend([word, value]);
-        taken += wide;
-    }
-    lines.push(Line::Text(line));
+    let mut lines = lines::facts(facts, language, columns);
     for (text, role) in [
         (message.detail.as_deref(), message_role(&message.state)),
         (message.ambiguous.then(|| Word::FactAmbiguous.text(language)), Role::Warn),
@@ -212,7 +168,7 @@ fn facts(message: &wire::Message, shared: &Shared, columns: usize) -> Vec<Line> 
 fn timeline(message: &wire::Message, language: Language) -> Vec<Line> {
     let accepted = time::parse(&message.created_at);
     let mut tries = 0;
-    let rows: Vec<[Piece; 3]> = message
+    let rows: Vec<Vec<Piece>> = message
         .timeline
         .iter()
         .map(|moment| {
@@ -233,17 +189,10 @@ fn timeline(message: &wire::Message, language: Language) -> Vec<Line> {
                 state => (message_state(state, language).into_owned(), message_role(state)),
             };
             let time = Piece::new(after.unwrap_or_default(), Role::Dim);
-            [time, Piece::new(word, role), Piece::new(detail, Role::Plain)]
+            vec![time, Piece::new(word, role), Piece::new(detail, Role::Plain)]
         })
         .collect();
-    let widest = |column: usize| rows.iter().map(|row| row[column].columns()).max().unwrap_or(0);
-    let (times_wide, words_wide) = (widest(0), widest(1));
-    let line = |[time, word, detail]: [Piece; 3]| {
-        let indent = Piece::new(" ".repeat(times_wide - time.columns()), Role::Plain);
-        let gap = Piece::new(" ".repeat(words_wide - word.columns()), Role::Plain);
-        Line::Text(vec![indent, time, word, gap, detail])
-    };
-    rows.into_iter().map(line).collect()
+    aligned(rows, &[Side::Right, Side::Left, Side::Left])
 }
 
 /// A length of time in seconds, to the millisecond while that says something.
@@ -268,28 +217,4 @@ fn member(name: &str, value: &impl std::fmt::Display, columns: usize) -> Vec<Lin
         }
     }
     lines
-}
-
-/// A value as JSON, a member to a line.
-fn json(value: &impl std::fmt::Display, columns: usize) -> Vec<Line> {
-    let text = format!("{value:#}");
-    let mut lines = Vec::new();
-    for line in text.lines().take(DATA_LINES_MAX) {
-        let content = line.trim_start();
-        let indent = (line.len() - content.len()).min(columns / 2);
-        for (index, row) in Clean::new(content).wrap(columns - indent).into_iter().enumerate() {
-            // What goes on from the line before stands further in.
-            let indent = if index == 0 { indent } else { (indent + 2).min(columns / 2) };
-            lines.push(Line::Text(vec![
-                Piece::new(" ".repeat(indent.saturating_sub(1)), Role::Plain),
-                Piece { text: row, role: Role::Plain },
-            ]));
-        }
-    }
-    lines
-}
-
-fn wrapped(text: &str, role: Role, columns: usize) -> impl Iterator<Item = Line> {
-    let rows = Clean::new(text).wrap(columns).into_iter();
-    rows.map(move |text| Line::Text(vec![Piece { text, role }]))
 }

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use super::paint::{Painter, Piece, inset, rows};
 use super::status::visible;
 use super::trouble;
-use crate::acts::{Act, Plan, Progress};
+use crate::acts::{Plan, Progress};
 use crate::dialog::{Dialog, Field, Rule, Stage};
 use crate::state::Shared;
 use crate::text::Clean;
@@ -50,7 +50,8 @@ pub(crate) fn draw(painter: &mut Painter<'_>, area: Rect, dialog: &Dialog, share
     painter.clear(place);
     let mut places = rows(place);
     if let Some(place) = places.next() {
-        let title = format!("{}: {}", dialog.act.title().text(language), dialog.act.subject());
+        let (title, subject) = (dialog.act.title().text(language), dialog.act.subject());
+        let title = if subject.is_empty() { title.to_owned() } else { format!("{title}: {subject}") };
         painter.rule(place, &title, true);
     }
     for (line, place) in lines.iter().zip(&mut places) {
@@ -126,12 +127,7 @@ fn plan_lines(dialog: &Dialog, plan: &Plan, language: Language, columns: usize) 
     if plan.may_arrive_twice {
         say(Word::PlanTwice.text(language), Role::Bad, RANK_STANDS);
     }
-    let effect = match (&plan.effect, &dialog.act) {
-        (Some(effect), _) => effect.as_str(),
-        (None, Act::Messages { deed, .. } | Act::Matching { deed, .. }) => deed.effect().text(language),
-        (None, Act::Channel { pause: true, .. }) => Word::EffectPause.text(language),
-        (None, Act::Channel { pause: false, .. }) => Word::EffectResume.text(language),
-    };
+    let effect = plan.effect.as_deref().unwrap_or(dialog.act.effect().text(language));
     if plan.count > 0 {
         say(effect, Role::Plain, 2);
     }
@@ -170,7 +166,7 @@ fn field(painter: &mut Painter<'_>, place: Rect, dialog: &Dialog, index: usize, 
     let Field { label, input, rule, wrong } = &dialog.fields[index];
     let label = match rule {
         Rule::Count(number) => label.with(language, &[&count(i64::try_from(*number).unwrap_or(i64::MAX))]),
-        Rule::Needed => label.text(language).to_owned(),
+        Rule::Needed | Rule::Secret => label.text(language).to_owned(),
         Rule::Free => format!("{} {}", label.text(language), Word::Optional.text(language)),
     };
     let has_focus = dialog.stage == Stage::Filling(index);
@@ -181,7 +177,9 @@ fn field(painter: &mut Painter<'_>, place: Rect, dialog: &Dialog, index: usize, 
     };
     let left = painter.put(place, 0, usize::MAX, &Piece::new(format!("{label}:"), role)) + 1;
     let room = usize::from(place.width).saturating_sub(left + 1);
-    let (text, column) = visible(&input.before(), &input.text(), room);
+    // Of a secret one sees that it was typed, and how much of it.
+    let shown = |text: String| if *rule == Rule::Secret { "*".repeat(text.chars().count()) } else { text };
+    let (text, column) = visible(&shown(input.before()), &shown(input.text()), room);
     let end = left + painter.put(place, left, room, &Piece { text, role: Role::Plain });
     if has_focus {
         painter.cursor(place, left + column);

@@ -11,6 +11,9 @@ use crate::theme::Role;
 use crate::time;
 use crate::words::Word;
 
+/// Columns of the names of pages that are not shown, where there is not room for all of them: less and less.
+const TAB_COLUMNS: [usize; 2] = [4, 0];
+
 /// Columns that the address has at least, before facts about the engine may stand beside it.
 const ADDRESS_MIN: usize = 12;
 
@@ -66,14 +69,17 @@ pub(crate) fn tabs(painter: &mut Painter<'_>, place: Rect, state: &State) {
                 let is_shown = *kind == current;
                 let name = if is_shown { name.cut(usize::MAX) } else { name.start(columns_max) };
                 let text = format!("{} {name}", keys::of(Action::Go(*kind)).key());
+                let text = text.trim_end().to_owned();
                 (*kind, Piece::new(text, if is_shown { Role::Focus } else { Role::Plain }))
             })
             .collect()
     };
     let columns = |tabs: &[(Kind, Piece)]| tabs.iter().map(|(_, piece)| piece.columns() + 2).sum::<usize>();
     let mut tabs = names(usize::MAX);
-    if columns(&tabs) > room {
-        tabs = names(4);
+    for columns_max in TAB_COLUMNS {
+        if columns(&tabs) > room {
+            tabs = names(columns_max);
+        }
     }
     let mut left = 1;
     for (kind, tab) in tabs {
