@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tidings_model::limits::{CREDENTIAL_BYTES_MAX, DATA_BYTES_MAX};
 use tidings_model::{ChannelName, IdempotencyKey, Recipient, RunId, TemplateName, Timestamp};
 use tidings_sdk::{Intake, Permit};
-use tidings_store::{ChannelId, NewCredential, NewMessage, TemplateId, fingerprint};
+use tidings_store::{ChannelId, Fingerprint, NewCredential, NewMessage, TemplateId};
 
 use crate::config::{Config, CredentialStage, duration, no_such};
 use crate::refusal::{Class, Refusal};
@@ -61,7 +61,7 @@ impl Admission {
             .map(IdempotencyKey::new)
             .transpose()
             .map_err(|error| Refusal::invalid("key-invalid", error.to_string()))?;
-        let body_hash = fingerprint(canonical(&submission).as_bytes());
+        let body_hash = fingerprint(&submission);
         let data = Value::Object(submission.data);
         let channel = self.config.channels.get(&template.channel).ok_or_else(|| {
             Refusal::not_found("channel-unknown", format!("there is no channel `{}`", template.channel))
@@ -212,17 +212,13 @@ impl Admission {
     }
 }
 
-/// The request in one form, whatever order its members came in: what a repeat is compared by.
-fn canonical(submission: &Submission) -> String {
-    json!([
-        submission.template,
-        submission.to,
-        submission.data,
-        submission.send_at,
-        submission.expires_at,
-        submission.priority,
-    ])
-    .to_string()
+/// The fingerprint of the request in one form, whatever order its members came in: what a repeat is compared by.
+fn fingerprint(submission: &Submission) -> i64 {
+    let Submission { template, to, data, send_at, expires_at, priority, key: _, run: _ } = submission;
+    let mut fingerprint = Fingerprint::default();
+    serde_json::to_writer(&mut fingerprint, &(template, to, data, send_at, expires_at, priority))
+        .expect("texts and JSON are always JSON, and a fingerprint takes every byte");
+    fingerprint.finish()
 }
 
 /// An instant of a request: RFC 3339, or `+10m` from now.
@@ -242,4 +238,33 @@ pub(crate) fn instant(name: &str, text: Option<&str>, now: Timestamp) -> Result<
 /// What a caller sent, fit to be shown back.
 fn shown(text: &str) -> String {
     text.chars().take(64).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Repeats come across an upgrade, too: what is kept of a request must not change.
+    #[test]
+    fn the_fingerprint_of_a_request_is_that_of_its_json_array() {
+        let whole = Submission {
+            template: "order-paid".to_owned(),
+            to: "o\"订".to_owned(),
+            data: json!({"b": [1, 2.5, null], "a": {"é": true}}).as_object().expect("an object").clone(),
+            send_at: Some("+10m".to_owned()),
+            expires_at: None,
+            priority: -3,
+            key: Some("k".to_owned()),
+            run: None,
+        };
+        for submission in [whole, Submission::default()] {
+            let Submission { template, to, data, send_at, expires_at, priority, .. } = &submission;
+            let text = json!([template, to, data, send_at, expires_at, priority]).to_string();
+            assert_eq!(fingerprint(&submission), tidings_store::fingerprint(text.as_bytes()));
+        }
+        let plain = Submission { template: "t".to_owned(), to: "u".to_owned(), ..Submission::default() };
+        assert_eq!(fingerprint(&plain), tidings_store::fingerprint(br#"["t","u",{},null,null,0]"#));
+    }
 }

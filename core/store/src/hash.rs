@@ -1,5 +1,7 @@
 //! The fingerprint of a request: stored, so it must be the same in every build.
 
+use std::io;
+
 /// The fingerprint of the bytes: what [`Fingerprint`] makes of them at once.
 pub fn fingerprint(bytes: &[u8]) -> i64 {
     let mut fingerprint = Fingerprint::default();
@@ -29,6 +31,17 @@ impl Fingerprint {
     /// The fingerprint of all parts.
     pub fn finish(self) -> i64 {
         i64::from_ne_bytes(self.0.to_ne_bytes())
+    }
+}
+
+impl io::Write for Fingerprint {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.add(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
