@@ -276,6 +276,9 @@ pub(crate) struct MessagesListArgs {
     /// For this recipient.
     #[arg(long, value_name = "RECIPIENT")]
     pub(crate) to: Option<String>,
+    /// Made by this run, as in run_42.
+    #[arg(long)]
+    pub(crate) run: Option<String>,
     /// Accepted at this time or later: RFC 3339, or how long ago, as in 2h.
     #[arg(long, value_name = "TIME")]
     pub(crate) newer_than: Option<String>,
@@ -312,8 +315,8 @@ pub(crate) struct MessageArgs {
 pub(crate) struct MessagesActArgs {
     /// The messages, as in msg_42.
     #[arg(
-        required_unless_present_any = ["state", "channel", "template", "to", "reason", "newer_than", "older_than"],
-        conflicts_with_all = ["state", "channel", "template", "to", "reason", "newer_than", "older_than", "yes"]
+        required_unless_present_any = ["state", "channel", "template", "to", "reason", "run", "newer_than", "older_than"],
+        conflicts_with_all = ["state", "channel", "template", "to", "reason", "run", "newer_than", "older_than", "yes"]
     )]
     pub(crate) ids: Vec<String>,
     /// All in this state. Without --yes it is only told what would be done.
@@ -331,6 +334,9 @@ pub(crate) struct MessagesActArgs {
     /// All that stand there for this reason, as `messages reasons` shows it.
     #[arg(long)]
     pub(crate) reason: Option<String>,
+    /// All that this run made, as in run_42.
+    #[arg(long)]
+    pub(crate) run: Option<String>,
     /// Accepted at this time or later: RFC 3339, or how long ago, as in 2h.
     #[arg(long, value_name = "TIME")]
     pub(crate) newer_than: Option<String>,

@@ -29,6 +29,7 @@ async fn list(client: &Client, args: MessagesListArgs) -> Outcome {
         ("channel", args.channel),
         ("template", args.template),
         ("to", args.to),
+        ("run", args.run),
         ("newer_than", args.newer_than),
         ("older_than", args.older_than),
     ];
@@ -155,7 +156,8 @@ fn told(act: &str) -> &'static str {
 
 /// On some by their ids, or on all of a filter.
 async fn act(client: &Client, act: &str, args: MessagesActArgs, rate: Option<String>) -> Outcome {
-    let MessagesActArgs { ids, state, channel, template, to, reason, newer_than, older_than, yes, note, json } = args;
+    let MessagesActArgs { ids, state, channel, template, to, reason, run, newer_than, older_than, yes, note, json } =
+        args;
     if !ids.is_empty() {
         return act_on_each(client, act, &ids, note.as_deref(), json).await;
     }
@@ -163,7 +165,7 @@ async fn act(client: &Client, act: &str, args: MessagesActArgs, rate: Option<Str
         let text = "name the state with --state, as in --state failed: messages that are unknown may have arrived";
         return Err(Failure::Usage(text.to_owned()));
     }
-    let filter = BulkFilter { state, channel, template, to, reason, newer_than, older_than };
+    let filter = BulkFilter { state, channel, template, to, reason, run, newer_than, older_than };
     let mut request = BulkRequest { filter, rate, note, plan: false, cursor: None };
     let plan = client.plan_for_many(act, &request).await?;
     if !yes {
@@ -208,6 +210,7 @@ fn tell_plan(filter: &BulkFilter, plan: &BulkPlan) -> Outcome {
         of("reason", &filter.reason),
         of("template", &filter.template),
         of("to", &filter.to),
+        of("run", &filter.run),
         of("newer than", &filter.newer_than),
         of("older than", &filter.older_than),
     ];

@@ -140,8 +140,9 @@ async fn cancel(client: &Client, args: RunsCancelArgs) -> Outcome {
         if args.json {
             output::json(&run)?;
         } else {
-            let rest = "what was accepted goes on; `tidings messages cancel` withdraws it";
-            output::line(&format!("{} is cancelled after {} rows: {rest}", run.id, run.done))?;
+            let id = &run.id;
+            output::line(&format!("{id} is cancelled after {} rows; what was accepted goes on", run.done))?;
+            output::line(&format!("to withdraw what is not on its way: tidings messages cancel --run {id} --yes"))?;
         }
     }
     Ok(())

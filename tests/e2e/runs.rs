@@ -164,7 +164,10 @@ fn an_operator_ends_a_run_and_the_record_says_who_and_why() {
         Some(()).filter(|()| world.get(&format!("/v1/runs/{id}")).json()["accepted"] == 500)
     });
     let said = world.ok(&["runs", "cancel", &id, "--reason", "wrong list"]);
-    assert!(said.contains("is cancelled after 500 rows"), "{said}");
+    let advice = format!("tidings messages cancel --run {id} --yes");
+    assert!(said.contains("is cancelled after 500 rows") && said.contains(&advice), "{said}");
+    let listed = world.ok_json(&["messages", "list", "--run", &id, "--limit", "250", "--json"]);
+    assert_eq!(listed["items"].as_array().unwrap().len(), 250);
     let run = world.get(&format!("/v1/runs/{id}")).json();
     assert_eq!(run["state"], "cancelled", "{run:#}");
     assert!(run["result"].as_str().unwrap().starts_with("cancelled by local (tester)"), "{run:#}");
@@ -395,4 +398,25 @@ fn however_often_the_engine_is_killed_each_row_of_a_file_arrives_once() {
     let orders: Vec<String> = world.deliveries().iter().map(|delivery| order_of(delivery).to_owned()).collect();
     let different: HashSet<&String> = orders.iter().collect();
     assert_eq!((orders.len(), different.len()), (ROWS, ROWS));
+}
+
+#[test]
+fn a_run_whose_schedule_is_gone_at_the_next_start_is_interrupted() {
+    let pages = endless();
+    let world = World::new();
+    let before = world.read("config.toml");
+    world.configure_more(&digest(&pages, "1h"));
+    let id = only_run(&world, "digest");
+    world.wait("its first page is accepted", || {
+        Some(()).filter(|()| world.get(&format!("/v1/runs/{id}")).json()["accepted"] == 500)
+    });
+    world.kill();
+    world.write("config.toml", before);
+    world.run();
+    let run = world.wait("it is told so", || {
+        let run = world.get(&format!("/v1/runs/{id}")).json();
+        (run["state"] != "running").then_some(run)
+    });
+    assert_eq!((&run["state"], &run["accepted"]), (&json!("interrupted"), &json!(500)), "{run:#}");
+    world.until_sent(500);
 }

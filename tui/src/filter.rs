@@ -133,6 +133,7 @@ impl Filter {
             template: get("template"),
             to: get("to"),
             reason: get("reason"),
+            run: None,
             newer_than: get("newer"),
             older_than: get("older"),
         }

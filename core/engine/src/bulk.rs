@@ -141,6 +141,7 @@ impl EngineHandle {
                 template: filter.template.clone(),
                 recipient: filter.recipient.clone(),
                 reason: filter.reason.clone(),
+                run: filter.run,
                 before: Some(span.until.0.saturating_add(1)),
                 limit: SAMPLE_ROWS,
                 ..MessageFilter::default()
@@ -246,8 +247,8 @@ fn states_of(asked: &BulkAct) -> Result<BulkFilter, Refusal> {
             return Err(Refusal::invalid("state-unfit", detail));
         }
     }
-    let BulkFilter { states, channel, template, recipient, reason } = filter;
-    let named = [channel, template, recipient, reason].iter().any(|name| name.is_some());
+    let BulkFilter { states, channel, template, recipient, reason, run } = filter;
+    let named = run.is_some() || [channel, template, recipient, reason].iter().any(|name| name.is_some());
     if states.is_empty() && !named && newer_than.is_none() && older_than.is_none() {
         let detail = "the filter is empty, and would be for every message there is; name a state at least";
         return Err(Refusal::invalid("filter-empty", detail));

@@ -128,6 +128,7 @@ impl Engine {
             http: mail.http.clone(),
             lanes: Arc::clone(&lanes),
             backing_up: Arc::default(),
+            looking: tokio::sync::Mutex::default(),
             under_way: Mutex::default(),
         });
         let (stop, stopped) = watch::channel(false);

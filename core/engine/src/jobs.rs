@@ -42,6 +42,8 @@ pub(crate) struct Jobs {
     pub(crate) lanes: SharedLanes,
     /// Held while a backup is made.
     pub(crate) backing_up: Arc<tokio::sync::Mutex<()>>,
+    /// Held while somebody waits for a preflight.
+    pub(crate) looking: tokio::sync::Mutex<()>,
     pub(crate) under_way: Mutex<HashMap<RunId, watch::Sender<bool>>>,
 }
 
@@ -264,6 +266,7 @@ impl EngineHandle {
     }
 
     /// Who a schedule's broadcast would reach now, and why it would not reach the others. Nothing is sent, spent or written.
+    /// One at a time: each reads its whole audience.
     pub async fn preflight(&self, schedule: &str) -> Result<Preflight, Refusal> {
         let definitions = self.definitions();
         let schedules = &definitions.config.schedules;
@@ -275,6 +278,13 @@ impl EngineHandle {
         let Task::Send(what) = &config.job.task else {
             let detail = format!("schedule `{schedule}` sends nothing: its job is `{}`", config.job.describe());
             return Err(Refusal::new(Class::Conflict, "no-broadcast", detail));
+        };
+        let Ok(_turn) = self.shared.jobs.looking.try_lock() else {
+            return Err(Refusal::new(
+                Class::Unavailable,
+                "busy",
+                "another preflight is made; ask again when it is over",
+            ));
         };
         self.shared.jobs.preflight(what).await
     }

@@ -953,3 +953,51 @@ fn parts<T: Clone>(replies: Vec<(usize, Reply<Vec<T>>)>, answers: &[T]) {
         start += count;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidings_model::{RunId, RunState};
+    use tidings_store::{ChannelId, TemplateId, fingerprint};
+
+    use super::*;
+
+    #[test]
+    fn while_the_disk_is_full_a_step_of_a_run_is_refused_whole_and_its_end_is_written() {
+        let message = NewMessage {
+            channel: ChannelId(1),
+            template: TemplateId(1),
+            recipient: tidings_model::Recipient::new("ann").unwrap(),
+            data: "{}".to_owned(),
+            key: None,
+            body_hash: fingerprint(b""),
+            send_at: None,
+            expires_at: None,
+            priority: 0,
+            run: Some(RunId(7)),
+            trace: None,
+        };
+        let step = RunStep {
+            run: RunId(7),
+            schedule: "digest".to_owned(),
+            number: 1,
+            place: String::new(),
+            messages: 0..0,
+            refused: 0,
+            done: 1,
+            total: None,
+            log: Vec::new(),
+            tell: false,
+        };
+        let (mut gathered, (taken, mut took), (said, mut say)) =
+            (Gathered::default(), oneshot::channel(), oneshot::channel());
+        gathered.add(Work::Step(vec![message.clone(), message], Box::new(step), taken));
+        let end = RunNote::end(RunId(7), "digest", RunState::Cancelled, "by local");
+        gathered.add(Work::Run(Box::new(end), None, said));
+        assert_eq!(gathered.batch.steps[0].messages, 0..2);
+        gathered.spare(&Arc::new(StoreError::Full { path: "tidings.db".to_owned() }));
+        assert!(gathered.batch.messages.is_empty() && gathered.batch.steps.is_empty());
+        assert!(took.try_recv().unwrap().unwrap_err().is_full());
+        assert_eq!(gathered.batch.runs.len(), 1);
+        assert!(say.try_recv().is_err(), "it is answered when it is written");
+    }
+}

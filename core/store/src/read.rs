@@ -26,6 +26,8 @@ pub struct MessageFilter {
     pub recipient: Option<String>,
     /// Standing there for this reason.
     pub reason: Option<String>,
+    /// Made by this run.
+    pub run: Option<RunId>,
     /// Accepted at this instant or later, in the order of acceptance.
     pub newer_than: Option<Timestamp>,
     /// Accepted before this instant, in the order of acceptance.
@@ -49,6 +51,8 @@ pub struct BulkFilter {
     pub recipient: Option<String>,
     /// Standing there for this reason.
     pub reason: Option<String>,
+    /// Made by this run.
+    pub run: Option<RunId>,
 }
 
 impl fmt::Display for BulkFilter {
@@ -56,11 +60,13 @@ impl fmt::Display for BulkFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let states: Vec<&str> = self.states.iter().map(|state| state.as_str()).collect();
         write!(f, "state={}", states.join(","))?;
+        let run = self.run.map(|run| run.to_string());
         let others = [
             ("channel", &self.channel),
             ("template", &self.template),
             ("to", &self.recipient),
             ("reason", &self.reason),
+            ("run", &run),
         ];
         for (name, value) in others {
             if let Some(value) = value {

@@ -63,7 +63,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     const POST: Method = Method::POST;
     const DELETE: Method = Method::DELETE;
     const LIST: &[&str] =
-        &["state", "reason", "channel", "template", "to", "newer_than", "older_than", "limit", "cursor"];
+        &["state", "reason", "channel", "template", "to", "run", "newer_than", "older_than", "limit", "cursor"];
     const LEDGER: &[&str] = &["source", "recipient", "usable", "limit", "cursor"];
     const SUPPRESSIONS: &[&str] = &["app", "recipient", "limit", "cursor"];
     const RECORD: &[&str] = &["who", "act", "subject", "since", "limit", "cursor"];
@@ -310,7 +310,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .may_take::<wire::ActRequest>()
             .gives::<wire::Run>(200)
             .refuses(&["run-unknown", "run-over", "note-too-long"]),
-        call(POST, "/v1/schedules/{name}/preflight", Key(Read), &[], runs::preflight)
+        call(POST, "/v1/schedules/{name}/preflight", Key(Operate), &[], runs::preflight)
             .says("Whom a schedule's broadcast would reach now, and why not the others: nothing is sent, spent or written")
             .gives::<wire::Preflight>(200)
             .refuses(&["schedule-unknown", "no-broadcast", "audience-unusable", "audience-away", "template-unknown"]),

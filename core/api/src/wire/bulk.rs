@@ -45,6 +45,9 @@ pub struct BulkFilter {
     /// For this reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Made by this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// Accepted after this: RFC 3339, or how long ago, as in `2h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newer_than: Option<String>,

@@ -52,6 +52,8 @@ pub(super) struct Sending<'a> {
     /// The first rows that were refused, for the result.
     problem: Option<String>,
     told_at: Instant,
+    /// Whether the log says that the queue was full.
+    waited: bool,
 }
 
 impl<'a> Sending<'a> {
@@ -66,7 +68,8 @@ impl<'a> Sending<'a> {
         };
         let (done, total) = (count(row.done), row.total.map(count));
         let (log, told_at) = (Vec::new(), Instant::now());
-        Sending { course, what, counts, done, total, number: row.step + 1, log, problem: None, told_at }
+        let number = row.step + 1;
+        Sending { course, what, counts, done, total, number, log, problem: None, told_at, waited: false }
     }
 
     pub(super) async fn send(mut self) -> Result<Outcome, Cut> {
@@ -268,7 +271,6 @@ impl<'a> Sending<'a> {
         let definitions = present(&self.course.jobs.present);
         let Some(template) = definitions.config.templates.get(&self.what.template) else { return Ok(()) };
         let channel = template.channel.as_str();
-        let mut waited = false;
         loop {
             // What cannot be read now is met by the step.
             let Ok(counts) = self.course.jobs.reader.counts().await else { return Ok(()) };
@@ -276,13 +278,12 @@ impl<'a> Sending<'a> {
             if queued.is_none_or(|(_, _, queued)| *queued < BROADCAST_QUEUE_MAX) {
                 return Ok(());
             }
-            if !waited {
-                waited = true;
+            if !self.waited {
+                self.waited = true;
                 tracing::debug!(run = %self.course.row.id, channel, "a broadcast waits for its channel's queue");
-                if self.number == 1 || self.told_at.elapsed() >= RUN_PROGRESS_EVERY * 60 {
-                    let text = format!("it waits: channel `{channel}` has {BROADCAST_QUEUE_MAX} messages queued");
-                    self.log.push(info(text));
-                }
+                let text =
+                    format!("channel `{channel}` has {BROADCAST_QUEUE_MAX} messages queued: it goes on as they leave");
+                self.say(info(text)).await;
             }
             self.course.wait(ROOM_LOOK).await?;
         }

@@ -61,6 +61,9 @@ ALTER TABLE run ADD COLUMN accepted   INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE run ADD COLUMN duplicates INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE run ADD COLUMN suppressed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE run ADD COLUMN refused    INTEGER NOT NULL DEFAULT 0;
+-- Its messages lie from the one to the other, among those of others.
+ALTER TABLE run ADD COLUMN first_message INTEGER;
+ALTER TABLE run ADD COLUMN last_message  INTEGER;
 -- Who could be reached when it began: a JSON object, as the engine writes it.
 ALTER TABLE run ADD COLUMN preflight TEXT;
 ALTER TABLE run ADD COLUMN deadline_at INTEGER;

@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 use tidings_model::limits::{DETAIL_BYTES_MAX, PAGE_ROWS_MAX, RUN_LOG_LINES_MAX};
-use tidings_model::{RunId, RunState, Timestamp};
+use tidings_model::{MessageId, RunId, RunState, Timestamp};
 
 use super::reader::{Reader, page};
 use super::row::instant;
 use super::tick::Step;
 use crate::batch::Accepted;
 use crate::error::StoreError;
-use crate::read::Page;
+use crate::read::{Page, Span};
 use crate::run::{RunFilter, RunLevel, RunLine, RunLogRow, RunNote, RunRow, RunStep, Stepped};
 
 const RUN: &str =
@@ -85,6 +85,12 @@ impl Step<'_> {
             let of = |is: fn(&Accepted) -> bool| {
                 number(accepted[step.messages.clone()].iter().filter(|one| is(one)).count() as u64)
             };
+            let new = || {
+                accepted[step.messages.clone()].iter().filter_map(|one| match one {
+                    Accepted::New(id) => Some(id.0),
+                    _ => None,
+                })
+            };
             let taken = of(|one| matches!(one, Accepted::KeyTaken(_)));
             let first: Option<i64> = sqlx::query_scalar(include_str!("../../sql/sqlite/step_run.sql"))
                 .bind(step.run.0)
@@ -97,6 +103,8 @@ impl Step<'_> {
                 .bind(of(|one| matches!(one, Accepted::Suppressed(_))))
                 .bind(number(step.refused).saturating_add(taken))
                 .bind(super::tick::length(step.log.len()))
+                .bind(new().next())
+                .bind(new().next_back())
                 .fetch_optional(&mut *self.connection)
                 .await
                 .map_err(StoreError::during(WRITE))?;
@@ -124,6 +132,20 @@ impl Step<'_> {
         }
         Ok(())
     }
+}
+
+/// The stretch of a run's messages, among which others may be; an empty one if it has none.
+pub(super) async fn stretch(look: &mut SqliteConnection, run: RunId) -> Result<Span, StoreError> {
+    let found: Option<(Option<i64>, Option<i64>)> =
+        sqlx::query_as("SELECT first_message, last_message FROM run WHERE id = ?1")
+            .bind(run.0)
+            .fetch_optional(look)
+            .await
+            .map_err(StoreError::during("find the messages of a run"))?;
+    Ok(match found {
+        Some((Some(first), Some(last))) => Span { after: MessageId(first - 1), until: MessageId(last) },
+        _ => Span { after: MessageId(0), until: MessageId(0) },
+    })
 }
 
 impl Reader {

@@ -11,7 +11,7 @@
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 use tidings_model::limits::{LIST_WALK_MAX, PAGE_ROWS_MAX};
-use tidings_model::{MessageId, State};
+use tidings_model::{MessageId, RunId, State};
 
 use super::reader::{Reader, message_row, page_of};
 use super::signpost;
@@ -60,30 +60,33 @@ pub(super) struct Choice<'a> {
     pub(super) template: Option<&'a str>,
     pub(super) recipient: Option<&'a str>,
     pub(super) reason: Option<&'a str>,
+    pub(super) run: Option<RunId>,
     pub(super) span: Span,
 }
 
 impl<'a> Choice<'a> {
     fn of_list(filter: &'a MessageFilter, span: Span) -> Choice<'a> {
-        let MessageFilter { state, channel, template, recipient, reason, .. } = filter;
+        let MessageFilter { state, channel, template, recipient, reason, run, .. } = filter;
         Choice {
             state: *state,
             channel: channel.as_deref(),
             template: template.as_deref(),
             recipient: recipient.as_deref(),
             reason: reason.as_deref(),
+            run: *run,
             span,
         }
     }
 
     fn of_act(filter: &'a BulkFilter, state: State, span: Span) -> Choice<'a> {
-        let BulkFilter { channel, template, recipient, reason, .. } = filter;
+        let BulkFilter { channel, template, recipient, reason, run, .. } = filter;
         Choice {
             state: Some(state),
             channel: channel.as_deref(),
             template: template.as_deref(),
             recipient: recipient.as_deref(),
             reason: reason.as_deref(),
+            run: *run,
             span,
         }
     }
@@ -91,7 +94,9 @@ impl<'a> Choice<'a> {
     /// Whether what is met on that way may be something else than what is asked for.
     fn chooses(&self, way: Way) -> bool {
         let by_state = self.state.is_some() && way == Way::Recent;
-        by_state || [self.channel, self.template, self.recipient, self.reason].iter().any(Option::is_some)
+        by_state
+            || self.run.is_some()
+            || [self.channel, self.template, self.recipient, self.reason].iter().any(Option::is_some)
     }
 
     /// The way, in the middle of a statement: which index, which state, which stretch.
@@ -128,6 +133,9 @@ impl<'a> Choice<'a> {
         }
         if let Some(reason) = self.reason {
             query.push(" AND m.reason = ").push_bind(reason.to_owned());
+        }
+        if let Some(run) = self.run {
+            query.push(" AND m.run_id = ").push_bind(run.0);
         }
     }
 }
@@ -206,7 +214,8 @@ impl Reader {
         let limit = filter.limit.min(PAGE_ROWS_MAX);
         // One look: what is written meanwhile must not shift where the page ends.
         let mut look = self.look().await?;
-        let mut span = stretch(&mut look, filter).await?;
+        let span = stretch(&mut look, filter).await?;
+        let mut span = within(&mut look, filter.run, span).await?;
         if let Some(before) = filter.before {
             span.until = span.until.min(MessageId(before.saturating_sub(1)));
         }
@@ -258,6 +267,7 @@ impl Reader {
         most: u32,
     ) -> Result<Vec<(MessageId, State)>, StoreError> {
         let mut look = self.look().await?;
+        let span = within(&mut look, filter.run, span).await?;
         let mut found = Vec::new();
         for state in &filter.states {
             let choice = Choice::of_act(filter, *state, span);
@@ -284,6 +294,7 @@ impl Reader {
         let last: Option<i64> =
             sqlx::query_scalar(Dated::Messages.last()).fetch_one(&mut *look).await.map_err(during())?;
         let mut counted = BulkCount { last: last.map(|last| MessageId(last).min(span.until)), ..BulkCount::default() };
+        let span = within(&mut look, filter.run, span).await?;
         let everything =
             span == Span::ALL && filter.template.is_none() && filter.recipient.is_none() && filter.reason.is_none();
         for state in &filter.states {
@@ -308,6 +319,13 @@ impl Reader {
     pub async fn span(&self, filter: &MessageFilter) -> Result<Span, StoreError> {
         stretch(&mut *self.look().await?, filter).await
     }
+}
+
+/// What of a span a run's messages lie in.
+async fn within(look: &mut SqliteConnection, run: Option<RunId>, span: Span) -> Result<Span, StoreError> {
+    let Some(run) = run else { return Ok(span) };
+    let of_run = super::run::stretch(look, run).await?;
+    Ok(Span { after: span.after.max(of_run.after), until: span.until.min(of_run.until) })
 }
 
 /// What the writer counted.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::read::{Planned, Span};
 use sqlx::Row as _;
-use tidings_model::{MessageId, State};
+use tidings_model::{MessageId, RunId, State};
 
 async fn empty() -> SqliteConnection {
     SqliteConnectOptions::new().in_memory(true).connect().await.unwrap()
@@ -55,7 +55,7 @@ fn choices() -> Vec<(String, select::Way, bool, String)> {
     let planned = Planned { at: Timestamp(1), now: Timestamp(2) };
     let mut statements = Vec::new();
     for state in std::iter::once(None).chain(State::ALL.map(Some)) {
-        for bits in 0..16_u8 {
+        for bits in 0..32_u8 {
             let some = |bit: u8| (bits & bit != 0).then_some("x");
             let choice = select::Choice {
                 state,
@@ -63,12 +63,13 @@ fn choices() -> Vec<(String, select::Way, bool, String)> {
                 template: some(2),
                 recipient: some(4),
                 reason: some(8),
+                run: (bits & 16 != 0).then_some(RunId(7)),
                 span,
             };
             let mut ways = vec![Recent];
             ways.extend(state.and_then(select::index));
             for way in ways {
-                let name = format!("{state:?} {bits:04b} {way:?}");
+                let name = format!("{state:?} {bits:05b} {way:?}");
                 let mut add = |what: &str, sorts: bool, query: sqlx::QueryBuilder<sqlx::Sqlite>| {
                     statements.push((format!("{what} of {name}"), way, sorts, query.into_string()));
                 };

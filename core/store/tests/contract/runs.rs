@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use tidings_model::{AuditId, RunId, RunState, ScheduleName, Timestamp};
+use tidings_model::{AuditId, RunId, RunState, ScheduleName, State, Timestamp};
 use tidings_store::{
-    Accepted, AuditEntry, AuditFilter, Batch, Decided, Firing, NewMessage, Record, RunBegin, RunFilter, RunLevel,
-    RunLine, RunNote, RunRow, RunStep, Stepped, SuppressionChange, Sweep, Verdict,
+    Accepted, AuditEntry, AuditFilter, Batch, BulkFilter, Decided, Firing, MessageFilter, NewMessage, Planned, Record,
+    RunBegin, RunFilter, RunLevel, RunLine, RunNote, RunRow, RunStep, Span, Stepped, SuppressionChange, Sweep, Verdict,
 };
 
-use crate::harness::{DAY, FREE, HOUR, NOON, Store, key, shop};
+use crate::harness::{DAY, FREE, HOUR, NOON, Store, key, new_id, shop};
 
 for_every_store! {
     a_run_makes_progress_and_ends_once,
@@ -21,6 +21,7 @@ for_every_store! {
     a_cancel_in_the_same_transaction_comes_first,
     a_cancel_that_came_too_late_is_not_in_the_record,
     runs_are_found_by_schedule_and_state_page_by_page,
+    the_messages_of_a_run_are_found_among_those_of_others,
     a_log_is_read_in_order_and_kept_up_to_its_bound,
     a_log_leaves_with_its_run,
 }
@@ -256,4 +257,29 @@ async fn a_log_leaves_with_its_run(mut store: Store) {
     store.commit(Batch { sweeps, ..Batch::default() }).await;
     assert!(store.reader.run(run).await.unwrap().is_none());
     assert!(store.reader.run_log(run, 0, 9).await.unwrap().rows.is_empty());
+}
+
+async fn the_messages_of_a_run_are_found_among_those_of_others(mut store: Store) {
+    let (one, other) = (begin(&mut store, NAME, NOON).await, begin(&mut store, "other", NOON).await);
+    let (mut of_one, mut number) = (Vec::new(), 1);
+    store.accept_one(FREE, "before").await;
+    for names in [["ann", "ben"], ["cho", "dan"]] {
+        let batch = step(&store, one, number, &names);
+        of_one.extend(store.commit(batch).await.accepted.into_iter().map(new_id));
+        store.accept_one(FREE, "between").await;
+        let batch = step(&store, other, number, &names);
+        store.commit(batch).await;
+        number += 1;
+    }
+    of_one.reverse();
+    let of = |run| MessageFilter { run: Some(run), limit: 9, ..MessageFilter::default() };
+    let found = store.reader.messages(&of(one)).await.unwrap();
+    assert_eq!(found.rows.iter().map(|row| row.id).collect::<Vec<_>>(), of_one);
+    assert!(store.reader.messages(&of(RunId(99))).await.unwrap().rows.is_empty());
+    let filter = BulkFilter { states: vec![State::Queued], run: Some(one), ..BulkFilter::default() };
+    let counted = store.reader.count_bulk(&filter, Span::ALL).await.unwrap();
+    assert_eq!(counted.sum(), 4);
+    let planned = Planned { at: store.now, now: store.now };
+    let found = store.reader.bulk(&filter, Span::ALL, planned, 9).await.unwrap();
+    assert_eq!(found.iter().rev().map(|row| row.0).collect::<Vec<_>>(), of_one);
 }

@@ -12,6 +12,7 @@ use tidings_store::{BulkFilter, MessageFilter};
 
 use super::answer::{Answer, json, parse, reason};
 use super::query::{Asked, cursor, flag, limit, past};
+use super::runs::run_id;
 use crate::server::acting::Acting;
 use crate::server::body::Sent;
 use crate::server::problem::{key_invalid, unreadable};
@@ -58,6 +59,7 @@ pub(super) async fn list_messages(Shared(engine): Shared<EngineHandle>, Query(qu
         template: query.get("template").cloned(),
         recipient: query.get("to").cloned(),
         reason: query.get("reason").cloned(),
+        run: query.get("run").map(|text| run_id(text)).transpose()?,
         newer_than: past(&query, "newer_than", engine.now())?,
         older_than: past(&query, "older_than", engine.now())?,
         before: cursor(&query)?,
@@ -196,6 +198,7 @@ async fn act_on_many(
         template: filter.template,
         recipient: filter.to,
         reason: filter.reason,
+        run: filter.run.as_deref().map(run_id).transpose()?,
     };
     let asked = BulkAct { kind, filter, newer_than, older_than, rate, by: acting.by(note)?, cursor };
     if plan {

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use tidings_engine::measure::WriterHealth;
 use tidings_engine::{EngineHandle, Forecasts, LaneState, PluginFileView};
-use tidings_model::Timestamp;
+use tidings_model::{RunState, Timestamp};
 
 use super::answer::Answer;
 use crate::server::exposition::{Format, Page, Series};
@@ -241,7 +241,7 @@ async fn schedules(page: &mut Page, engine: &EngineHandle) -> Answer<()> {
     }
     let mut series = page.gauge("tidings_schedule_last_run_failed", "Whether a schedule's last run failed: 1 if so.");
     for (name, run) in runs() {
-        series.value(&[("schedule", name)], u8::from(run.state == tidings_model::RunState::Failed));
+        series.value(&[("schedule", name)], u8::from(matches!(run.state, RunState::Failed | RunState::Interrupted)));
     }
     page.histogram("tidings_schedule_lateness_seconds", "How long after their time schedules fired.")
         .distribution(&[], &engine.measures().lateness());

@@ -56,6 +56,6 @@ fn state(word: &str) -> Answer<RunState> {
     })
 }
 
-fn run_id(text: &str) -> Answer<RunId> {
+pub(super) fn run_id(text: &str) -> Answer<RunId> {
     text.parse().map_err(|_| unreadable(format!("`{}` is no run; write it as in run_42", text.escape_debug())))
 }
