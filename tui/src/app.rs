@@ -1,11 +1,12 @@
 //! The loop: wait, take in all that happened, draw at most once.
 //!
-//! It runs on a thread of its own, with a small runtime of its own: a terminal that takes its time (a slow line, a
-//! stopped multiplexer) holds up this thread and nobody else, least of all an engine in the same process.
+//! It runs on a thread of its own, with a small runtime of its own, so that what an engine in the same process is busy with
+//! holds up no key. While the terminal takes its time nothing is drawn and everything else goes on.
 
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use crossterm::event::{Event, EventStream, MouseButton, MouseEvent, MouseEventKi
 use futures_core::Stream;
 use tidings_api::client::Client;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::connection::{self, Arrival, Connection, Deed};
 use crate::error::TuiError;
@@ -115,7 +116,7 @@ async fn show(mut state: State, connection: Connection, stopped: oneshot::Receiv
     let mut screen = Screen::enter()?;
     let (columns, rows) = screen.size()?;
     update(&mut state, began.elapsed(), Message::Resize { columns, rows });
-    let mut happenings = Happenings::new(began, connection, signals, stopped);
+    let mut happenings = Happenings::new(began, connection, signals, stopped, screen.free());
     loop {
         happenings.connection.wanted.send_if_modified(|wanted| {
             let wants = state.wants();
@@ -123,7 +124,8 @@ async fn show(mut state: State, connection: Connection, stopped: oneshot::Receiv
             *wanted = wants;
             differs
         });
-        if std::mem::take(&mut state.dirty) {
+        if state.dirty && screen.is_free()? {
+            state.dirty = false;
             screen.draw(|buffer| view::draw(&state, buffer))?;
         }
         happenings.stale_at = state.stale_at();
@@ -180,21 +182,29 @@ struct Happenings {
     signals: Signals,
     stopped: oneshot::Receiver<()>,
     events: EventStream,
+    /// The terminal took a frame that was waited for.
+    free: Arc<Notify>,
     tick_at: Duration,
     /// When silence makes the picture stale, which is shown at once.
     stale_at: Option<Duration>,
 }
 
 impl Happenings {
-    fn new(began: Instant, connection: Connection, signals: Signals, stopped: oneshot::Receiver<()>) -> Happenings {
+    fn new(
+        began: Instant,
+        connection: Connection,
+        signals: Signals,
+        stopped: oneshot::Receiver<()>,
+        free: Arc<Notify>,
+    ) -> Happenings {
         let tick_at = began.elapsed() + TICK_INTERVAL;
-        Happenings { began, connection, signals, stopped, events: EventStream::new(), tick_at, stale_at: None }
+        Happenings { began, connection, signals, stopped, events: EventStream::new(), free, tick_at, stale_at: None }
     }
 
     /// Waits for the next thing to happen; `drawn` is what the mouse may find. May be dropped at any time without losing
     /// anything.
     async fn next(&mut self, drawn: &Drawn) -> Result<Happening, TuiError> {
-        let Happenings { began, connection, signals, stopped, events, tick_at, stale_at } = self;
+        let Happenings { began, connection, signals, stopped, events, free, tick_at, stale_at } = self;
         let began = *began;
         let wake_at = stale_at.map_or(*tick_at, |stale_at| stale_at.min(*tick_at));
         let happening = tokio::select! {
@@ -206,6 +216,7 @@ impl Happenings {
                 Some(event) => of_event(event.map_err(TuiError::terminal("read the terminal's keys"))?, drawn),
                 None => Happening::Leave,
             },
+            () = free.notified() => Happening::Nothing,
             arrival = connection.arrivals.recv() => match arrival {
                 Some(arrival) => Happening::Message(Box::new(of_arrival(arrival, began))),
                 // The task that calls is gone; `run` tells why.

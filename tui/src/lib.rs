@@ -17,6 +17,7 @@ mod input;
 mod keys;
 mod layout;
 mod message;
+mod output;
 mod page;
 mod state;
 mod terminal;

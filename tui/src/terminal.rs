@@ -4,10 +4,12 @@
 //! the screen any more, its thread panics, the process is about to abort. Only the first of them does anything.
 
 use std::cell::Cell;
-use std::io::{self, IsTerminal, Stdout, Write};
+use std::io::{self, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use crossterm::cursor::{Hide, Show};
 use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
@@ -18,10 +20,14 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use tokio::sync::Notify;
 
 use crate::error::TuiError;
+use crate::output::{FrameWriter, Output};
 use crate::view::paint::Drawn;
 
+/// How long a terminal has to take what gives it back.
+const LEAVE_MAX: Duration = Duration::from_millis(500);
 /// Panics of other threads that are kept until the screen is gone.
 const HELD_BACK_MAX: usize = 16;
 
@@ -42,6 +48,7 @@ thread_local! {
 /// The terminal while it is ours. Dropping it gives it back.
 pub(crate) struct Screen {
     terminal: Terminal<CrosstermBackend<FrameWriter>>,
+    output: Output,
     /// The frame that is on the terminal, and the one that is made.
     buffers: [Buffer; 2],
     drawn: Drawn,
@@ -65,10 +72,16 @@ impl Screen {
         terminal::enable_raw_mode().map_err(TuiError::terminal("take the terminal's keys"))?;
         ENTERED.store(true, Ordering::SeqCst);
         let entered = execute!(io::stdout(), EnterAlternateScreen, Hide, EnableBracketedPaste, EnableMouseCapture)
-            .and_then(|()| Terminal::new(CrosstermBackend::new(FrameWriter::new())))
+            .and_then(|()| Output::start(write))
+            .and_then(|output| {
+                let writer = output.writer(FRAME_BEGIN, FRAME_END);
+                Ok((Terminal::new(CrosstermBackend::new(writer))?, output))
+            })
             .map_err(TuiError::terminal("prepare the terminal"));
         match entered {
-            Ok(terminal) => Ok(Screen { terminal, buffers: Default::default(), drawn: Drawn::default() }),
+            Ok((terminal, output)) => {
+                Ok(Screen { terminal, output, buffers: Default::default(), drawn: Drawn::default() })
+            }
             Err(error) => {
                 leave();
                 Err(error)
@@ -82,7 +95,18 @@ impl Screen {
         Ok((size.width, size.height))
     }
 
-    /// Draws one frame. Only what differs from the last is written, and nothing at all if nothing does.
+    /// Whether the terminal has taken the last frame. Where it has not, [`Screen::free`] tells when.
+    pub(crate) fn is_free(&self) -> Result<bool, TuiError> {
+        self.output.is_free().map_err(TuiError::terminal("draw on the terminal"))
+    }
+
+    /// Told once the terminal has taken a frame that it had not when somebody asked.
+    pub(crate) fn free(&self) -> Arc<Notify> {
+        self.output.free()
+    }
+
+    /// Draws one frame, if the terminal has taken the last. Only what differs from it is written, and nothing at all if
+    /// nothing does.
     pub(crate) fn draw(&mut self, view: impl FnOnce(&mut Buffer) -> Drawn) -> Result<(), TuiError> {
         let (columns, rows) = self.size()?;
         let [shown, made] = &mut self.buffers;
@@ -126,52 +150,46 @@ impl Drop for Screen {
     }
 }
 
-/// Gathers a frame and writes it in one piece. Once the terminal is left nothing reaches it any more, not even what a
-/// frame that broke off had gathered.
-struct FrameWriter {
-    stdout: Stdout,
-    bytes: Vec<u8>,
+/// Writes a frame. Once the terminal is left nothing reaches it any more.
+fn write(bytes: &[u8]) -> io::Result<()> {
+    // Locked before it is asked: who leaves meanwhile writes after this frame, not into it.
+    let mut stdout = io::stdout().lock();
+    if ENTERED.load(Ordering::SeqCst) { stdout.write_all(bytes).and_then(|()| stdout.flush()) } else { Ok(()) }
 }
 
-impl FrameWriter {
-    fn new() -> FrameWriter {
-        FrameWriter { stdout: io::stdout(), bytes: FRAME_BEGIN.to_vec() }
-    }
-}
-
-impl Write for FrameWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        // Locked before it is asked: who leaves meanwhile writes after this frame, not into it.
-        let mut stdout = self.stdout.lock();
-        let written = if self.bytes.len() > FRAME_BEGIN.len() && ENTERED.load(Ordering::SeqCst) {
-            self.bytes.extend_from_slice(FRAME_END);
-            stdout.write_all(&self.bytes).and_then(|()| stdout.flush())
-        } else {
-            Ok(())
-        };
-        self.bytes.truncate(FRAME_BEGIN.len());
-        written
-    }
-}
-
-/// Gives the terminal back, once. Each step is tried whether or not the one before it worked.
+/// Gives the terminal back, once. Each step is tried whether or not the one before it worked, and none for ever: a
+/// terminal that takes nothing keeps nobody from leaving.
 pub(crate) fn leave() {
     if !ENTERED.swap(false, Ordering::SeqCst) {
         return;
     }
+    let (tell, told) = mpsc::channel();
+    let restore = move || {
+        restore();
+        tell.send(()).ok();
+    };
+    let is_restored = match thread::Builder::new().name("leave".to_owned()).spawn(restore) {
+        Ok(_) => told.recv_timeout(LEAVE_MAX).is_ok(),
+        Err(_) => {
+            self::restore();
+            true
+        }
+    };
+    terminal::disable_raw_mode().ok();
+    if !is_restored {
+        return;
+    }
+    for text in std::mem::take(&mut *HELD_BACK.lock().unwrap_or_else(PoisonError::into_inner)) {
+        writeln!(io::stderr(), "{text}").ok();
+    }
+}
+
+/// The terminal as it was, but for its keys.
+fn restore() {
     let mut stdout = io::stdout();
     queue!(stdout, EndSynchronizedUpdate, DisableMouseCapture, DisableBracketedPaste).ok();
     queue!(stdout, ResetColor, LeaveAlternateScreen, Show).ok();
     stdout.flush().ok();
-    terminal::disable_raw_mode().ok();
-    for text in std::mem::take(&mut *HELD_BACK.lock().unwrap_or_else(PoisonError::into_inner)) {
-        writeln!(io::stderr(), "{text}").ok();
-    }
 }
 
 /// From now on a panic is printed on a terminal that can be read.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use ratatui::buffer::Buffer;
 use ratatui::style::Style;
 use tidings_api::client::{Address, Client};
 
@@ -17,6 +18,8 @@ use crate::{Language, Options, run};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// A terminal that took nothing for so long takes nothing.
+const STALLED_AFTER: Duration = Duration::from_secs(1);
 
 /// The child's part. The variable says which.
 #[tokio::test]
@@ -53,8 +56,32 @@ async fn child() {
                 .unwrap();
             crossterm::event::read().unwrap();
         }
+        ("stalled", file) => {
+            let mut screen = Screen::enter().unwrap();
+            let (mut frame, mut taken_at) = (0, Instant::now());
+            while taken_at.elapsed() < STALLED_AFTER {
+                if screen.is_free().unwrap() {
+                    taken_at = Instant::now();
+                    frame += 1;
+                    screen.draw(|buffer| full_of(buffer, frame)).unwrap();
+                }
+                std::thread::yield_now();
+            }
+            let asked = Instant::now();
+            drop(screen);
+            std::fs::write(file, asked.elapsed().as_millis().to_string()).unwrap();
+        }
         other => panic!("no such part: {other:?}"),
     }
+}
+
+/// A frame in which every cell differs from the one before.
+fn full_of(buffer: &mut Buffer, frame: u32) -> Drawn {
+    let digit = (frame % 10).to_string();
+    for row in 0..buffer.area.height {
+        buffer.set_string(0, row, digit.repeat(usize::from(buffer.area.width)), Style::new());
+    }
+    Drawn::default()
 }
 
 /// A private tmux server with one terminal, in which the child runs between two lines of a shell script.
@@ -222,6 +249,26 @@ async fn a_panic_elsewhere_waits_until_the_screen_is_gone() {
     tmux.press("q");
     tmux.is_given_back().await;
     tmux.shows("a plugin broke").await;
+}
+
+#[tokio::test]
+async fn a_terminal_that_takes_nothing_keeps_nobody_from_leaving() {
+    let file = std::env::temp_dir().join(format!("tidings-tui-{}-left", std::process::id()));
+    let tmux = Tmux::start("stalled", &format!("stalled {}", file.display()));
+    tmux.wait("frame", |screen| screen.contains("0000") || screen.contains("5555")).await;
+    let server = tmux.tmux(&["display-message", "-p", "#{pid}"]);
+    let signal = |signal| Command::new("kill").args(["-s", signal, server.trim()]).status().unwrap();
+    signal("STOP");
+    let end = Instant::now() + DEADLINE;
+    while !file.exists() && Instant::now() < end {
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    signal("CONT");
+    let took_ms = std::fs::read_to_string(&file);
+    std::fs::remove_file(&file).ok();
+    let took_ms: u64 = took_ms.expect("it left while nothing was taken").parse().unwrap();
+    assert!(took_ms < 2_000, "{took_ms} ms");
+    tmux.is_given_back().await;
 }
 
 #[tokio::test]

@@ -83,8 +83,9 @@ impl MessagesPage {
         let age = time::parse(&message.created_at)
             .zip(shared.engine_now())
             .map(|(at, now)| time::span(now.signed_duration_since(at).num_seconds()));
-        let is_ahead = matches!(message.state.as_str(), "scheduled" | "queued" | "waiting");
-        let due = if is_ahead { shared.relative(Some(&message.due_at)) } else { String::new() };
+        // What is due already is due: for how long moves every second and says nothing that its age does not.
+        let due = time::parse(&message.due_at).zip(shared.engine_now()).filter(|(due, now)| due > now);
+        let due = due.map(|(due, now)| time::relative(due, now, language)).unwrap_or_default();
         let mark = if self.window.marks().contains(&message.id) { "*" } else { "" };
         vec![
             cell(mark),
