@@ -1,6 +1,9 @@
 //! What WeChat pushes: receipts, grants, refusals, from the simulated WeChat through the running engine.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 use tidings_wechat_sandbox::{Callback, DEFAULT_APPID, PushEvent, PushFormat, Pushed, UserState};
@@ -246,4 +249,43 @@ fn the_sandbox_pushes_where_it_is_told_on_the_command_line() {
     assert!(said.code == 2 && said.err.contains("http://"), "{said:?}");
     let said = world.tidings(&["sandbox", "--callback", "http://127.0.0.1:1/callbacks/shop"]);
     assert!(said.code == 2 && said.err.contains("--callback-token"), "{said:?}");
+}
+
+/// Has the store for itself, as long as it lives.
+struct Hog(Child);
+
+impl Hog {
+    fn take(store: &Path) -> Hog {
+        let hold = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20); \
+                    c.execute('BEGIN IMMEDIATE'); print('held', flush=True); sys.stdin.read()";
+        let mut command = Command::new("python3");
+        command.args(["-c", hold]).arg(store).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "held\n");
+        Hog(child)
+    }
+}
+
+impl Drop for Hog {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn a_push_is_answered_within_wechats_five_seconds_however_slow_the_store_is() {
+    let (world, _) = pushing(PLAIN, |callback| Callback { key: None, ..callback });
+    let hog = Hog::take(&world.path("tidings.db"));
+    world.control().answer(DEFAULT_APPID, "o-ann", TEMPLATE, true).unwrap();
+    // An answer after five seconds is none for WeChat: the simulated one has 0 for it.
+    let late = pushed(&world, 1).remove(0);
+    assert_eq!((late.status, late.tries), (503, 3), "{late:?}");
+    assert_eq!(usable(&world), 0);
+    drop(hog);
+    world.control().answer(DEFAULT_APPID, "o-ann", TEMPLATE, true).unwrap();
+    let pushes = pushed(&world, 2);
+    assert_eq!(pushes[1].status, 200, "{pushes:?}");
 }
