@@ -54,6 +54,21 @@ impl Deed {
     }
 }
 
+/// What is done about when a schedule runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Timing {
+    /// It runs now.
+    Run,
+    /// It runs no more.
+    Pause,
+    /// It runs again.
+    Resume,
+    /// Its next time is left out.
+    Skip,
+    /// No time of it is left out.
+    Unskip,
+}
+
 /// Something to have done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Act {
@@ -75,6 +90,13 @@ pub(crate) enum Act {
     Token {
         /// Of which app.
         app: String,
+    },
+    /// Something about when a schedule runs.
+    Schedule {
+        /// What.
+        timing: Timing,
+        /// Of which.
+        name: String,
     },
     /// A run ended.
     Run {
@@ -103,6 +125,13 @@ impl Act {
                 Deed::Release => Word::ActRelease,
             },
             Act::Token { .. } => Word::ActRefreshToken,
+            Act::Schedule { timing, .. } => match timing {
+                Timing::Run => Word::ActRunNow,
+                Timing::Pause => Word::ActPause,
+                Timing::Resume => Word::ActResume,
+                Timing::Skip => Word::ActSkip,
+                Timing::Unskip => Word::ActUnskip,
+            },
             Act::Run { .. } => Word::ActCancel,
             Act::Credential(_) => Word::ActAddCredential,
             Act::Channel { pause: true, .. } => Word::ActPause,
@@ -117,6 +146,7 @@ impl Act {
             Act::Matching { filter, .. } => filter.text(),
             Act::Token { app } => app.clone(),
             Act::Run { id } => id.clone(),
+            Act::Schedule { name, .. } => name.clone(),
             Act::Credential(credential) => credential.source.clone(),
             Act::Channel { name, .. } => name.clone(),
         }
@@ -136,6 +166,11 @@ impl Act {
                 Deed::Hold | Deed::Release => 'W',
             },
             Act::Token { .. } => 'R',
+            Act::Schedule { timing, .. } => match timing {
+                Timing::Run => 'T',
+                Timing::Pause | Timing::Resume => 'P',
+                Timing::Skip | Timing::Unskip => 'S',
+            },
             Act::Run { .. } => 'C',
             Act::Credential(_) => 'A',
             Act::Channel { .. } => 'P',
@@ -147,6 +182,13 @@ impl Act {
         match self {
             Act::Messages { deed, .. } | Act::Matching { deed, .. } => deed.effect(),
             Act::Token { .. } => Word::EffectRefreshToken,
+            Act::Schedule { timing, .. } => match timing {
+                Timing::Run => Word::EffectRunNow,
+                Timing::Pause => Word::EffectPauseSchedule,
+                Timing::Resume => Word::EffectResumeSchedule,
+                Timing::Skip => Word::EffectSkip,
+                Timing::Unskip => Word::EffectUnskip,
+            },
             Act::Run { .. } => Word::EffectCancelRun,
             Act::Credential(_) => Word::EffectAddCredential,
             Act::Channel { pause: true, .. } => Word::EffectPause,
@@ -197,7 +239,7 @@ impl Act {
 
     /// Whether it wants a reason.
     pub(crate) fn needs_reason(&self) -> bool {
-        matches!(self, Act::Channel { pause: true, .. })
+        matches!(self, Act::Channel { pause: true, .. } | Act::Schedule { timing: Timing::Pause, .. })
     }
 }
 

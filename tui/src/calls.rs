@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_api::client::{Client, ClientError};
-use tidings_api::wire::{self, BulkPlan, BulkRequest, Hello, Overview, Reachability};
+use tidings_api::wire::{self, BulkPlan, BulkRequest, Hello, Overview, Reachability, SkipRequest};
 
-use crate::acts::{Act, Place, Step};
+use crate::acts::{Act, Place, Step, Timing};
 use crate::filter::Filter;
 
 /// Rows asked for at once.
 pub(crate) const PAGE_ROWS: u32 = 100;
 
+/// Next times that are asked for of each schedule.
+const NEXT_TIMES: u32 = 10;
 /// Lines of a log asked for at once.
 const LOG_LINES: u32 = 500;
 /// Pages of a log that are read: the engine keeps a thousand lines.
@@ -43,6 +45,8 @@ pub(crate) enum Request {
     Forecast,
     /// The tokens.
     Tokens,
+    /// The schedules, with their next times and their last verdicts.
+    Schedules,
     /// A page of runs.
     Runs {
         /// After the page that gave this.
@@ -75,7 +79,7 @@ impl Request {
             Request::Hello => 30,
             Request::Tokens | Request::Run { .. } => 2,
             Request::Messages { .. } | Request::Message { .. } | Request::Reasons { .. } => 5,
-            Request::Runs { .. } | Request::Plugins | Request::Audit { .. } => 5,
+            Request::Schedules | Request::Runs { .. } | Request::Plugins | Request::Audit { .. } => 5,
             // The engine reckons it a few times a minute.
             Request::Forecast => 15,
         })
@@ -97,6 +101,8 @@ pub(crate) enum Answer {
     Forecast(wire::Forecasts),
     /// To [`Request::Tokens`].
     Tokens(Vec<wire::Token>),
+    /// To [`Request::Schedules`].
+    Schedules(Vec<wire::Schedule>),
     /// To [`Request::Runs`].
     Runs(wire::Page<wire::Run>),
     /// To [`Request::Run`].
@@ -161,6 +167,7 @@ impl Source for Client {
             Request::Reasons { channel } => Answer::Reasons(self.reasons(&[("channel", channel.clone())]).await?.items),
             Request::Forecast => Answer::Forecast(self.forecast(None).await?),
             Request::Tokens => Answer::Tokens(self.tokens().await?),
+            Request::Schedules => Answer::Schedules(self.schedules(NEXT_TIMES).await?),
             Request::Runs { cursor } => Answer::Runs(self.runs(&page_after(cursor)).await?),
             Request::Run { id } => Answer::Run(Box::new(run_with_log(self, id).await?)),
             Request::Plugins => Answer::Plugins(self.plugins().await?),
@@ -229,6 +236,18 @@ impl Source for Client {
             }
             Act::Token { app } => {
                 self.refresh_token(app, reason).await?;
+                Ok(Step { moved: 1, ..Step::default() })
+            }
+            Act::Schedule { timing, name } => {
+                match timing {
+                    Timing::Run => self.run_schedule(name, reason).await.map(|_| ())?,
+                    Timing::Pause => self.act_on_schedule(name, "pause", reason).await.map(|_| ())?,
+                    Timing::Resume => self.act_on_schedule(name, "resume", reason).await.map(|_| ())?,
+                    Timing::Skip | Timing::Unskip => {
+                        let count = u32::from(*timing == Timing::Skip);
+                        self.skip_schedule(name, &SkipRequest { count, reason }).await.map(|_| ())?;
+                    }
+                }
                 Ok(Step { moved: 1, ..Step::default() })
             }
             Act::Run { id } => {

@@ -47,6 +47,10 @@ pub(crate) enum Action {
     Hold,
     /// Pause, or resume what was paused.
     Pause,
+    /// Run a schedule now.
+    RunNow,
+    /// Leave the next time of a schedule out, or no longer.
+    Skip,
     /// Fetch a token now.
     RefreshToken,
     /// Add a credential.
@@ -127,6 +131,7 @@ const OPENING: Where = Where::On(&[
     Kind::Channels,
     Kind::Credentials,
     Kind::Tokens,
+    Kind::Schedules,
     Kind::Runs,
     Kind::Plugins,
     Kind::Audit,
@@ -156,7 +161,9 @@ pub(crate) const BINDINGS: &[Binding] = &[
     changes(Action::Retry, "retry", &[letter('R')], Word::KeyRetry, ON_ANY_MESSAGE),
     changes(Action::Cancel, "cancel", &[letter('C')], Word::KeyCancel, CANCELLABLE),
     changes(Action::Hold, "hold", &[letter('W')], Word::KeyHold, ON_ANY_MESSAGE),
-    changes(Action::Pause, "pause", &[letter('P')], Word::KeyPause, Where::On(&[Kind::Channels])),
+    changes(Action::Pause, "pause", &[letter('P')], Word::KeyPause, Where::On(&[Kind::Channels, Kind::Schedules])),
+    changes(Action::RunNow, "run-now", &[letter('T')], Word::KeyRunNow, Where::On(&[Kind::Schedules])),
+    changes(Action::Skip, "skip", &[letter('S')], Word::KeySkip, Where::On(&[Kind::Schedules])),
     changes(Action::RefreshToken, "refresh-token", &[letter('R')], Word::KeyRefreshToken, Where::On(&[Kind::Tokens])),
     Binding {
         scope: Some("collect"),
@@ -178,6 +185,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     looks(Action::Go(Kind::Channels), "channels", &[letter('3')], Word::PageChannels, false),
     looks(Action::Go(Kind::Credentials), "credentials", &[letter('4')], Word::PageCredentials, false),
     looks(Action::Go(Kind::Tokens), "tokens", &[letter('5')], Word::PageTokens, false),
+    looks(Action::Go(Kind::Schedules), "schedules", &[letter('6')], Word::PageSchedules, false),
     looks(Action::Go(Kind::Runs), "runs", &[letter('7')], Word::PageRuns, false),
     looks(Action::Go(Kind::Plugins), "plugins", &[letter('8')], Word::PagePlugins, false),
     looks(Action::Go(Kind::Audit), "audit", &[letter('9')], Word::PageAudit, false),

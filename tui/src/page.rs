@@ -14,13 +14,14 @@ mod overview;
 mod plugins;
 mod run;
 mod runs;
+mod schedules;
 mod tokens;
 
 use std::fmt;
 
 use listed::ListedPage;
 use ratatui::layout::Rect;
-use tidings_api::wire::{AuditEntry, Forecast, Plugin, Run, Token};
+use tidings_api::wire::{AuditEntry, Forecast, Plugin, Run, Schedule, Token};
 
 use crate::acts::{Act, Plan};
 use crate::calls::{Answer, Request};
@@ -42,6 +43,8 @@ pub(crate) enum Kind {
     Credentials,
     /// Tokens.
     Tokens,
+    /// Schedules.
+    Schedules,
     /// Runs of schedules.
     Runs,
     /// Plugins.
@@ -62,6 +65,7 @@ impl Kind {
         Kind::Channels,
         Kind::Credentials,
         Kind::Tokens,
+        Kind::Schedules,
         Kind::Runs,
         Kind::Plugins,
         Kind::Audit,
@@ -80,6 +84,7 @@ impl Kind {
             Kind::Channels => Word::PageChannels,
             Kind::Credentials => Word::PageCredentials,
             Kind::Tokens => Word::PageTokens,
+            Kind::Schedules => Word::PageSchedules,
             Kind::Runs => Word::PageRuns,
             Kind::Plugins => Word::PagePlugins,
             Kind::Audit => Word::PageAudit,
@@ -97,6 +102,7 @@ pub(crate) fn tops() -> Vec<Box<dyn Page>> {
         Box::new(channels::ChannelsPage::default()),
         Box::new(ListedPage::<Forecast>::new()),
         Box::new(ListedPage::<Token>::new()),
+        Box::new(ListedPage::<Schedule>::new()),
         Box::new(ListedPage::<Run>::new()),
         Box::new(ListedPage::<Plugin>::new()),
         Box::new(ListedPage::<AuditEntry>::new()),

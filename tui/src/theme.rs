@@ -71,12 +71,14 @@ pub(crate) fn outcome_role(outcome: &str) -> Role {
     }
 }
 
-/// How the state of a channel, a token, a run or a plugin is to be taken.
+/// How the state of a channel, a token, a schedule, a run or a plugin is to be taken.
 pub(crate) fn state_role(state: &str) -> Role {
     match state {
-        "open" | "valid" | "done" | "working" => Role::Good,
+        "open" | "valid" | "done" | "working" | "active" => Role::Good,
         "halted" | "parked" | "exhausted" | "failed" | "absent" => Role::Bad,
-        "paused" | "cooling" | "expired" | "waiting" | "none" | "interrupted" | "cancelled" => Role::Warn,
+        "paused" | "cooling" | "expired" | "waiting" | "none" | "interrupted" | "cancelled" | "ahead" | "removed" => {
+            Role::Warn
+        }
         _ => Role::Plain,
     }
 }

@@ -154,6 +154,7 @@ words! {
     PageMessage: "Message", "单条消息";
     PageCredentials: "Credentials", "凭证";
     PageTokens: "Tokens", "令牌";
+    PageSchedules: "Schedules", "定时";
     PageRuns: "Runs", "运行";
     PagePlugins: "Plugins", "插件";
     PageAudit: "Audit", "审计";
@@ -183,6 +184,36 @@ words! {
     FactFetched: "fetched", "获取于";
     FactEnds: "ends", "到期于";
     FactFetches: "fetches today", "今日获取";
+
+    // Schedules.
+    Cron: "CRON", "CRON";
+    InWords: "IN WORDS", "含义";
+    History: "HISTORY", "历史";
+    NoSchedules: "config has no schedules", "配置中没有定时任务";
+    ScheduleActive: "active", "启用";
+    ScheduleAhead: "ahead", "超前";
+    ScheduleRemoved: "removed", "已移除";
+    LeavesOut: "skips {}", "跳过 {}";
+    LeftOut: "left out", "跳过";
+    PausedBy: "Paused by {}: {}", "由 {} 暂停：{}";
+    SkippedBy: "Left out by {}: {}", "由 {} 跳过：{}";
+    BackfilledBy: "{} has its past run up to {}: {}", "{} 正在补跑，直到 {}：{}";
+    PartNextTimes: "Next times, {}", "接下来的时间，{}";
+    PartHistory: "What became of its last times", "最近各次的结果";
+    FactMissed: "missed", "错过时";
+    FactOverlap: "overlap", "重叠时";
+    FactGrace: "grace", "宽限";
+    FactJitter: "jitter", "抖动";
+    SoLate: "{} late", "晚 {}";
+    VerdictFired: "ran", "已运行";
+    VerdictFailed: "failed", "失败";
+    VerdictCoalesced: "a later one ran for it", "并入后一次";
+    VerdictSkippedOverlap: "the run before went on", "前一次未结束";
+    VerdictSkipped: "left out", "已跳过";
+    VerdictMissed: "missed", "已错过";
+    VerdictPaused: "paused", "暂停中";
+    VerdictBackfilled: "ran later", "已补跑";
+    VerdictByHand: "run by hand", "手动运行";
 
     // Runs.
     Schedule: "SCHEDULE", "定时任务";
@@ -289,6 +320,9 @@ words! {
     ActRelease: "Release", "放行";
     ActPause: "Pause", "暂停";
     ActResume: "Resume", "恢复";
+    ActRunNow: "Run now", "立即运行";
+    ActSkip: "Leave its next time out", "跳过下一次";
+    ActUnskip: "Leave no time out", "取消跳过";
     ActRefreshToken: "Fetch a token", "获取令牌";
     ActAddCredential: "Add a credential", "添加凭证";
     EffectRetry: "It is sent again from the start, as soon as its channel lets it.", "将从头重新发送，通道允许即发出。";
@@ -296,6 +330,11 @@ words! {
     EffectHold: "It stops until somebody releases it.", "将停住，直到有人放行。";
     EffectRelease: "It goes on where it stopped.", "将从停住处继续。";
     EffectPause: "Nothing more of the channel is sent; what is on its way goes on.", "通道不再发出新消息；已在途的照常完成。";
+    EffectRunNow: "It runs once more, now; its times stay as they are.", "将立即运行一次；原定时间不变。";
+    EffectPauseSchedule: "It runs no more until somebody resumes it.", "将不再运行，直到有人恢复。";
+    EffectResumeSchedule: "It runs again at its times.", "将按时间恢复运行。";
+    EffectSkip: "Its next time does not run; those after it do.", "下一次不运行；之后照常。";
+    EffectUnskip: "Its next times run, all of them.", "接下来各次都照常运行。";
     EffectRefreshToken: "One of the day's fetches is used; a halt is lifted.", "将用去今日一次获取额度，并解除停止。";
     EffectCancelRun: "It ends where it is; messages that it made are sent.", "将就此结束；已生成的消息照常发送。";
     EffectAddCredential: "It goes into the ledger; what waits for it is sent.", "将存入凭证库；等待它的消息随即发送。";
@@ -384,6 +423,8 @@ words! {
     KeyRetry: "send again", "重新发送";
     KeyCancel: "cancel", "取消";
     KeyPause: "pause or resume", "暂停或恢复";
+    KeyRunNow: "run now", "立即运行";
+    KeySkip: "leave the next time out", "跳过下一次";
     KeyRefreshToken: "fetch a token", "获取令牌";
     KeyAddCredential: "add a credential", "添加凭证";
     KeyHold: "hold or release", "暂扣或放行";
@@ -455,6 +496,33 @@ pub(crate) fn run_state(state: &str, language: Language) -> &str {
         "failed" => Word::RunFailed.text(language),
         "cancelled" => Word::RunCancelled.text(language),
         "interrupted" => Word::RunInterrupted.text(language),
+        other => other,
+    }
+}
+
+/// A state of schedules in words.
+pub(crate) fn schedule_state(state: &str, language: Language) -> &str {
+    match state {
+        "active" => Word::ScheduleActive.text(language),
+        "paused" => Word::ChannelPaused.text(language),
+        "ahead" => Word::ScheduleAhead.text(language),
+        "removed" => Word::ScheduleRemoved.text(language),
+        other => other,
+    }
+}
+
+/// What was decided of a time of a schedule, in words.
+pub(crate) fn verdict(verdict: &str, language: Language) -> &str {
+    match verdict {
+        "fired" => Word::VerdictFired.text(language),
+        "failed" => Word::VerdictFailed.text(language),
+        "coalesced" => Word::VerdictCoalesced.text(language),
+        "skipped_overlap" => Word::VerdictSkippedOverlap.text(language),
+        "skipped" => Word::VerdictSkipped.text(language),
+        "missed" => Word::VerdictMissed.text(language),
+        "paused" => Word::VerdictPaused.text(language),
+        "backfilled" => Word::VerdictBackfilled.text(language),
+        "by_hand" => Word::VerdictByHand.text(language),
         other => other,
     }
 }

@@ -325,6 +325,50 @@ pub(crate) fn forecast() -> wire::Forecasts {
     }
 }
 
+/// Schedules with their times to come and gone.
+pub(crate) fn schedules() -> Vec<Schedule> {
+    const VERDICTS: [&str; 9] =
+        ["fired", "missed", "fired", "skipped_overlap", "by_hand", "coalesced", "failed", "paused", "skipped"];
+    let history = (0..20_i64).map(|age| wire::Firing {
+        nominal_at: at(-age * 86_400 - 180),
+        count: if age == 19 { 1_204 } else { 1 },
+        verdict: VERDICTS[usize::try_from(age).unwrap() % VERDICTS.len()].to_owned(),
+        decided_at: at(-age * 86_400),
+        late_ms: (age == 2).then_some(125_000),
+        run: (age % 3 == 0).then(|| format!("run_{}", 40 - age)),
+        ..wire::Firing::default()
+    });
+    let next = (0..10).map(|day| wire::NextTime {
+        at: at(86_220 + day * 86_400),
+        fires_at: at(86_223 + day * 86_400),
+        skipped: day == 0,
+    });
+    let said = wire::Said { by: "ops".to_owned(), why: format!("供应商维护 {HOSTILE}") };
+    let mut schedules = busy().schedules;
+    for schedule in &mut schedules {
+        schedule.state = "active".to_owned();
+        schedule.words = wire::Words { en: "Mon to Fri at 09:00".to_owned(), zh: "周一至周五 09:00".to_owned() };
+        schedule.policy = wire::SchedulePolicy {
+            missed: "all".to_owned(),
+            missed_max: Some(24),
+            grace_s: Some(600),
+            overlap: "queue".to_owned(),
+            jitter_ms: 3_000,
+        };
+    }
+    schedules[1] = Schedule {
+        skips: 1,
+        skip: Some(said),
+        history: history.collect(),
+        next: next.collect(),
+        ..schedules[1].clone()
+    };
+    schedules[2].state = "paused".to_owned();
+    schedules[2].paused = Some(wire::Paused { at: at(-60), by: "local (li.wei)".to_owned(), why: "维护".to_owned() });
+    schedules[3].state = "removed".to_owned();
+    schedules
+}
+
 /// Runs, from the one with that number on.
 pub(crate) fn runs(newest: i64, many: i64, next: bool) -> wire::Page<Run> {
     let items = (0..many).map(|age| {

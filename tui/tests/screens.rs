@@ -11,7 +11,7 @@ use crate::acts::Step;
 use crate::calls::{Answer, Request, Trouble};
 use crate::case::{
     Case, HOSTILE, LANGUAGES, SIZES, at, audit, busy, channel, empty, forecast, hello, lines, messages, plugins, reach,
-    reasons, run_detail, runs, styles, waiting_message,
+    reasons, run_detail, runs, schedules, styles, waiting_message,
 };
 use crate::message::{Effect, Message};
 use crate::words::Language;
@@ -130,6 +130,21 @@ fn tokens_with_the_one_under_the_cursor_in_full() {
         let mut case = Case::on('5', language, size);
         case.give(Answer::Tokens(busy().tokens));
         case.press(KeyCode::Char('j'));
+        case
+    });
+}
+
+#[test]
+fn schedules_with_their_times_to_come_and_gone() {
+    check_all("schedules", |language, size| {
+        let mut case = Case::on('6', language, size);
+        case.give(Answer::Schedules(schedules()));
+        case
+    });
+    check_all("schedule", |language, size| {
+        let mut case = Case::on('6', language, size);
+        case.give(Answer::Schedules(schedules()));
+        case.press(KeyCode::Enter);
         case
     });
 }
@@ -272,8 +287,8 @@ fn no_size_breaks_the_screen_and_every_row_is_as_wide_as_the_terminal() {
                 for columns in [0, 1, 2, 39, 40, 41, 60, 79, 80, 119, 120, 250] {
                     case.take(Message::Resize { columns, rows });
                     for keys in [
-                        "1", "3", "4", "A", "x", "\n", "5", "R", "\n", "7", "\r", "\n", "8", "\r", "9", "\r", "2", "?",
-                        "?", "/x", "\n", "R", "y", "\n", "\r", "G",
+                        "1", "3", "4", "A", "x", "\n", "5", "R", "\n", "6", "T", "\n", "\r", "7", "\r", "\n", "8",
+                        "\r", "9", "\r", "2", "?", "?", "/x", "\n", "R", "y", "\n", "\r", "G",
                     ] {
                         for key in keys.chars() {
                             case.press(match key {
@@ -288,6 +303,7 @@ fn no_size_breaks_the_screen_and_every_row_is_as_wide_as_the_terminal() {
                             Some(Request::Tokens) => case.give(Answer::Tokens(busy().tokens)),
                             Some(Request::Runs { cursor: None }) => case.give(Answer::Runs(runs(700, 100, true))),
                             Some(Request::Run { .. }) => case.give(Answer::Run(Box::new(run_detail()))),
+                            Some(Request::Schedules) => case.give(Answer::Schedules(schedules())),
                             Some(Request::Plugins) => case.give(Answer::Plugins(plugins())),
                             Some(Request::Audit { cursor: None }) => case.give(Answer::Audit(audit(700, 100, true))),
                             _ => {}

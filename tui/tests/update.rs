@@ -5,9 +5,11 @@ use std::time::Duration;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tidings_api::wire::{Counts, Forecasts, RunLine};
 
-use crate::acts::{Act, Deed, Place, Step};
+use crate::acts::{Act, Deed, Place, Step, Timing};
 use crate::calls::{Answer, Request, Trouble};
-use crate::case::{Case, at, audit, busy, forecast, hello, messages, plan, reach, run_detail, runs, waiting_message};
+use crate::case::{
+    Case, at, audit, busy, forecast, hello, messages, plan, reach, run_detail, runs, schedules, waiting_message,
+};
 use crate::filter::Filter;
 use crate::keys::Action;
 use crate::message::{Effect, Message};
@@ -670,4 +672,39 @@ fn a_row_in_full_takes_the_page_and_gives_it_back_and_stays_the_same_row() {
     case.give(Answer::Audit(audit(9, 3, false)));
     assert_eq!(kind(&case), Kind::Audit);
     assert!(case.text().contains('>'), "a row that is gone leaves the list: {}", case.text());
+}
+
+#[test]
+fn a_schedule_is_run_paused_with_a_reason_and_its_next_time_left_out_or_not() {
+    let mut case = Case::on('6', Language::En, SIZE);
+    case.give(Answer::Schedules(schedules()));
+    let asked = |case: &mut Case, key: char, reason: &str| {
+        case.overview(busy());
+        case.press(KeyCode::Char(key));
+        case.typed(reason);
+        case.press(KeyCode::Enter);
+        case.pass(400);
+        let effect = case.press(KeyCode::Char(key));
+        case.press(KeyCode::Esc);
+        case.take(Message::Advanced { dialog: case.state.dialogs, result: Ok(Step::default()) });
+        match effect {
+            Some(Effect::CarryOut { act: Act::Schedule { timing, name }, .. }) => Some((timing, name)),
+            _ => None,
+        }
+    };
+    // The one that failed stands first, and its next time is left out already.
+    let failed = "每日对账".to_owned();
+    assert_eq!(asked(&mut case, 'T', ""), Some((Timing::Run, failed.clone())));
+    assert_eq!(asked(&mut case, 'S', ""), Some((Timing::Unskip, failed.clone())));
+    assert_eq!(asked(&mut case, 'P', ""), None, "who pauses says why");
+    assert_eq!(asked(&mut case, 'P', "outage"), Some((Timing::Pause, failed)));
+    case.press(KeyCode::Char('j'));
+    assert_eq!(asked(&mut case, 'S', ""), Some((Timing::Skip, "keep-token".to_owned())));
+    case.press(KeyCode::Char('j'));
+    assert_eq!(asked(&mut case, 'P', ""), Some((Timing::Resume, "drop-stale-credentials".to_owned())));
+    case.press(KeyCode::Char('j'));
+    for key in ['T', 'P', 'S'] {
+        case.press(KeyCode::Char(key));
+        assert_eq!(note(&case), "morning-digest is removed");
+    }
 }

@@ -13,7 +13,7 @@ use crate::filter::Filter;
 use crate::keys::Action;
 use crate::state::Shared;
 use crate::view::paint::Painter;
-pub(super) use lists::{channel_state_text, channels};
+pub(super) use lists::{channel_state_text, channels, schedule_order};
 use parts::{List, Part};
 
 /// The page.

@@ -77,12 +77,15 @@ pub(crate) fn channels(overview: &Overview) -> Vec<&Channel> {
 /// Schedules as they are shown: those that failed, then by when they fire; what fires never comes last.
 fn schedules(overview: &Overview) -> Vec<&Schedule> {
     let mut schedules: Vec<&Schedule> = overview.schedules.iter().collect();
-    // RFC 3339 in UTC sorts as text.
-    schedules.sort_by_key(|schedule| {
-        let failed = schedule.last_run.as_ref().is_some_and(|run| run.state == "failed");
-        (!failed, schedule.next_at.is_none(), schedule.next_at.clone())
-    });
+    schedules.sort_by_cached_key(|schedule| schedule_order(schedule));
     schedules
+}
+
+/// Where a schedule stands among others.
+pub(crate) fn schedule_order(schedule: &Schedule) -> (bool, bool, Option<String>) {
+    let failed = schedule.last_run.as_ref().is_some_and(|run| run.state == "failed");
+    // RFC 3339 in UTC sorts as text.
+    (!failed, schedule.next_at.is_none(), schedule.next_at.clone())
 }
 
 /// Draws a list with its title.
