@@ -252,4 +252,6 @@ impl Scheduler {
 }
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;

@@ -53,6 +53,9 @@ pub(crate) struct EngineArgs {
     no_credentials: bool,
     #[arg(long)]
     beside: Option<PathBuf>,
+    /// More config.
+    #[arg(long)]
+    more: Option<PathBuf>,
 }
 
 /// What it is told.
@@ -152,6 +155,9 @@ fn config(args: &EngineArgs) -> Result<Config, Failure> {
     let kind = Kind::of(args.no_credentials);
     let mut text = kind.config(&args.provider, args.in_flight);
     text.extend(args.beside.as_deref().map(neighbours::config));
+    if let Some(more) = &args.more {
+        text.push_str(&std::fs::read_to_string(more)?);
+    }
     let registry = Registry::new([tidings_wechat::plugin()]);
     Config::read("bench.toml", &text, args.folder.clone(), &registry, &World::process()).map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -325,6 +331,25 @@ impl EngineProcess {
             arguments.push("--no-credentials".to_owned());
         }
         arguments.extend(beside.map(|file| format!("--beside={}", file.display())));
+        let mut process = Child::spawn("engine", &arguments)?;
+        let started = process.answer(patience)?;
+        Ok(EngineProcess { process, started })
+    }
+
+    /// One that has nothing to send, with more config.
+    pub(crate) fn start_with(
+        folder: &Path,
+        provider: &str,
+        more: &Path,
+        patience: Duration,
+    ) -> Result<EngineProcess, Failure> {
+        let arguments = [
+            format!("--folder={}", folder.display()),
+            format!("--provider={provider}"),
+            "--in-flight=1".to_owned(),
+            "--no-credentials".to_owned(),
+            format!("--more={}", more.display()),
+        ];
         let mut process = Child::spawn("engine", &arguments)?;
         let started = process.answer(patience)?;
         Ok(EngineProcess { process, started })

@@ -24,6 +24,7 @@ mod queue;
 mod raw;
 mod readers;
 mod report;
+mod schedules;
 mod server;
 mod usage;
 mod workload;
@@ -67,6 +68,8 @@ enum Scenario {
     Neighbours(neighbours::NeighboursArgs),
     /// Who reads along with what happens: a thousand idle ones, and a slow one beside load.
     Readers(readers::ReadersArgs),
+    /// How late thousands of schedules fire, spread and at once, and what they cost while nothing is due.
+    Schedules(schedules::SchedulesArgs),
     /// The local provider, for the scenarios.
     #[command(hide = true)]
     Serve,
@@ -122,6 +125,7 @@ async fn run(scenario: Scenario) -> Result<(), Failure> {
         Scenario::Plugin(args) => Box::pin(plugin::plugin(args)).await,
         Scenario::Neighbours(args) => Box::pin(neighbours::neighbours(args)).await,
         Scenario::Readers(args) => Box::pin(readers::readers(args)).await,
+        Scenario::Schedules(args) => Box::pin(schedules::schedules(args)).await,
         Scenario::Serve => server::serve().await,
         Scenario::Engine(args) => Box::pin(engine::engine(args)).await,
     }

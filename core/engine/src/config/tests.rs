@@ -286,3 +286,36 @@ fn a_job_that_is_wrong_is_told_with_what_it_could_be() {
         assert!(problems.len() == 1 && problems[0].contains(expected), "{text}: {problems:?}");
     }
 }
+
+fn with_policy(lines: &str) -> String {
+    format!("{RIGHT}\n[schedules.late]\ncron = \"@daily\"\njob = \"purge_credentials\"\n{lines}\n")
+}
+
+#[test]
+fn what_a_schedule_does_about_late_times_is_read_with_its_defaults() {
+    let policy = |lines: &str| read(&with_policy(lines)).unwrap().schedules["late"].policy;
+    let seconds = Duration::from_secs;
+    let plain = SchedulePolicy { missed: Missed::Once, grace: None, overlap: Overlap::Skip, jitter: Duration::ZERO };
+    assert_eq!(policy(""), plain);
+    assert_eq!(policy("missed = \"skip\""), SchedulePolicy { missed: Missed::Skip, grace: Some(seconds(60)), ..plain });
+    let all = |most| SchedulePolicy { missed: Missed::All { most }, ..plain };
+    assert_eq!(policy("missed = \"all\""), all(100));
+    assert_eq!(policy("missed = { all = 500 }"), all(500));
+    let told = policy("missed = \"skip\"\ngrace = \"10m\"\njitter = \"30s\"\noverlap = \"queue\"");
+    assert_eq!((told.grace, told.jitter, told.overlap), (Some(seconds(600)), seconds(30), Overlap::Queue));
+}
+
+#[test]
+fn a_policy_that_cannot_be_is_told_with_what_can() {
+    for (lines, expected) in [
+        ("missed = \"onec\"", "did you mean `once`?"),
+        ("missed = { all = 0 }", "expected a whole number from 1 to 10000"),
+        ("missed = { al = 5 }", "did you mean `all`?"),
+        ("missed = 5", "expected a string"),
+        ("grace = \"10ms\"", "`10ms` is not `1s` to `366d`"),
+        ("jitter = \"2d\"", "`2d` is not at most `24h`"),
+    ] {
+        let told = told(&with_policy(lines));
+        assert!(told.len() == 1 && told[0].contains(expected), "{lines}: {told:?}");
+    }
+}

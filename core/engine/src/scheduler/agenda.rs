@@ -148,8 +148,8 @@ impl Agenda {
         let rows: BTreeMap<&str, &ScheduleRow> = stored.iter().map(|row| (row.name.as_str(), row)).collect();
         for (name, config) in config {
             let row = rows.get(name.as_str()).copied();
-            let (standing, firing) = stand(name, config, row, before.schedules.get(name), now);
-            decisions.firings.extend(firing);
+            let (standing, firings) = stand(name, config, row, before.schedules.get(name), now);
+            decisions.firings.extend(firings);
             agenda.schedules.insert(name.clone(), standing);
             agenda.rewake(name);
         }
@@ -158,18 +158,7 @@ impl Agenda {
             if agenda.schedules.contains_key(&name) {
                 continue;
             }
-            let (span, verdicts) = left(row, now);
-            decisions.firings.push(Firing {
-                schedule: name.clone(),
-                definition: row.definition.clone(),
-                span,
-                verdicts,
-                run: None,
-                cursor_at: now.max(row.cursor_at),
-                next_at: None,
-                skipped: 0,
-                backfill_at: None,
-            });
+            decisions.firings.push(left(&name, row, now));
             decisions.changes.push((name, ScheduleChange::Remove { at: now }));
         }
         (agenda, decisions)
@@ -378,7 +367,7 @@ fn stand(
     row: Option<&ScheduleRow>,
     before: Option<&Standing>,
     now: Timestamp,
-) -> (Standing, Option<Firing>) {
+) -> (Standing, Vec<Firing>) {
     let same_line = row.is_some_and(|row| is_line(&row.definition, &config.definition));
     // A new schedule, one whose line changed, or one that comes back begins now: it does not run for times it did not have.
     let cursor = match row {
@@ -405,22 +394,33 @@ fn stand(
             && row.cursor_at == cursor
             && row.removed_at.is_none()
     });
-    let firing = (!is_noted).then(|| match row {
-        Some(row) if !same_line && row.removed_at.is_none() => {
-            let (span, verdicts) = left(row, now);
-            Firing { span, verdicts, ..standing.note(name) }
-        }
-        _ => standing.note(name),
-    });
-    (standing, firing)
+    let mut firings = Vec::new();
+    if let Some(row) = row.filter(|row| !same_line && row.removed_at.is_none()) {
+        firings.push(left(name, row, now));
+    }
+    if !is_noted {
+        firings.push(standing.note(name));
+    }
+    (standing, firings)
 }
 
 /// What became of the times of a line that config no longer has, up to now.
-fn left(row: &ScheduleRow, now: Timestamp) -> (Option<tidings_store::FiringSpan>, Vec<Decided>) {
+fn left(name: &ScheduleName, row: &ScheduleRow, now: Timestamp) -> Firing {
     let verdict = if row.paused.is_some() { Verdict::Paused } else { Verdict::Missed };
-    match line(&row.definition) {
+    let (span, verdicts) = match line(&row.definition) {
         Some((cron, zone)) => left_behind((&cron, zone), verdict, row.cursor_at, now),
         None => (None, Vec::new()),
+    };
+    Firing {
+        schedule: name.clone(),
+        definition: row.definition.clone(),
+        span,
+        verdicts,
+        run: None,
+        cursor_at: now.max(row.cursor_at),
+        next_at: None,
+        skipped: 0,
+        backfill_at: None,
     }
 }
 

@@ -21,6 +21,8 @@ ALTER TABLE firing ADD COLUMN late_ms INTEGER;
 -- after all gets its row there, and leaves the count.
 CREATE TABLE firing_span (
     schedule   TEXT    NOT NULL,
+    -- The line they are times of: another line may have times between them.
+    definition TEXT    NOT NULL,
     first_at   INTEGER NOT NULL,
     last_at    INTEGER NOT NULL,
     count      INTEGER NOT NULL,

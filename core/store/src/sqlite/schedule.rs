@@ -55,12 +55,12 @@ impl Step<'_> {
         for firing in firings {
             let Some(span) = firing.span else { continue };
             let query = sqlx::query(
-                "INSERT OR IGNORE INTO firing_span (schedule, first_at, last_at, count, verdict, decided_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT OR IGNORE INTO firing_span (schedule, first_at, last_at, count, verdict, decided_at, definition)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             );
             let query = query.bind(firing.schedule.as_str()).bind(span.first.0).bind(span.last.0);
             let query = query.bind(i64::try_from(span.count).unwrap_or(i64::MAX)).bind(span.verdict.as_str());
-            self.run(query.bind(self.now.0)).await.map_err(StoreError::during(FIRE))?;
+            self.run(query.bind(self.now.0).bind(&firing.definition)).await.map_err(StoreError::during(FIRE))?;
         }
         for firings in firings.chunks(ROWS_MAX) {
             let mut query = SAVE_SCHEDULES.query(firings.len());
@@ -146,10 +146,13 @@ impl Step<'_> {
             }
             let query = sqlx::query(
                 "UPDATE firing_span SET count = count - 1
-                 WHERE schedule = ?1 AND last_at >= ?2 AND first_at <= ?2
+                 WHERE schedule = ?1 AND last_at >= ?2 AND first_at <= ?2 AND definition = ?3
                    AND NOT EXISTS (SELECT 1 FROM firing WHERE schedule = ?1 AND nominal_at = ?2)",
             );
-            let left = self.run(query.bind(schedule).bind(nominal)).await.map_err(StoreError::during(FIRE))?;
+            let left = self
+                .run(query.bind(schedule).bind(nominal).bind(&firing.definition))
+                .await
+                .map_err(StoreError::during(FIRE))?;
             if left > 0 {
                 let query = sqlx::query("DELETE FROM firing_span WHERE schedule = ?1 AND count <= 0");
                 self.run(query.bind(schedule)).await.map_err(StoreError::during(FIRE))?;

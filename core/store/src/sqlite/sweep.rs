@@ -113,6 +113,13 @@ impl Step<'_> {
         let query = query.bind(before.0).bind(SWEEP_ROWS_MAX);
         let firings = self.run(query).await.map_err(StoreError::during(ACTION))?;
         let firings = u32::try_from(firings).expect("a slice is bounded");
+        // Few: an outage left one, and config a handful.
+        for few in [
+            "DELETE FROM firing_span WHERE last_at < ?1",
+            "DELETE FROM schedule WHERE removed_at < ?1 AND NOT EXISTS (SELECT 1 FROM firing WHERE schedule = name)",
+        ] {
+            self.run(sqlx::query(few).bind(before.0)).await.map_err(StoreError::during(ACTION))?;
+        }
         let next = match last {
             Some(after) if is_full(seen) => Some(Sweep::Runs { after, before }),
             _ if is_full(firings) => Some(Sweep::Runs { after: last.unwrap_or(after), before }),

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tidings_model::limits::{IDEMPOTENCY_LIFE, SWEEP_ROWS_MAX};
 use tidings_model::{CredentialFate, Event, MessageId, RunState, ScheduleName, State, Timestamp};
 use tidings_store::{
-    Accepted, Batch, Decided, Fired, Firing, MessageFilter, NewMessage, RunNote, Sweep, Swept, Verdict,
+    Accepted, Batch, Decided, Fired, Firing, FiringSpan, MessageFilter, NewMessage, RunNote, ScheduleChange, Sweep,
+    Swept, Verdict,
 };
 
 use crate::harness::{DAY, FREE, HOUR, NOON, SECOND, Store, act, key, outcome};
@@ -20,6 +21,7 @@ for_every_store! {
     a_walk_takes_a_slice_at_a_time_and_goes_on_where_it_was,
     a_walk_ends_at_the_first_message_that_is_too_young,
     old_runs_and_verdicts_leave_and_nothing_fires_again,
+    what_stood_for_old_times_leaves_and_so_does_what_config_had_long_ago,
     a_run_under_way_never_leaves,
 }
 
@@ -157,6 +159,21 @@ async fn old_runs_and_verdicts_leave_and_nothing_fires_again(mut store: Store) {
     assert!(store.reader.firings("digest", None, 10).await.unwrap().rows.is_empty());
     let schedule = store.reader.schedules().await.unwrap().remove(0);
     assert_eq!(schedule.cursor_at, NOON, "the cursor stays");
+}
+
+async fn what_stood_for_old_times_leaves_and_so_does_what_config_had_long_ago(mut store: Store) {
+    let span = FiringSpan { first: NOON.before(DAY), last: NOON, count: 7, verdict: Verdict::Missed };
+    let old = Firing { span: Some(span), run: None, verdicts: vec![], ..firing(NOON) };
+    store.commit(Batch { firings: vec![old], ..Batch::default() }).await;
+    let name = ScheduleName::new("digest").unwrap();
+    let removed = vec![(name, ScheduleChange::Remove { at: NOON })];
+    store.commit(Batch { schedules: removed, ..Batch::default() }).await;
+    sweep(&mut store, Sweep::Runs { after: 0, before: NOON }).await;
+    assert_eq!(store.reader.firings("digest", None, 10).await.unwrap().rows.len(), 1, "it is no older than that");
+    assert_eq!(store.reader.schedules().await.unwrap().len(), 1);
+    sweep(&mut store, Sweep::Runs { after: 0, before: NOON.after(DAY) }).await;
+    assert!(store.reader.firings("digest", None, 10).await.unwrap().rows.is_empty());
+    assert!(store.reader.schedules().await.unwrap().is_empty());
 }
 
 async fn a_run_under_way_never_leaves(mut store: Store) {

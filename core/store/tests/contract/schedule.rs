@@ -22,6 +22,7 @@ for_every_store! {
     a_removed_schedule_keeps_its_history_and_comes_back_with_it,
     the_oldest_times_of_a_long_outage_are_one_row_and_listed_in_their_place,
     what_is_run_after_all_leaves_the_row_that_stood_for_it_and_runs_once,
+    a_time_of_another_line_leaves_no_row_that_stands_for_others,
     a_time_before_the_cursor_begins_no_run_whether_or_not_it_has_a_row,
     a_failed_run_shows_in_its_verdict,
     thousands_of_schedules_fire_in_one_commit_each_its_own_run,
@@ -234,6 +235,22 @@ async fn what_is_run_after_all_leaves_the_row_that_stood_for_it_and_runs_once(mu
     assert_eq!(told(&store).await[0].2, "fired");
     change(&mut store, ScheduleChange::EndBackfill).await;
     assert_eq!(store.reader.schedule(NAME).await.unwrap().unwrap().backfill, None);
+}
+
+async fn a_time_of_another_line_leaves_no_row_that_stands_for_others(mut store: Store) {
+    let span = FiringSpan { first: NOON, last: NOON.after(HOUR), count: 2, verdict: Verdict::Missed };
+    fire(&mut store, vec![Firing { span: Some(span), ..firing(NOON.after(HOUR * 2)) }]).await;
+    let at = NOON.after(HOUR / 2);
+    let other = Firing {
+        definition: "30 * * * *".to_owned(),
+        verdicts: vec![decided(at, Verdict::Backfilled)],
+        run: Some((at, "send digest".to_owned())),
+        ..firing(NOON.after(HOUR * 2))
+    };
+    run_of(fire(&mut store, vec![other]).await[0]);
+    let rows = store.reader.firings(NAME, None, 9).await.unwrap().rows;
+    let told: Vec<(i64, &str)> = rows.iter().map(|row| (row.count, row.verdict.as_str())).collect();
+    assert_eq!(told, [(1, "fired"), (2, "missed"), (1, "backfilled")]);
 }
 
 async fn a_time_before_the_cursor_begins_no_run_whether_or_not_it_has_a_row(mut store: Store) {

@@ -230,7 +230,8 @@ async fn schedules(page: &mut Page, engine: &EngineHandle) -> Answer<()> {
     let views = engine.schedules().await?;
     let mut series = page.gauge("tidings_schedule_next_timestamp_seconds", "When a schedule fires next.");
     for view in &views {
-        if let Some(next) = view.next_at {
+        // What the scheduler says, and not the calendar: it stands still where the scheduler does.
+        if let Some(next) = view.row.as_ref().map_or(view.next_at, |row| row.next_at) {
             series.value(&[("schedule", view.name.as_str())], seconds(next));
         }
     }
