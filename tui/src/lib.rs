@@ -24,6 +24,7 @@ mod terminal;
 mod text;
 mod theme;
 mod time;
+mod trend;
 mod update;
 mod view;
 mod window;

@@ -14,6 +14,7 @@ use crate::input::Input;
 use crate::layout;
 use crate::page::{self, Page};
 use crate::time;
+use crate::trend::Trend;
 use crate::words::Language;
 
 /// After how long without news the picture is called stale. News is due every second.
@@ -79,7 +80,9 @@ pub(crate) struct Shared {
     pub(crate) hello: Option<Hello>,
     /// Messages that left, over time.
     pub(crate) pace: Pace,
-    /// The same of each channel of the last picture.
+    /// The same over minutes.
+    pub(crate) trend: Trend,
+    /// The pace of each channel of the last picture.
     pub(crate) paces: BTreeMap<String, Pace>,
 }
 
@@ -171,6 +174,7 @@ impl State {
                 trouble: None,
                 hello: None,
                 pace: Pace::default(),
+                trend: Trend::default(),
                 paces: BTreeMap::new(),
             },
             tops: page::tops().into_iter().map(Shown::new).collect(),

@@ -459,12 +459,14 @@ fn picture(state: &mut State, overview: Arc<Overview>, came_at: Duration) {
     let new = Picture::new(overview, came_at);
     if before.as_ref().is_some_and(|before| before.overview.started_at != new.overview.started_at) {
         shared.pace.restart();
+        shared.trend.restart();
         shared.paces.clear();
     }
     if let Some(at) = new.engine_at {
         // A receipt moves a message from `sent` to `delivered`; it left once.
         let left = |counts: &Counts| counts.sent.saturating_add(counts.delivered);
         shared.pace.take(at, left(&new.overview.states));
+        shared.trend.take(at, left(&new.overview.states));
         let mut before = std::mem::take(&mut shared.paces);
         for channel in &new.overview.channels {
             let mut pace = before.remove(&channel.name).unwrap_or_default();

@@ -69,6 +69,7 @@ words! {
     Needs: "Needs you", "需要处理";
     NothingNeeded: "Nothing needs you", "没有需要处理的事";
     Channels: "Channels", "通道";
+    Throughput: "Sent per second, by {}s, peak {}", "每秒发出，每格 {} 秒，峰值 {}";
     Schedules: "Schedules", "定时任务";
     Messages: "Messages, newest first", "消息，最新在前";
     Help: "Keys", "按键";

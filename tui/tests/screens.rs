@@ -48,7 +48,20 @@ fn on_messages(language: Language, size: (u16, u16)) -> Case {
 
 #[test]
 fn overview() {
-    check_all("overview", |language, size| Case::with(language, size, &busy()));
+    check_all("overview", |language, size| {
+        let mut case = Case::with(language, size, &busy());
+        // Ten minutes that led to it, with one in which nobody looked.
+        case.state.shared.trend.restart();
+        let mut sent = busy().states.sent - 60_000;
+        for step in (1..120).rev() {
+            sent += if step % 29 == 0 { 0 } else { step * 37 % 11 * 80 };
+            if !(40..52).contains(&step) {
+                case.state.shared.trend.take(crate::time::parse(&at(-5 * step)).unwrap(), sent);
+            }
+        }
+        case.overview(busy());
+        case
+    });
 }
 
 #[test]

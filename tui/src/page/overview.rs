@@ -4,6 +4,7 @@ mod lists;
 mod needs;
 mod parts;
 mod states;
+mod throughput;
 
 use ratatui::layout::Rect;
 
@@ -111,6 +112,7 @@ impl Page for OverviewPage {
         for (part, place) in parts::plan(shared, area) {
             match part {
                 Part::States => states::draw(painter, place, shared),
+                Part::Throughput => throughput::draw(painter, place, shared),
                 Part::List(list) => {
                     let cursor = &self.cursors[list.index()];
                     lists::draw(painter, place, shared, list, cursor, self.focus == list);

@@ -11,6 +11,8 @@ use crate::state::Shared;
 pub(crate) enum Part {
     /// Messages by state, and how fast they leave.
     States,
+    /// How fast they left, over minutes.
+    Throughput,
     /// A list with its title.
     List(List),
 }
@@ -54,7 +56,8 @@ impl List {
 }
 
 /// What goes first when there is not room for everything.
-const DROPPED_FIRST: [Part; 3] = [Part::List(List::Schedules), Part::List(List::Messages), Part::List(List::Needs)];
+const DROPPED_FIRST: [Part; 4] =
+    [Part::Throughput, Part::List(List::Schedules), Part::List(List::Messages), Part::List(List::Needs)];
 
 /// Rows above the first row of a list: its title, and its column titles where it has some.
 pub(crate) fn heads(list: List) -> u16 {
@@ -120,6 +123,7 @@ fn wants(shared: &Shared, width: u16) -> Vec<Want> {
         list(List::Needs, 1),
         list(List::Channels, 1),
         list(List::Schedules, 1),
+        Want { part: Part::Throughput, least: 2, wanted: 2 },
         list(List::Messages, 2),
     ]
 }
@@ -191,14 +195,14 @@ mod tests {
     }
 
     #[test]
-    fn schedules_go_first_then_messages_then_needs_and_channels_never() {
+    fn throughput_goes_first_then_schedules_then_messages_then_needs_and_channels_never() {
         let shared = shared(4);
-        let dropped = [List::Schedules, List::Messages, List::Needs].map(Part::List);
-        let shown = |height| dropped.map(|part| has(&shared, height, part));
-        assert_eq!(shown(12), [true, true, true]);
-        assert_eq!(shown(10), [false, true, true]);
-        assert_eq!(shown(7), [false, false, true]);
-        assert_eq!(shown(5), [false, false, false]);
+        let shown = |height| DROPPED_FIRST.map(|part| has(&shared, height, part));
+        assert_eq!(shown(14), [true, true, true, true]);
+        assert_eq!(shown(12), [false, true, true, true]);
+        assert_eq!(shown(10), [false, false, true, true]);
+        assert_eq!(shown(7), [false, false, false, true]);
+        assert_eq!(shown(5), [false, false, false, false]);
         for height in 4..60 {
             assert!(has(&shared, height, Part::List(List::Channels)));
             assert!(has(&shared, height, Part::States));
