@@ -396,6 +396,9 @@ fn the_overviews_lists_take_the_keys_in_turn_and_lead_to_their_messages() {
     case.press(KeyCode::Char('j'));
     let text = case.text();
     assert!(text.contains(">> Needs you"), "{text}");
+    case.press(KeyCode::Enter);
+    assert_eq!(kind(&case), Kind::Tokens, "the second is a token that cannot be had");
+    case.press(KeyCode::Char('1'));
     case.press(KeyCode::Tab);
     case.press(KeyCode::Enter);
     assert_eq!(kind(&case), Kind::Messages);

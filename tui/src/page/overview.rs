@@ -50,17 +50,21 @@ impl OverviewPage {
     /// What lies behind the row under the cursor.
     fn open(&self, shared: &Shared) -> Reaction {
         let Some(picture) = &shared.picture else { return Reaction::Nothing };
-        let row = self.cursors[self.focus.index()].row();
-        if self.focus == List::Messages {
-            let change = picture.overview.recent.get(row);
-            return change.map_or(Reaction::Nothing, |change| Reaction::Open(super::of_message(change.id.clone())));
-        }
-        let filter = match self.focus {
-            List::Needs => needs::needs(&picture.overview).get(row).map(|need| need.filter.clone()),
-            List::Channels => lists::channels(&picture.overview).get(row).map(|row| Filter::of_channel(&row.name)),
-            List::Messages | List::Schedules => None,
+        let (overview, row) = (&picture.overview, self.cursors[self.focus.index()].row());
+        let reaction = match self.focus {
+            List::Needs => needs::needs(overview)
+                .into_iter()
+                .nth(row)
+                .map(|need| Reaction::Go(need.page, need.filter.map(|filter| filter.text()))),
+            List::Channels => lists::channels(overview)
+                .get(row)
+                .map(|channel| Reaction::Go(Kind::Messages, Some(Filter::of_channel(&channel.name).text()))),
+            List::Schedules => overview.schedules.get(row).map(|_| Reaction::Go(Kind::Schedules, None)),
+            List::Messages => {
+                overview.recent.get(row).map(|change| Reaction::Open(super::of_message(change.id.clone())))
+            }
         };
-        filter.map_or(Reaction::Nothing, |filter| Reaction::Go(Kind::Messages, Some(filter.text())))
+        reaction.unwrap_or(Reaction::Nothing)
     }
 }
 

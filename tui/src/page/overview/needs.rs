@@ -3,8 +3,9 @@
 use tidings_api::wire::Overview;
 
 use crate::filter::Filter;
+use crate::page::Kind;
 use crate::theme::Role;
-use crate::words::Word;
+use crate::words::{Word, count};
 
 /// Something that needs a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,51 +20,53 @@ pub(crate) struct Need {
     pub(crate) value: String,
     /// What was said about it.
     pub(crate) detail: String,
-    /// The messages it concerns.
-    pub(crate) filter: Filter,
+    /// Where there is more of it.
+    pub(crate) page: Kind,
+    /// The messages it concerns, where it concerns messages.
+    pub(crate) filter: Option<Filter>,
 }
 
 /// All of it.
 pub(crate) fn needs(overview: &Overview) -> Vec<Need> {
     let mut needs = Vec::new();
-    let mut add = |role, subject: &str, word, value: String, detail: Option<&String>, filter: Filter| {
+    let mut add = |role, subject: &str, word, value: String, detail: Option<&String>, page| {
         let detail = detail.cloned().unwrap_or_default();
-        needs.push(Need { role, subject: subject.to_owned(), word, value, detail, filter });
+        needs.push(Need { role, subject: subject.to_owned(), word, value, detail, page, filter: None });
     };
-    let all = Filter::default;
     if let Some(problem) = &overview.store_problem {
-        add(Role::Bad, "", Word::NeedStore, String::new(), Some(problem), all());
+        add(Role::Bad, "", Word::NeedStore, String::new(), Some(problem), Kind::Overview);
     }
     for channel in &overview.channels {
-        let filter = Filter::of_channel(&channel.name);
-        let (role, word) = match channel.state.as_str() {
-            "halted" => (Role::Bad, Word::NeedHalted),
-            "parked" => (Role::Bad, Word::NeedParked),
-            "paused" => (Role::Warn, Word::NeedPaused),
+        let (role, word, page) = match channel.state.as_str() {
+            "halted" => (Role::Bad, Word::NeedHalted, Kind::Channels),
+            "parked" => (Role::Bad, Word::NeedParked, Kind::Plugins),
+            "paused" => (Role::Warn, Word::NeedPaused, Kind::Channels),
             _ => continue,
         };
-        add(role, &channel.name, word, String::new(), channel.reason.as_ref(), filter);
+        add(role, &channel.name, word, String::new(), channel.reason.as_ref(), page);
     }
     for token in &overview.tokens {
         if token.state != "valid"
             && let Some(problem) = &token.problem
         {
-            add(Role::Bad, &token.app, Word::NeedToken, String::new(), Some(problem), all());
+            add(Role::Bad, &token.app, Word::NeedToken, String::new(), Some(problem), Kind::Tokens);
         }
     }
     for webhook in &overview.webhooks {
         let word = if webhook.state == "disabled" { Word::NeedWebhookDisabled } else { Word::NeedWebhook };
         let role = if webhook.state == "disabled" { Role::Bad } else { Role::Warn };
         let detail = webhook.reason.as_ref().or(webhook.last_failure.as_ref());
-        add(role, &webhook.name, word, webhook.pending.to_string(), detail, all());
+        add(role, &webhook.name, word, webhook.pending.to_string(), detail, Kind::Overview);
     }
     for schedule in &overview.schedules {
         if let Some(run) = schedule.last_run.as_ref().filter(|run| run.state == "failed") {
-            add(Role::Bad, &schedule.name, Word::NeedRun, String::new(), run.result.as_ref(), all());
+            add(Role::Bad, &schedule.name, Word::NeedRun, String::new(), run.result.as_ref(), Kind::Runs);
         }
     }
+    if overview.late_outcomes > 0 {
+        add(Role::Warn, "", Word::NeedLate, overview.late_outcomes.to_string(), None, Kind::Overview);
+    }
     for channel in &overview.channels {
-        let filter = Filter::of_channel(&channel.name);
         let counts = channel.counts;
         for (number, state, word) in [
             (counts.unknown, "unknown", Word::NeedUnknown),
@@ -71,13 +74,17 @@ pub(crate) fn needs(overview: &Overview) -> Vec<Need> {
             (counts.waiting, "waiting", Word::NeedWaiting),
         ] {
             if number > 0 {
-                let filter = filter.clone().with("state", state);
-                add(Role::Warn, &channel.name, word, crate::words::count(number), None, filter);
+                needs.push(Need {
+                    role: Role::Warn,
+                    subject: channel.name.clone(),
+                    word,
+                    value: count(number),
+                    detail: String::new(),
+                    page: Kind::Messages,
+                    filter: Some(Filter::of_channel(&channel.name).with("state", state)),
+                });
             }
         }
-    }
-    if overview.late_outcomes > 0 {
-        add(Role::Warn, "", Word::NeedLate, overview.late_outcomes.to_string(), None, all());
     }
     // The order among equals stays: the store first, and what concerns many before what concerns some.
     needs.sort_by_key(|need| need.role != Role::Bad);
@@ -129,11 +136,15 @@ mod tests {
                 Word::NeedToken,
                 Word::NeedRun,
                 Word::NeedPaused,
-                Word::NeedWaiting,
-                Word::NeedLate
+                Word::NeedLate,
+                Word::NeedWaiting
             ]
         );
         let waiting = needs(&overview).into_iter().find(|need| need.word == Word::NeedWaiting).unwrap();
-        assert_eq!((waiting.value.as_str(), waiting.filter.text().as_str()), ("1,500", "state:waiting channel:a"));
+        let filter = waiting.filter.unwrap().text();
+        assert_eq!(
+            (waiting.value.as_str(), waiting.page, filter.as_str()),
+            ("1,500", Kind::Messages, "state:waiting channel:a")
+        );
     }
 }
