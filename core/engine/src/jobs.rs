@@ -77,6 +77,18 @@ impl Outcome {
     }
 }
 
+/// Takes a run off the list of those under way, however it ends.
+struct Leave<'a> {
+    jobs: &'a Jobs,
+    run: RunId,
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.jobs.under_way().remove(&self.run);
+    }
+}
+
 /// A run under way.
 struct Course<'a> {
     jobs: &'a Jobs,
@@ -94,17 +106,16 @@ impl Jobs {
         &self,
         run: RunId,
         schedule: &ScheduleName,
-        _nominal: Timestamp,
         job: &Job,
         mut stop: watch::Receiver<bool>,
     ) {
         let Some(row) = self.row(run, &mut stop).await else { return };
         let (sender, cancelled) = watch::channel(false);
         self.under_way().insert(run, sender);
+        let _leave = Leave { jobs: self, run };
         let deadline_at = row.deadline_at.unwrap_or_else(|| row.started_at.after(job.deadline));
         let course = Course { jobs: self, schedule, row, deadline_at, stop, cancelled };
         let ended = course.run(job).await;
-        self.under_way().remove(&run);
         let (state, outcome) = match ended {
             Ok(outcome) => (RunState::Done, outcome),
             Err(Cut::Failed(reason)) => (RunState::Failed, Outcome { done: None, result: reason }),

@@ -239,7 +239,7 @@ impl Scheduler {
         running.tasks.spawn(async move {
             let carrying = tokio::spawn({
                 let (jobs, name) = (Arc::clone(&jobs), name.clone());
-                async move { jobs.carry_out(run, &name, nominal, &job, stop).await }
+                async move { jobs.carry_out(run, &name, &job, stop).await }
             });
             if let Err(error) = carrying.await {
                 tracing::error!(%run, "a job ended badly: {error}");

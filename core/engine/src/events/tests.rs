@@ -234,3 +234,46 @@ async fn a_reader_ends_when_the_ring_is_closed_and_has_been_told_everything_befo
     assert_eq!(read(&mut last), [1]);
     assert!(!last.wait().await);
 }
+
+#[test]
+fn how_far_a_run_is_is_told_where_its_step_asks_for_it_and_landed() {
+    use tidings_store::{Batch, Committed, RunNote, RunStep, Stepped};
+    let step = |run, tell| RunStep {
+        run: RunId(run),
+        schedule: "digest".to_owned(),
+        number: 1,
+        place: String::new(),
+        messages: 0..0,
+        refused: 0,
+        done: 500,
+        total: (run == 1).then_some(1000),
+        log: Vec::new(),
+        tell,
+    };
+    let batch = Batch {
+        now: NOON,
+        steps: vec![step(1, true), step(2, false), step(3, true), step(4, true)],
+        runs: vec![
+            RunNote::end(RunId(5), "digest", RunState::Cancelled, "by local"),
+            RunNote::end(RunId(6), "digest", RunState::Done, "too late"),
+            RunNote::of(RunId(7), "digest"),
+        ],
+        ..Batch::default()
+    };
+    let committed = Committed {
+        stepped: vec![Stepped::Done, Stepped::Done, Stepped::Before, Stepped::Over],
+        ran: vec![true, false, true],
+        ..Committed::default()
+    };
+    let told: Vec<String> = changes(&batch, &[], &[], &committed, &Names::default())
+        .iter()
+        .map(|happened| format!("{} {}", happened.kind, happened.data(Content::Thin)))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            r#"run.progress {"id":"run_1","schedule":"digest","done":500,"total":1000}"#,
+            r#"run.ended {"id":"run_5","schedule":"digest","state":"cancelled","result":"by local"}"#,
+        ]
+    );
+}
