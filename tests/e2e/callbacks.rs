@@ -193,6 +193,7 @@ fn strangers_learn_nothing_at_a_callback_and_cannot_fill_it() {
     assert_eq!(ask("PUT", "/callbacks/shop", "{}").status, 401, "other methods are nobody's business");
     let large = ask("POST", "/callbacks/shop?signature=1&timestamp=1&nonce=1", &"x".repeat(300 * 1024));
     assert_eq!((large.status, large.problem().as_str()), (413, "too-large"));
+    assert!(large.body.contains("262144"), "it is refused before its plugin reads it: {large:?}");
     drop(world);
 
     let world = World::new();

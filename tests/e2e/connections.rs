@@ -177,6 +177,27 @@ fn a_call_under_way_at_a_stop_is_answered_and_its_connection_closed() {
 }
 
 #[test]
+fn an_answer_during_a_stop_says_that_it_is_the_last() {
+    let world = World::running();
+    let mut idle = saying(&world, ASK);
+    answer(&mut idle);
+    let head =
+        "POST /v1/messages?dry_run=true HTTP/1.1\r\nhost: tidings\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n";
+    let mut asking = saying(&world, head);
+    let mut go_on = [0; 25];
+    asking.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    world.signal("-TERM");
+    // Once the idle one is closed the stop has come to connections.
+    assert_eq!(until_closed(&mut idle), "");
+    drop(asking.write_all(b"{}"));
+    let told = until_closed(&mut asking);
+    // Or it was cut off, which is what a stop does to those who take longer.
+    assert!(told.is_empty() || told.contains("connection: close\r\n"), "{told}");
+    assert!(world.ended().success());
+}
+
+#[test]
 fn an_address_has_its_own_places_and_the_local_socket_is_not_counted() {
     let world = World::new();
     world.configure_more(&format!("{TCP}[api.limits]\nper_address = 2\n"));
