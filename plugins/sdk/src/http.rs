@@ -45,14 +45,19 @@ impl Method {
 /// Percent-encodes all but the unreserved characters (RFC 3986 §2.3): fit for a segment of a path or a value of a query.
 pub fn percent_encode(text: &str) -> String {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let stays = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~');
     let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(char::from(byte));
-        } else {
+    let mut rest = text;
+    while let Some(at) = rest.find(|c| !stays(c)) {
+        let (before, other) = rest.split_at(at);
+        let after = other.trim_start_matches(|c| !stays(c));
+        encoded.push_str(before);
+        for byte in other[..other.len() - after.len()].bytes() {
             encoded.extend(['%', char::from(HEX[usize::from(byte >> 4)]), char::from(HEX[usize::from(byte & 15)])]);
         }
+        rest = after;
     }
+    encoded.push_str(rest);
     encoded
 }
 

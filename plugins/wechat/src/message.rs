@@ -1,7 +1,9 @@
 //! What the sends share: where they go, how content becomes the wire's JSON, and how an answer is read (§0).
 
-use serde_json::{Map, Value, json};
-use tidings_sdk::{App, Delivery, Outcome, Request, Response, percent_encode};
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+use tidings_sdk::{App, Delivery, JSON, Method, Outcome, Request, Response, percent_encode};
 
 use crate::codes::{self, Call};
 
@@ -27,29 +29,81 @@ pub(crate) fn data(content: &Map<String, Value>) -> impl Iterator<Item = (&str, 
     table.into_iter().flatten().map(|(key, value)| (key.as_str(), value.as_str().unwrap_or_default()))
 }
 
-/// `{key: {"value": text}}`: bare values and data encoded as one string are refused (§3).
-pub(crate) fn wire_data(content: &Map<String, Value>) -> Value {
-    data(content).map(|(key, value)| (key.to_owned(), json!({"value": value}))).collect::<Map<_, _>>().into()
+/// Bytes that a body seldom exceeds: it is written into one piece of memory.
+const BODY_BYTES_USUAL: usize = 512;
+
+/// The JSON object of a send, written as it goes out, in the order its members are put: it is made for every message, and
+/// nobody looks at it again. It has a credential in it, so there is no `Debug`.
+pub(crate) struct Body {
+    json: Vec<u8>,
 }
 
-/// Puts a text under `key` unless it is empty.
-pub(crate) fn put(body: &mut Map<String, Value>, key: &str, text: &str) {
-    if !text.is_empty() {
-        body.insert(key.to_owned(), text.into());
+impl Body {
+    pub(crate) fn new() -> Body {
+        let mut json = Vec::with_capacity(BODY_BYTES_USUAL);
+        json.push(b'{');
+        Body { json }
+    }
+
+    /// Puts a text under `key` unless it is empty.
+    pub(crate) fn put(&mut self, key: &str, text: &str) {
+        if !text.is_empty() {
+            self.key(key);
+            self.text(text);
+        }
+    }
+
+    /// Puts the table of the content as `data`, `{key: {"value": text}}`: bare values and data encoded as one string are
+    /// refused (§3).
+    pub(crate) fn put_data(&mut self, content: &Map<String, Value>) {
+        self.put_object("data", |table| {
+            for (key, value) in data(content) {
+                table.put_object(key, |cell| {
+                    cell.key("value");
+                    cell.text(value);
+                });
+            }
+        });
+    }
+
+    /// Puts an object, of what `members` puts.
+    pub(crate) fn put_object(&mut self, key: &str, members: impl FnOnce(&mut Body)) {
+        self.key(key);
+        self.json.push(b'{');
+        members(self);
+        self.json.push(b'}');
+    }
+
+    fn key(&mut self, key: &str) {
+        if self.json.last() != Some(&b'{') {
+            self.json.push(b',');
+        }
+        self.text(key);
+        self.json.push(b':');
+    }
+
+    fn text(&mut self, text: &str) {
+        serde_json::to_writer(&mut self.json, text).expect("a text is JSON, and memory takes it");
+    }
+
+    fn into_json(mut self) -> Vec<u8> {
+        self.json.push(b'}');
+        self.json
     }
 }
 
 /// The request for one send call, or why there can be none.
-pub(crate) fn post(delivery: &Delivery<'_>, path: &str, body: Map<String, Value>) -> Result<Request, String> {
+pub(crate) fn post(delivery: &Delivery<'_>, path: &str, body: Body) -> Result<Request, String> {
     if delivery.token.is_empty() {
         return Err("WeChat wants an access_token; give the channel the token stage `wechat.access_token`".into());
     }
-    let body = Value::Object(body);
+    let body = body.into_json();
     if !is_sendable(&body) {
         return Err("a value has a control character; JSON can only escape it, and WeChat refuses `\\uXXXX`".into());
     }
     let (base, token) = (base_url(delivery.app), percent_encode(delivery.token));
-    Ok(Request::post_json(format!("{base}{path}?access_token={token}"), &body))
+    let url = [base, path, "?access_token=", &token].concat();
+    Ok(Request { method: Method::Post, url, headers: vec![(Cow::Borrowed("content-type"), Cow::Borrowed(JSON))], body })
 }
 
 /// Whether the JSON of this character is something WeChat reads: `\uXXXX` is answered with 40033 or 47002 (§0).
@@ -57,15 +111,16 @@ pub(crate) fn is_sendable_char(c: char) -> bool {
     c >= ' ' || matches!(c, '\n' | '\r' | '\t')
 }
 
-fn is_sendable(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.chars().all(is_sendable_char),
-        Value::Array(items) => items.iter().all(is_sendable),
-        Value::Object(members) => {
-            members.iter().all(|(key, value)| key.chars().all(is_sendable_char) && is_sendable(value))
+/// Whether no character of this JSON is escaped that [`is_sendable_char`] excludes.
+fn is_sendable(json: &[u8]) -> bool {
+    let mut bytes = json.iter();
+    // What follows a backslash is never looked at as a backslash itself.
+    while bytes.any(|byte| *byte == b'\\') {
+        if matches!(bytes.next(), Some(b'u' | b'b' | b'f')) {
+            return false;
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => true,
     }
+    true
 }
 
 /// An answer in WeChat's form: a JSON object.
@@ -150,6 +205,7 @@ pub(crate) fn read(call: Call, response: &Response<'_>) -> Outcome {
 mod tests {
     use super::*;
     use crate::testing::{TOKEN, app, delivery, object};
+    use serde_json::json;
     use std::time::Duration;
 
     fn read_body(status: u16, body: &str) -> Outcome {
@@ -246,7 +302,7 @@ mod tests {
     fn the_token_is_encoded_into_the_address() {
         let (app, content) = (app(json!({"base_url": "https://hk.api.weixin.qq.com//"})), Map::new());
         let delivery = Delivery { token: "a+b/c", ..delivery(&app, &content, None) };
-        let request = post(&delivery, "/cgi-bin/x", Map::new()).unwrap();
+        let request = post(&delivery, "/cgi-bin/x", Body::new()).unwrap();
         assert_eq!(request.url, "https://hk.api.weixin.qq.com/cgi-bin/x?access_token=a%2Bb%2Fc");
     }
 
@@ -254,7 +310,7 @@ mod tests {
     fn a_channel_without_a_token_is_told_which_stage_it_lacks() {
         let (app, content) = (app(json!({})), Map::new());
         let delivery = Delivery { token: "", ..delivery(&app, &content, None) };
-        let refusal = post(&delivery, "/cgi-bin/x", Map::new()).unwrap_err();
+        let refusal = post(&delivery, "/cgi-bin/x", Body::new()).unwrap_err();
         assert!(refusal.contains("wechat.access_token"), "{refusal}");
     }
 
@@ -262,24 +318,50 @@ mod tests {
     fn what_json_would_escape_as_a_number_is_not_sent() {
         let (app, content) = (app(json!({})), Map::new());
         let delivery = delivery(&app, &content, None);
-        let refusal = post(&delivery, "/x", object(json!({"data": {"thing1": {"value": "a\u{1}b"}}}))).unwrap_err();
-        assert!(refusal.contains("control character"), "{refusal}");
-        let lines = post(&delivery, "/x", object(json!({"v": "a\n\"b\"\tc\u{7f}"}))).unwrap();
-        assert!(!String::from_utf8(lines.body).unwrap().contains("\\u"));
+        let with = |text: &str| {
+            let mut body = Body::new();
+            body.put("v", text);
+            post(&delivery, "/x", body)
+        };
+        for c in (0..=0x24f_u32).chain([0x2028, 0x1f600]).filter_map(char::from_u32) {
+            for text in [format!("{c}"), format!("\\{c}"), format!("a\\\\{c}u"), format!("\"{c}b")] {
+                let sent = with(&text);
+                assert_eq!(sent.is_ok(), is_sendable_char(c), "{text:?}");
+                let Ok(sent) = sent else { continue };
+                assert_eq!(serde_json::from_slice::<Value>(&sent.body).unwrap(), json!({"v": text}));
+            }
+        }
+        assert!(with("a\u{1}b").unwrap_err().contains("control character"));
+        let mut keyed = Body::new();
+        keyed.put_data(&object(json!({"data": {"thing\u{1}": "x"}})));
+        assert!(post(&delivery, "/x", keyed).is_err(), "a key is looked at, too");
     }
 
     #[test]
-    fn the_wire_wraps_each_value() {
-        let content = object(json!({"data": {"amount2": "￥12.50", "thing1": "茶"}}));
-        assert_eq!(wire_data(&content), json!({"amount2": {"value": "￥12.50"}, "thing1": {"value": "茶"}}));
-        assert_eq!(wire_data(&Map::new()), json!({}));
+    fn the_wire_wraps_each_value_and_leaves_out_what_is_empty() {
+        let (app, content) = (app(json!({})), object(json!({"data": {"amount2": "￥12.50", "thing1": "茶 \"7\""}})));
+        let sent = |make: &dyn Fn(&mut Body)| {
+            let mut body = Body::new();
+            make(&mut body);
+            String::from_utf8(post(&delivery(&app, &content, None), "/x", body).unwrap().body).unwrap()
+        };
+        let data = r#"{"data":{"amount2":{"value":"￥12.50"},"thing1":{"value":"茶 \"7\""}}}"#;
+        assert_eq!(sent(&|body| body.put_data(&content)), data);
+        assert_eq!(sent(&|body| body.put_data(&Map::new())), r#"{"data":{}}"#);
+        let nested = |body: &mut Body| {
+            body.put("a", "");
+            body.put_object("b", |inner| inner.put("c", "1"));
+            body.put("d", "2");
+        };
+        assert_eq!(sent(&nested), r#"{"b":{"c":"1"},"d":"2"}"#);
+        assert_eq!(sent(&|_| ()), "{}");
     }
 
     #[test]
     fn no_send_shows_its_token() {
         let (app, content) = (app(json!({})), Map::new());
         let delivery = delivery(&app, &content, None);
-        let request = post(&delivery, "/cgi-bin/x", Map::new()).unwrap();
+        let request = post(&delivery, "/cgi-bin/x", Body::new()).unwrap();
         assert!(request.url.contains(TOKEN));
         for shown in [format!("{request:?}"), format!("{delivery:?}")] {
             assert!(!shown.contains("CANARY"), "{shown}");

@@ -10,7 +10,7 @@ use tidings_sdk::{
 };
 
 use crate::codes::Call;
-use crate::message::{post, put, read, text, wire_data};
+use crate::message::{Body, post, read, text};
 use crate::values;
 
 /// How long WeChat drops a second message with the same `client_msg_id` to the same openid (§4).
@@ -49,19 +49,20 @@ impl HttpTransport for OfficialTemplate {
 
     fn request(&self, delivery: &Delivery<'_>) -> Result<Request, String> {
         let content = delivery.content;
-        let mut body = Map::new();
-        put(&mut body, "client_msg_id", delivery.dedupe_id);
-        body.insert("data".into(), wire_data(content));
-        let mut miniprogram = Map::new();
-        put(&mut miniprogram, "appid", text(content, "miniprogram_appid"));
+        let mut body = Body::new();
+        body.put("client_msg_id", delivery.dedupe_id);
+        body.put_data(content);
         // An empty object is not the same as none (§4), and a page alone opens nothing.
-        if !miniprogram.is_empty() {
-            put(&mut miniprogram, "pagepath", text(content, "miniprogram_page"));
-            body.insert("miniprogram".into(), miniprogram.into());
+        let appid = text(content, "miniprogram_appid");
+        if !appid.is_empty() {
+            body.put_object("miniprogram", |miniprogram| {
+                miniprogram.put("appid", appid);
+                miniprogram.put("pagepath", text(content, "miniprogram_page"));
+            });
         }
-        put(&mut body, "template_id", text(content, "template_id"));
-        put(&mut body, "touser", delivery.recipient);
-        put(&mut body, "url", text(content, "url"));
+        body.put("template_id", text(content, "template_id"));
+        body.put("touser", delivery.recipient);
+        body.put("url", text(content, "url"));
         post(delivery, "/cgi-bin/message/template/send", body)
     }
 

@@ -10,7 +10,7 @@ use tidings_sdk::{
 
 use crate::codes::Call;
 use crate::credentials::SUBSCRIPTION;
-use crate::message::{post, put, read, text, wire_data};
+use crate::message::{Body, post, read, text};
 use crate::values;
 
 const FORMAL: &str = "formal";
@@ -59,13 +59,13 @@ impl HttpTransport for Subscribe {
             "" => default,
             given => given,
         };
-        let mut body = Map::new();
-        body.insert("data".into(), wire_data(content));
-        put(&mut body, "lang", or("lang", ZH_CN));
-        put(&mut body, "miniprogram_state", or("state", FORMAL));
-        put(&mut body, "page", text(content, "page"));
-        put(&mut body, "template_id", text(content, "template_id"));
-        put(&mut body, "touser", delivery.recipient);
+        let mut body = Body::new();
+        body.put_data(content);
+        body.put("lang", or("lang", ZH_CN));
+        body.put("miniprogram_state", or("state", FORMAL));
+        body.put("page", text(content, "page"));
+        body.put("template_id", text(content, "template_id"));
+        body.put("touser", delivery.recipient);
         post(delivery, "/cgi-bin/message/subscribe/send", body)
     }
 

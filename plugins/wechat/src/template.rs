@@ -11,7 +11,7 @@ use tidings_sdk::{
 
 use crate::codes::Call;
 use crate::credentials::{FORM_ID, PREPAY_ID};
-use crate::message::{data, post, put, read, text, wire_data};
+use crate::message::{Body, data, post, read, text};
 use crate::values;
 
 const SETTINGS: &[Setting] = &[
@@ -51,19 +51,19 @@ impl HttpTransport for Template {
             return Err("the message has no form_id and no prepay_id; give the channel a credential stage".into());
         };
         let content = delivery.content;
-        let mut body = Map::new();
+        let mut body = Body::new();
         if data(content).next().is_some() {
-            body.insert("data".into(), wire_data(content));
+            body.put_data(content);
         }
         let emphasis = emphasis(content);
         if !emphasis.is_empty() {
-            body.insert("emphasis_keyword".into(), format!("{emphasis}.DATA").into());
+            body.put("emphasis_keyword", &format!("{emphasis}.DATA"));
         }
         // Both kinds travel under the one name.
-        put(&mut body, "form_id", credential.value);
-        put(&mut body, "page", text(content, "page"));
-        put(&mut body, "template_id", text(content, "template_id"));
-        put(&mut body, "touser", delivery.recipient);
+        body.put("form_id", credential.value);
+        body.put("page", text(content, "page"));
+        body.put("template_id", text(content, "template_id"));
+        body.put("touser", delivery.recipient);
         post(delivery, "/cgi-bin/message/wxopen/template/send", body)
     }
 
