@@ -8,6 +8,7 @@
 mod acts;
 mod app;
 mod calls;
+mod completion;
 mod connection;
 mod cursor;
 mod dialog;

@@ -126,6 +126,8 @@ pub(crate) struct Prompt {
     pub(crate) input: Input,
     /// Why it cannot be that.
     pub(crate) problem: Option<String>,
+    /// What it may go on as.
+    pub(crate) candidates: Vec<String>,
 }
 
 /// Something to say.

@@ -8,6 +8,7 @@ use tidings_api::wire::{Counts, Overview};
 
 use crate::acts::{Act, Plan};
 use crate::calls::{Answer, Request, Trouble};
+use crate::completion;
 use crate::connection::DEEDS_MAX;
 use crate::cursor::Step;
 use crate::dialog::{Dialog, Reply, Stage};
@@ -260,16 +261,32 @@ fn back(state: &mut State) {
 }
 
 fn prompt(state: &mut State, is_command: bool, text: &str) {
-    state.overlay = Overlay::Prompt(Prompt { is_command, input: Input::of(text), problem: None });
+    state.overlay =
+        Overlay::Prompt(Prompt { is_command, input: Input::of(text), problem: None, candidates: Vec::new() });
     state.dirty = true;
 }
 
 fn press_in_prompt(state: &mut State, event: KeyEvent) -> Option<Effect> {
-    let Overlay::Prompt(prompt) = &mut state.overlay else { return None };
+    let kind = state.shown().page.kind();
+    let State { overlay: Overlay::Prompt(prompt), shared, .. } = state else { return None };
     if event.kind == KeyEventKind::Release {
         return None;
     }
     match event.code {
+        KeyCode::Tab => {
+            let channels = shared.picture.as_ref().map_or(&[][..], |picture| &picture.overview.channels);
+            let channels: Vec<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();
+            let text = prompt.input.text();
+            let completion = if prompt.is_command {
+                completion::of_command(&text, kind, &channels)
+            } else {
+                completion::of_filter(&text, &channels)
+            };
+            prompt.input = Input::of(&completion.text);
+            prompt.candidates = completion.candidates;
+            prompt.problem = None;
+            state.dirty = true;
+        }
         KeyCode::Esc => {
             state.overlay = Overlay::None;
             state.dirty = true;
@@ -291,6 +308,7 @@ fn press_in_prompt(state: &mut State, event: KeyEvent) -> Option<Effect> {
         _ => {
             if prompt.input.take(event) {
                 prompt.problem = None;
+                prompt.candidates.clear();
                 state.dirty = true;
             }
         }

@@ -379,8 +379,8 @@ words! {
 
     // Typing.
     UnknownCommand: "there is no command `{}` here", "此处没有命令 `{}`";
-    FooterCommand: "Enter runs it, Esc leaves; ? lists the commands", "Enter 执行，Esc 放弃；按 ? 查看命令";
-    FooterFilter: "state: channel: template: to: reason: newer:2h older:1h", "state: channel: template: to: reason: newer:2h older:1h";
+    FooterCommand: "Enter runs it, Tab completes it, Esc leaves", "Enter 执行，Tab 补全，Esc 放弃";
+    FooterFilter: "state: channel: template: to: reason: newer:2h older:1h  Tab completes", "state: channel: template: to: reason: newer:2h older:1h  Tab 补全";
     FooterDialog: "Enter next, Shift-Tab back, Esc leaves", "Enter 下一项，Shift-Tab 上一项，Esc 放弃";
     FilterUnknownName: "no `{}:` here", "没有 `{}:`";
     FilterUnknownState: "no state `{}`", "没有状态 `{}`";

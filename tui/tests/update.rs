@@ -185,6 +185,22 @@ fn a_command_takes_a_filter_and_says_what_it_does_not_know() {
 }
 
 #[test]
+fn tab_completes_what_is_typed_and_names_what_it_may_be() {
+    let mut case = on_messages();
+    case.press(KeyCode::Char('/'));
+    case.typed("unk");
+    case.press(KeyCode::Tab);
+    case.typed("chan");
+    case.press(KeyCode::Tab);
+    case.press(KeyCode::Tab);
+    assert!(case.text().contains("channel:order-updates  channel:wechat-notices"), "{}", case.text());
+    case.typed("ord");
+    case.press(KeyCode::Tab);
+    case.press(KeyCode::Enter);
+    assert_eq!(case.state.shown().page.filter().as_deref(), Some("state:unknown channel:order-updates"));
+}
+
+#[test]
 fn only_what_the_page_that_is_shown_wants_is_asked_and_taken() {
     let mut case = Case::with(Language::En, SIZE, &busy());
     assert_eq!(case.state.wants(), None, "the overview lives by the pulse");

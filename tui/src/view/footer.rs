@@ -13,6 +13,13 @@ use crate::words::Word;
 pub(crate) fn draw(painter: &mut Painter<'_>, place: Rect, state: &State) {
     let language = state.shared.language();
     if let Overlay::Prompt(_) | Overlay::Dialog(_) = state.overlay {
+        if let Overlay::Prompt(prompt) = &state.overlay
+            && !prompt.candidates.is_empty()
+        {
+            let candidates = prompt.candidates.join("  ");
+            painter.put(place, 1, usize::MAX, &Piece::new(candidates, Role::Plain));
+            return;
+        }
         let word = match &state.overlay {
             Overlay::Prompt(prompt) if prompt.is_command => Word::FooterCommand,
             Overlay::Prompt(_) => Word::FooterFilter,
