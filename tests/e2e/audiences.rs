@@ -223,3 +223,19 @@ fn a_page_that_is_another_when_it_is_asked_for_again_is_noticed() {
     let run = until_run(&world, "digest", "failed");
     assert!(run["result"].as_str().unwrap().contains("nobody can say which rows"), "{run:#}");
 }
+
+#[test]
+fn a_server_that_gives_another_page_each_time_it_is_asked_fails_the_run_in_the_end() {
+    let pages = Pages::start(|path, before| match path {
+        "/people" => {
+            let whole = whole(&rows(before * 1000..before * 1000 + 900), None);
+            Reply::Bytes(whole[..whole.len() - 1000].to_owned())
+        }
+        _ => status("404 Not Found"),
+    });
+    let world = world(&pages, "");
+    only_run(&world, "digest");
+    let run = until_run(&world, "digest", "failed");
+    assert!(run["result"].as_str().unwrap().contains("and was so 3 times before"), "{run:#}");
+    assert!(pages.times("/people") <= 12, "it is not asked for ever: {}", pages.times("/people"));
+}

@@ -28,6 +28,10 @@ const ROWS_NAMED: u64 = 100;
 /// Of tries of an audience that cannot be had one after the other, so many are in the log, and then every so many.
 const TRIES_NAMED: u32 = 10;
 
+/// How often an audience is read from its beginning because it is another than it was: one that is another each time it is
+/// asked for would be asked for ever.
+const BEGINNINGS_MAX: u32 = 3;
+
 /// How many rows became what.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
@@ -54,6 +58,8 @@ pub(super) struct Sending<'a> {
     told_at: Instant,
     /// Whether the log says that the queue was full.
     waited: bool,
+    /// How often the audience was read from its beginning for being another.
+    beginnings: u32,
 }
 
 impl<'a> Sending<'a> {
@@ -69,7 +75,7 @@ impl<'a> Sending<'a> {
         let (done, total) = (count(row.done), row.total.map(count));
         let (log, told_at) = (Vec::new(), Instant::now());
         let number = row.step + 1;
-        Sending { course, what, counts, done, total, number, log, problem: None, told_at, waited: false }
+        Sending { course, what, counts, done, total, number, log, problem: None, told_at, waited: false, beginnings: 0 }
     }
 
     pub(super) async fn send(mut self) -> Result<Outcome, Cut> {
@@ -152,6 +158,10 @@ impl<'a> Sending<'a> {
         if self.what.duplicates == Duplicates::Send {
             let detail = format!("{detail}; with `duplicates = \"send\"` nobody can say which rows of it were sent");
             return Err(Cut::Failed(self.told(detail)));
+        }
+        self.beginnings += 1;
+        if self.beginnings > BEGINNINGS_MAX {
+            return Err(Cut::Failed(self.told(format!("{detail}, and was so {BEGINNINGS_MAX} times before"))));
         }
         let text = format!("{detail}; it is read from its beginning, and who was told is passed over");
         self.say(warn(text)).await;
