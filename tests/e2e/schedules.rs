@@ -177,3 +177,78 @@ fn a_broadcast_that_a_crash_interrupts_goes_on_and_doubles_nobody() {
     assert_eq!(total(&world), done, "{runs:#?}");
     assert!(runs.iter().all(|run| run["state"] == "done" && run["done"] == 6000), "{runs:#?}");
 }
+
+#[test]
+fn operators_pause_skip_run_and_backfill_a_schedule_and_each_act_is_in_the_record_and_survives_a_restart() {
+    let world = World::new();
+    world.configure_more(concat!(
+        "[schedules.purge]\ncron = \"@every 1s\"\njob = \"purge_credentials\"\n",
+        "[schedules.rare]\ncron = \"0 9 * * 1-5\"\ntimezone = \"Asia/Shanghai\"\njob = \"purge_credentials\"\n"
+    ));
+    world.run();
+    let show = |name: &str| world.ok_json(&["schedules", "show", name, "--json"]);
+    done_runs(&world, "purge", 2);
+
+    world.ok(&["schedules", "pause", "purge", "--reason", "a quiet hour"]);
+    world.terminate();
+    world.run();
+    let paused = show("purge");
+    assert_eq!((&paused["state"], &paused["paused"]["why"]), (&json!("paused"), &json!("a quiet hour")), "{paused:#}");
+    world.wait("its times pass while it is paused", || {
+        show("purge")["history"].as_array().unwrap().iter().any(|firing| firing["verdict"] == "paused").then_some(())
+    });
+    let before = runs(&world, "purge").len();
+    let begun = world.ok_json(&["schedules", "run", "purge", "--reason", "now", "--json"]);
+    world.wait("the run that was asked for is done", || {
+        runs(&world, "purge").into_iter().find(|run| run["id"] == begun["run"] && run["state"] == "done")
+    });
+    assert_eq!(runs(&world, "purge").len(), before + 1, "no other run began");
+
+    world.ok(&["schedules", "resume", "purge"]);
+    done_runs(&world, "purge", before + 2);
+    world.ok(&["schedules", "skip", "rare", "-n", "2", "--reason", "holidays"]);
+    world.terminate();
+    world.run();
+    let rare = show("rare");
+    assert_eq!((&rare["skips"], &rare["skip"]["why"]), (&json!(2), &json!("holidays")), "{rare:#}");
+    assert_eq!((&rare["next"][1]["skipped"], rare["next"][2].get("skipped")), (&json!(true), None), "{rare:#}");
+
+    let history = show("purge")["history"].as_array().unwrap().clone();
+    let of = |verdict: &str| history.iter().find(|firing| firing["verdict"] == verdict);
+    let missed = of("paused").expect("a time passed while it was paused")["nominal_at"].as_str().unwrap().to_owned();
+    let range = ["schedules", "backfill", "purge", "--from", &missed, "--to", &missed, "--json"];
+    let plan = world.ok_json(&range);
+    assert_eq!((&plan["plan"], &plan["times"], &plan["ran"]), (&json!(true), &json!(1), &json!(0)), "{plan:#}");
+    world.ok_json(&[&range[..], &["--yes"]].concat());
+    world.wait("the time of the past has run", || {
+        let page = world.get("/v1/schedules/purge/firings?limit=250").json();
+        let firings = page["items"].as_array().unwrap().clone();
+        firings.into_iter().find(|firing| firing["nominal_at"] == *missed && firing["verdict"] == "backfilled")
+    });
+    assert_eq!(world.ok_json(&range)["ran"], 1);
+
+    let record = world.ok_json(&["audit", "list", "--json", "--act", "schedule", "--limit", "50"]);
+    let acts: Vec<&str> = record["items"].as_array().unwrap().iter().map(|act| act["act"].as_str().unwrap()).collect();
+    let expected = ["schedule.backfill", "schedule.skip", "schedule.resume", "schedule.run", "schedule.pause"];
+    assert_eq!(acts, expected);
+    let refused = world.get("/v1/schedules/nobody");
+    assert_eq!((refused.status, &refused.json()["type"]), (404, &json!("urn:tidings:problem:schedule-unknown")));
+}
+
+#[test]
+fn the_next_times_are_shown_in_the_zone_of_the_schedule_and_here_and_the_line_in_words() {
+    let world = World::new();
+    world.configure_more(concat!(
+        "[schedules.digest]\ncron = \"0 9 * * 1-5\"\ntimezone = \"Asia/Shanghai\"\n",
+        "missed = { all = 7 }\ngrace = \"6h\"\njob = \"purge_credentials\"\n"
+    ));
+    world.run();
+    let text = world.ok(&["schedules", "next", "digest", "-n", "3"]);
+    assert!(text.starts_with("digest: at 09:00, Monday to Friday, Asia/Shanghai (0 9 * * 1-5)"), "{text}");
+    assert_eq!(text.matches("09:00:00 +08:00").count(), 3, "{text}");
+    let schedule = world.ok_json(&["schedules", "next", "digest", "-n", "3", "--json"]);
+    assert_eq!(schedule["words"], json!({"en": "at 09:00, Monday to Friday", "zh": "周一至周五 09:00"}));
+    assert_eq!(schedule["next"].as_array().unwrap().len(), 3);
+    let policy = json!({"missed": "all", "missed_max": 7, "grace_s": 21600, "overlap": "skip", "jitter_ms": 0});
+    assert_eq!(schedule["policy"], policy);
+}

@@ -1,6 +1,5 @@
 //! Schedules: how they stand, what became of their times, and what operators do to them.
 
-use axum::body::Bytes;
 use axum::extract::{Path, Query, State as Shared};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -10,6 +9,7 @@ use tidings_model::limits::NEXT_TIMES_MAX;
 use super::answer::{Answer, json, parse, reason};
 use super::query::{Asked, cursor, limit};
 use crate::server::acting::Acting;
+use crate::server::body::Sent;
 use crate::server::convert;
 use crate::server::problem::unreadable;
 use crate::wire;
@@ -56,7 +56,7 @@ pub(super) async fn pause_schedule(
     Shared(engine): Shared<EngineHandle>,
     Path(name): Path<String>,
     acting: Acting,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Answer<Response> {
     engine.pause_schedule(&name, &acting.by(reason(&body)?)?).await?;
     shown(&engine, &name).await
@@ -66,7 +66,7 @@ pub(super) async fn resume_schedule(
     Shared(engine): Shared<EngineHandle>,
     Path(name): Path<String>,
     acting: Acting,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Answer<Response> {
     engine.resume_schedule(&name, &acting.by(reason(&body)?)?).await?;
     shown(&engine, &name).await
@@ -76,7 +76,7 @@ pub(super) async fn skip_schedule(
     Shared(engine): Shared<EngineHandle>,
     Path(name): Path<String>,
     acting: Acting,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Answer<Response> {
     let request: wire::SkipRequest = parse(if body.is_empty() { b"{}" } else { &body })?;
     engine.skip_schedule(&name, request.count, &acting.by(request.reason)?).await?;
@@ -87,7 +87,7 @@ pub(super) async fn run_schedule(
     Shared(engine): Shared<EngineHandle>,
     Path(name): Path<String>,
     acting: Acting,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Answer<Response> {
     let run = engine.run_schedule(&name, &acting.by(reason(&body)?)?).await?;
     Ok(json(StatusCode::OK, &wire::RunReply { run: run.to_string() }))
@@ -97,7 +97,7 @@ pub(super) async fn backfill_schedule(
     Shared(engine): Shared<EngineHandle>,
     Path(name): Path<String>,
     acting: Acting,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Answer<Response> {
     let request: wire::BackfillRequest = parse(&body)?;
     let now = engine.now();
@@ -118,7 +118,7 @@ pub(super) async fn stop_backfill(
     Shared(engine): Shared<EngineHandle>,
     Path(name): Path<String>,
     acting: Acting,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Answer<Response> {
     engine.end_backfill(&name, &acting.by(reason(&body)?)?).await?;
     shown(&engine, &name).await
