@@ -211,8 +211,10 @@ fn only_what_the_page_that_is_shown_wants_is_asked_and_taken() {
     case.press(KeyCode::Enter);
     let failed = case.state.wants().unwrap();
     assert_ne!(all, failed);
-    case.answer(all, Ok(Answer::Messages(messages(1_000, 100, true))));
+    case.answer(all.clone(), Ok(Answer::Messages(messages(1_000, 100, true))));
     assert!(!case.text().contains("msg_1000"), "the answer to another question came late");
+    case.answer(all, Err(Trouble::Refused("of long ago".to_owned())));
+    assert!(!case.text().contains("of long ago"), "and so did its trouble");
     case.answer(failed, Ok(Answer::Messages(messages(900, 10, false))));
     assert!(case.text().contains("msg_900"));
 }
