@@ -336,15 +336,3 @@ fn the_messages_of_a_recipient_are_found_behind_more_of_others_than_a_page_looks
     assert_eq!(page["next"], Value::Null, "everything was looked at: {page:#}");
     assert_eq!(world.get("/v1/messages?to=o-cho&limit=5").json()["items"], json!([]));
 }
-
-#[test]
-fn so_many_bulks_are_read_at_once_and_the_next_is_told_to_come_again() {
-    let world = World::running();
-    let mut calls: Vec<Call> = (0..16).map(|_| Call::begin(&world, "/v1/messages/bulk?dry_run=true")).collect();
-    let ask = || world.http("POST", "/v1/messages/bulk?dry_run=true", &[], &lines(1..=1));
-    let refused = world.wait("every place is taken", || Some(ask()).filter(|answer| answer.status != 200));
-    assert_eq!((refused.status, refused.problem().as_str()), (503, "busy"), "{refused:?}");
-    assert!(refused.header("retry-after").is_some(), "{refused:?}");
-    calls[0].end();
-    world.wait("a place is free again", || (ask().status == 200).then_some(()));
-}
