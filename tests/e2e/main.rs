@@ -38,9 +38,12 @@ mod reload;
 mod retention;
 mod runs;
 mod schedules;
+mod screen;
 mod secrets;
 mod suppression;
 mod tls;
+#[path = "../../tui/tests/tmux.rs"]
+mod tmux;
 mod tokens;
 mod traces;
 mod transports;

@@ -44,6 +44,9 @@ mod screens;
 #[path = "../tests/terminal.rs"]
 mod terminal_tests;
 #[cfg(test)]
+#[path = "../tests/tmux.rs"]
+mod tmux;
+#[cfg(test)]
 #[path = "../tests/update.rs"]
 mod update_tests;
 

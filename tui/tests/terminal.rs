@@ -13,6 +13,7 @@ use ratatui::style::Style;
 use tidings_api::client::{Address, Client};
 
 use crate::terminal::Screen;
+use crate::tmux::Tmux;
 use crate::view::paint::Drawn;
 use crate::{Language, Options, run};
 
@@ -84,13 +85,14 @@ fn full_of(buffer: &mut Buffer, frame: u32) -> Drawn {
     Drawn::default()
 }
 
-/// A private tmux server with one terminal, in which the child runs between two lines of a shell script.
-struct Tmux {
+/// A terminal in which the child runs between two lines of a shell script.
+struct Terminal {
+    tmux: Tmux,
     folder: PathBuf,
 }
 
-impl Tmux {
-    fn start(name: &str, act: &str) -> Tmux {
+impl Terminal {
+    fn start(name: &str, act: &str) -> Terminal {
         let folder = std::env::temp_dir().join(format!("tidings-tui-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let script = format!(
@@ -103,25 +105,11 @@ impl Tmux {
             program = std::env::current_exe().unwrap().display(),
             folder = folder.display(),
         );
-        std::fs::write(folder.join("script"), script).unwrap();
-        let tmux = Tmux { folder };
-        let script = tmux.folder.join("script");
-        let start = format!("-f /dev/null -u new-session -d -x 90 -y 24 sh {}", script.display());
-        tmux.tmux(&start.split(' ').collect::<Vec<_>>());
-        tmux
-    }
-
-    fn tmux(&self, arguments: &[&str]) -> String {
-        let output =
-            Command::new("tmux").arg("-S").arg(self.folder.join("socket")).args(arguments).env_remove("TMUX").output();
-        let output =
-            output.expect("this test draws in tmux, and `tmux` does not start: install it (`apt-get install tmux`)");
-        assert!(output.status.success(), "tmux {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        Terminal { tmux: Tmux::start(folder.clone(), &script, (90, 24)), folder }
     }
 
     fn screen(&self) -> String {
-        self.tmux(&["capture-pane", "-p"])
+        self.tmux.screen()
     }
 
     async fn wait(&self, what: &str, met: impl Fn(&str) -> bool) {
@@ -137,7 +125,7 @@ impl Tmux {
     }
 
     fn press(&self, key: &str) {
-        self.tmux(&["send-keys", key]);
+        self.tmux.press(key);
     }
 
     fn signal(&self, signal: &str) {
@@ -148,14 +136,13 @@ impl Tmux {
     /// The child is gone and the terminal is as it was: no alternate screen, the cursor visible, keys as before.
     async fn is_given_back(&self) {
         self.shows("keys as before").await;
-        let modes = self.tmux(&["display-message", "-p", "#{alternate_on} #{cursor_flag} #{mouse_any_flag}"]);
+        let modes = self.tmux.tell(&["display-message", "-p", "#{alternate_on} #{cursor_flag} #{mouse_any_flag}"]);
         assert_eq!(modes.trim(), "0 1 0");
     }
 }
 
-impl Drop for Tmux {
+impl Drop for Terminal {
     fn drop(&mut self) {
-        Command::new("tmux").arg("-S").arg(self.folder.join("socket")).arg("kill-server").output().ok();
         std::fs::remove_dir_all(&self.folder).ok();
     }
 }
@@ -193,70 +180,70 @@ fn engine() -> String {
 
 #[tokio::test]
 async fn it_shows_a_first_frame_without_an_engine_and_leaves_by_key() {
-    let tmux = Tmux::start("nowhere", &format!("run {}", nowhere()));
-    tmux.shows("尚无引擎").await;
-    tmux.press("q");
-    tmux.is_given_back().await;
-    tmux.shows("left with 0").await;
+    let terminal = Terminal::start("nowhere", &format!("run {}", nowhere()));
+    terminal.shows("尚无引擎").await;
+    terminal.press("q");
+    terminal.is_given_back().await;
+    terminal.shows("left with 0").await;
 }
 
 #[tokio::test]
 async fn it_shows_the_engine_follows_the_size_and_leaves_by_control_c() {
-    let tmux = Tmux::start("engine", &format!("run {}", engine()));
-    tmux.shows("实时").await;
-    tmux.shows(r"msg_7  订单  \x1b[2Jx\u{202e}  已发送").await;
-    tmux.tmux(&["resize-window", "-x", "30", "-y", "5"]);
-    tmux.shows("30x5").await;
-    tmux.tmux(&["resize-window", "-x", "60", "-y", "16"]);
-    tmux.shows("msg_7").await;
-    tmux.press("?");
-    tmux.shows("立即刷新").await;
-    tmux.press("C-c");
-    tmux.is_given_back().await;
+    let terminal = Terminal::start("engine", &format!("run {}", engine()));
+    terminal.shows("实时").await;
+    terminal.shows(r"msg_7  订单  \x1b[2Jx\u{202e}  已发送").await;
+    terminal.tmux.resize(30, 5);
+    terminal.shows("30x5").await;
+    terminal.tmux.resize(60, 16);
+    terminal.shows("msg_7").await;
+    terminal.press("?");
+    terminal.shows("立即刷新").await;
+    terminal.press("C-c");
+    terminal.is_given_back().await;
 }
 
 #[tokio::test]
 async fn signals_give_the_terminal_back() {
     for signal in ["TERM", "INT", "HUP"] {
-        let tmux = Tmux::start(signal, &format!("run {}", nowhere()));
-        tmux.shows("尚无引擎").await;
-        tmux.signal(signal);
-        tmux.is_given_back().await;
-        tmux.shows("left with 0").await;
+        let terminal = Terminal::start(signal, &format!("run {}", nowhere()));
+        terminal.shows("尚无引擎").await;
+        terminal.signal(signal);
+        terminal.is_given_back().await;
+        terminal.shows("left with 0").await;
     }
 }
 
 #[tokio::test]
 async fn a_screen_that_nobody_waits_for_any_more_is_gone_at_once() {
-    let tmux = Tmux::start("drop", &format!("drop {}", nowhere()));
-    tmux.shows("尚无引擎").await;
-    tmux.is_given_back().await;
-    tmux.shows("left with 0").await;
+    let terminal = Terminal::start("drop", &format!("drop {}", nowhere()));
+    terminal.shows("尚无引擎").await;
+    terminal.is_given_back().await;
+    terminal.shows("left with 0").await;
 }
 
 #[tokio::test]
 async fn a_panic_of_the_screen_is_printed_on_a_terminal_that_was_given_back() {
-    let tmux = Tmux::start("panic", "panic");
-    tmux.is_given_back().await;
-    tmux.shows("the view broke").await;
+    let terminal = Terminal::start("panic", "panic");
+    terminal.is_given_back().await;
+    terminal.shows("the view broke").await;
 }
 
 #[tokio::test]
 async fn a_panic_elsewhere_waits_until_the_screen_is_gone() {
-    let tmux = Tmux::start("elsewhere", "panic-elsewhere");
-    tmux.shows("still drawing").await;
-    assert!(!tmux.screen().contains("a plugin broke"));
-    tmux.press("q");
-    tmux.is_given_back().await;
-    tmux.shows("a plugin broke").await;
+    let terminal = Terminal::start("elsewhere", "panic-elsewhere");
+    terminal.shows("still drawing").await;
+    assert!(!terminal.screen().contains("a plugin broke"));
+    terminal.press("q");
+    terminal.is_given_back().await;
+    terminal.shows("a plugin broke").await;
 }
 
 #[tokio::test]
 async fn a_terminal_that_takes_nothing_keeps_nobody_from_leaving() {
     let file = std::env::temp_dir().join(format!("tidings-tui-{}-left", std::process::id()));
-    let tmux = Tmux::start("stalled", &format!("stalled {}", file.display()));
-    tmux.wait("frame", |screen| screen.contains("0000") || screen.contains("5555")).await;
-    let server = tmux.tmux(&["display-message", "-p", "#{pid}"]);
+    let terminal = Terminal::start("stalled", &format!("stalled {}", file.display()));
+    terminal.wait("frame", |screen| screen.contains("0000") || screen.contains("5555")).await;
+    let server = terminal.tmux.tell(&["display-message", "-p", "#{pid}"]);
     let signal = |signal| Command::new("kill").args(["-s", signal, server.trim()]).status().unwrap();
     signal("STOP");
     let end = Instant::now() + DEADLINE;
@@ -268,7 +255,7 @@ async fn a_terminal_that_takes_nothing_keeps_nobody_from_leaving() {
     std::fs::remove_file(&file).ok();
     let took_ms: u64 = took_ms.expect("it left while nothing was taken").parse().unwrap();
     assert!(took_ms < 2_000, "{took_ms} ms");
-    tmux.is_given_back().await;
+    terminal.is_given_back().await;
 }
 
 #[tokio::test]
