@@ -17,6 +17,8 @@ mod filter;
 mod input;
 mod keys;
 mod layout;
+#[cfg(feature = "measure")]
+pub mod measure;
 mod message;
 mod output;
 mod page;

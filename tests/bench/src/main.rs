@@ -26,6 +26,8 @@ mod readers;
 mod report;
 mod schedules;
 mod server;
+mod standin;
+mod tui;
 mod usage;
 mod workload;
 
@@ -70,6 +72,12 @@ enum Scenario {
     Readers(readers::ReadersArgs),
     /// How late thousands of schedules fire, spread and at once, and what they cost while nothing is due.
     Schedules(schedules::SchedulesArgs),
+    /// The screen on a million messages and 5,000 changes a second: how soon a key is seen, what it takes when nothing
+    /// happens.
+    Tui(tui::TuiArgs),
+    /// The screen under measurement, for that scenario.
+    #[command(hide = true)]
+    Screen(tui::ScreenArgs),
     /// The local provider, for the scenarios.
     #[command(hide = true)]
     Serve,
@@ -126,6 +134,8 @@ async fn run(scenario: Scenario) -> Result<(), Failure> {
         Scenario::Neighbours(args) => Box::pin(neighbours::neighbours(args)).await,
         Scenario::Readers(args) => Box::pin(readers::readers(args)).await,
         Scenario::Schedules(args) => Box::pin(schedules::schedules(args)).await,
+        Scenario::Tui(args) => Box::pin(tui::tui(args)).await,
+        Scenario::Screen(args) => Box::pin(tui::screen(args)).await,
         Scenario::Serve => server::serve().await,
         Scenario::Engine(args) => Box::pin(engine::engine(args)).await,
     }

@@ -83,3 +83,10 @@ fn a_queue_that_would_run_dry_is_refused_before_anything_is_measured() {
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("`--queued` is 100"));
 }
+
+#[test]
+fn tui() {
+    let report = run("tui --keys 20 --idle-seconds 2");
+    check_positive(&report, &["key_p50_ms", "key_p99_ms", "frame_p99_ms", "loaded_percent", "rss_mb"]);
+    assert_eq!(report["messages"], 1_000_000);
+}
