@@ -27,7 +27,7 @@ fn help_names_every_command() {
         ("audit", "list help"),
         ("channels", "list pause resume help"),
         ("tokens", "list refresh help"),
-        ("schedules", "list help"),
+        ("schedules", "list next show run pause resume skip backfill help"),
         ("runs", "list show cancel preflight help"),
         ("webhooks", "list resume test help"),
         ("plugin", "new list check help"),

@@ -41,6 +41,14 @@ impl Call {
         self.writing.write_all(b"0\r\n\r\n").unwrap();
     }
 
+    /// The first line of the answer, which comes before the body has ended.
+    #[track_caller]
+    fn status(&mut self) -> String {
+        let mut line = String::new();
+        self.reading.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
     /// The next line of the answer that is JSON: heads and sizes of chunks are passed over.
     #[track_caller]
     fn answer(&mut self) -> Value {
@@ -335,4 +343,20 @@ fn the_messages_of_a_recipient_are_found_behind_more_of_others_than_a_page_looks
     assert_eq!((page["items"][0]["id"].as_str(), page["items"].as_array().map(Vec::len)), (Some(id.as_str()), Some(1)));
     assert_eq!(page["next"], Value::Null, "everything was looked at: {page:#}");
     assert_eq!(world.get("/v1/messages?to=o-cho&limit=5").json()["items"], json!([]));
+}
+
+#[test]
+fn so_many_bulks_are_read_at_once_and_the_next_is_told_to_come_again() {
+    let world = World::running();
+    let mut calls: Vec<Call> = (0..16).map(|_| Call::begin(&world, "/v1/messages/bulk?dry_run=true")).collect();
+    // One that asks meanwhile would have a place for a moment, and one of these none.
+    for call in &mut calls {
+        assert_eq!(call.status(), "HTTP/1.1 200 OK");
+    }
+    let ask = || world.http("POST", "/v1/messages/bulk?dry_run=true", &[], &lines(1..=1));
+    let refused = ask();
+    assert_eq!((refused.status, refused.problem().as_str()), (503, "busy"), "{refused:?}");
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    calls[0].end();
+    world.wait("a place is free again", || (ask().status == 200).then_some(()));
 }
