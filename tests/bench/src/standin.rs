@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
@@ -112,12 +112,12 @@ impl Load {
             cron: "0 9 * * 1-5".to_owned(),
             timezone: "Asia/Shanghai".to_owned(),
             job: "send digest".to_owned(),
-            next_at: Some(at(Duration::ZERO, 86_400 * (number + 2))),
+            next_at: Some(at(Duration::ZERO, 86_400 * (number + 2) + 1_800)),
             ..Schedule::default()
         };
         Overview {
             version: "0.1.0".to_owned(),
-            now: at(Duration::ZERO, 0),
+            now: written(SystemTime::now()),
             started_at: at(RUNS_FOR, 0),
             states: counts(newest),
             channels: (1..=CHANNELS).map(channel).collect(),
@@ -161,7 +161,7 @@ fn events(load: Arc<Load>) -> impl Stream<Item = Result<Event, Infallible>> {
 fn event(number: u64) -> Result<Event, Infallible> {
     let data = format!(
         r#"{{"type":"message.sent","timestamp":"{}","data":{{"id":"msg_{number}","channel":"channel-01","state":"sent"}}}}"#,
-        at(Duration::ZERO, 0)
+        written(SystemTime::now())
     );
     Ok(Event::default().id(number.to_string()).event("message.sent").data(data))
 }
@@ -201,10 +201,14 @@ fn message(number: u64) -> Message {
     .expect("a message of the wire")
 }
 
-/// An instant as the API writes it: so long ago, and so many seconds later.
+/// An instant as the API writes it: so long before the stand-in began, and so many seconds later. It stays what it is.
 fn at(ago: Duration, later: u64) -> String {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let ms = (now + Duration::from_secs(later)).saturating_sub(ago).as_millis();
-    let ms = i64::try_from(ms).unwrap_or(i64::MAX);
-    tidings_model::Timestamp(ms).to_rfc3339()
+    static BEGAN: OnceLock<SystemTime> = OnceLock::new();
+    let began = *BEGAN.get_or_init(SystemTime::now);
+    written((began + Duration::from_secs(later)).checked_sub(ago).unwrap_or(began))
+}
+
+fn written(instant: SystemTime) -> String {
+    let ms = instant.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+    tidings_model::Timestamp(i64::try_from(ms).unwrap_or(i64::MAX)).to_rfc3339()
 }

@@ -64,7 +64,8 @@ pub(crate) struct ScreenArgs {
 /// The screen itself, in the terminal it is started in.
 pub(crate) async fn screen(args: ScreenArgs) -> Result<(), Failure> {
     let client = Client::new(Address::Url(args.url), None).map_err(|error| Failure::new(error.to_string()))?;
-    let options = Options { language: Language::Zh, colour: true, light: false };
+    // Wide characters are placed one by one: words of plain ones are found in what comes out.
+    let options = Options { language: Language::En, colour: true, light: false };
     tidings_tui::run(client, options).await.map_err(|error| Failure::new(error.to_string()))
 }
 
@@ -122,7 +123,7 @@ async fn round(args: &TuiArgs) -> Result<Round, Failure> {
     frames.sort();
 
     let mut terminal = Terminal::start(folder.path(), &engine.url).await?;
-    terminal.until("实时".as_bytes()).await?;
+    terminal.until(b"LIVE").await?;
     // The overview of an engine in which nothing happens.
     tokio::time::sleep(SETTLE).await;
     terminal.drain().await?;
@@ -133,8 +134,12 @@ async fn round(args: &TuiArgs) -> Result<Round, Failure> {
     let idle_calls = engine.asked() - asked;
 
     engine.change(args.per_second);
+    terminal.drain().await?;
     terminal.press(b"2").await?;
-    terminal.until("msg_".as_bytes()).await?;
+    // What the messages are, where the overview says nothing.
+    terminal.until(b"newest").await?;
+    tokio::time::sleep(SETTLE).await;
+
     let (begun, before) = (Instant::now(), terminal.cpu()?);
     let mut keys = Vec::new();
     for number in 0..args.keys {
@@ -205,18 +210,21 @@ impl Terminal {
         Ok(count)
     }
 
-    /// Waits until that came, and forgets all that came with it.
+    /// Waits until that came, and forgets all that came before it.
     async fn until(&mut self, wanted: &[u8]) -> Result<(), Failure> {
         let begun = Instant::now();
-        while find(&self.bytes, wanted).is_none() {
+        let end = loop {
+            if let Some(found) = find(&self.bytes, wanted) {
+                break found + wanted.len();
+            }
             check(begun.elapsed() < PATIENCE, || {
                 format!("`{}` never came", String::from_utf8_lossy(wanted).escape_debug())
             })?;
             if let Ok(read) = timeout(PATIENCE, self.read()).await {
                 read?;
             }
-        }
-        self.bytes.clear();
+        };
+        self.bytes.drain(..end);
         Ok(())
     }
 
