@@ -514,7 +514,7 @@ pub(crate) enum SchedulesCommand {
     /// One of them, with what became of each of its times.
     Show(ScheduleShowArgs),
     /// Run it now, paused or not.
-    Run(ScheduleActArgs),
+    Run(ScheduleRunArgs),
     /// Run it no more until it is resumed; what runs goes on.
     Pause(ScheduleActArgs),
     /// Go on from now; what passed meanwhile does not run.
@@ -553,6 +553,15 @@ pub(crate) struct ScheduleShowArgs {
     pub(crate) next: u32,
     #[command(flatten)]
     pub(crate) page: PageArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ScheduleRunArgs {
+    #[command(flatten)]
+    pub(crate) act: ScheduleActArgs,
+    /// Only say whom its broadcast would reach now, and why not the others: nothing is sent, spent or written.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidings_api::client::Client;
 use tidings_api::wire::{Preflight, Run, RunDetail, RunLine};
 
-use crate::args::{RunShowArgs, RunsCancelArgs, RunsCommand, RunsListArgs, RunsPreflightArgs};
+use crate::args::{RunShowArgs, RunsCancelArgs, RunsCommand, RunsListArgs};
 use crate::bar::Bar;
 use crate::connect::Reach;
 use crate::{Failure, Outcome, output};
@@ -22,7 +22,7 @@ pub(crate) async fn runs(reach: &Reach, command: RunsCommand) -> Outcome {
         RunsCommand::List(args) => list(&client, args).await,
         RunsCommand::Show(args) => show(&client, args).await,
         RunsCommand::Cancel(args) => cancel(&client, args).await,
-        RunsCommand::Preflight(args) => preflight(&client, args).await,
+        RunsCommand::Preflight(args) => preflight(&client, &args.schedule, args.json).await,
     }
 }
 
@@ -148,9 +148,10 @@ async fn cancel(client: &Client, args: RunsCancelArgs) -> Outcome {
     Ok(())
 }
 
-async fn preflight(client: &Client, args: RunsPreflightArgs) -> Outcome {
-    let found = client.preflight(&args.schedule).await?;
-    if args.json {
+/// Says whom a schedule's broadcast would reach.
+pub(crate) async fn preflight(client: &Client, schedule: &str, json: bool) -> Outcome {
+    let found = client.preflight(schedule).await?;
+    if json {
         return output::json(&found);
     }
     for line in lines(&found) {

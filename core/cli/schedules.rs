@@ -6,11 +6,12 @@ use tidings_api::client::Client;
 use tidings_api::wire::{BackfillReply, BackfillRequest, Firing, Schedule, SkipRequest};
 
 use crate::args::{
-    ScheduleActArgs, ScheduleBackfillArgs, ScheduleListArgs, ScheduleNextArgs, ScheduleShowArgs, ScheduleSkipArgs,
-    SchedulesCommand,
+    ScheduleActArgs, ScheduleBackfillArgs, ScheduleListArgs, ScheduleNextArgs, ScheduleRunArgs, ScheduleShowArgs,
+    ScheduleSkipArgs, SchedulesCommand,
 };
 use crate::connect::Reach;
 use crate::local_zone::local_zone;
+use crate::runs::preflight;
 use crate::{Failure, Outcome, output};
 
 pub(crate) async fn schedules(reach: &Reach, command: SchedulesCommand) -> Outcome {
@@ -21,7 +22,10 @@ pub(crate) async fn schedules(reach: &Reach, command: SchedulesCommand) -> Outco
         SchedulesCommand::Show(args) => show(&client, args).await,
         SchedulesCommand::Pause(args) => act(&client, "pause", args).await,
         SchedulesCommand::Resume(args) => act(&client, "resume", args).await,
-        SchedulesCommand::Run(ScheduleActArgs { name, reason, json }) => {
+        SchedulesCommand::Run(ScheduleRunArgs { act: ScheduleActArgs { name, json, .. }, dry_run: true }) => {
+            preflight(&client, &name, json).await
+        }
+        SchedulesCommand::Run(ScheduleRunArgs { act: ScheduleActArgs { name, reason, json }, dry_run: false }) => {
             let begun = client.run_schedule(&name, reason).await?;
             if json { output::json(&begun) } else { output::line(&format!("{} begins", begun.run)) }
         }

@@ -245,6 +245,7 @@ fn a_preflight_says_whom_a_broadcast_reaches_and_why_not_the_others_and_changes_
     assert_eq!(found["obstacles"][0]["code"], "channel-paused", "{found:#}");
     assert!(!found.to_string().contains("o-nobody") && !found.to_string().contains("o-unwanted"), "{found:#}");
     let text = world.ok(&["runs", "preflight", "digest"]);
+    assert_eq!(world.ok(&["schedules", "run", "digest", "--dry-run"]), text, "one question, asked at either place");
     assert!(text.contains("2 of 6 rows can be reached now") && text.contains("nothing was sent"), "{text}");
     // Nothing was spent, accepted, or begun.
     assert_eq!(world.ok_json(&["runs", "list", "--json"])["items"], json!([]));
