@@ -1,0 +1,2 @@
+-- Whether something changed that every node keeps in memory.
+SELECT version FROM change

@@ -1,0 +1,2 @@
+-- The attempts of a day that is to be dropped. {table}: the day's table, detached
+DELETE FROM attempt WHERE message_id IN (SELECT id FROM {table})

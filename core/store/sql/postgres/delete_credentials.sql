@@ -1,0 +1,2 @@
+-- $1: [id, …]
+DELETE FROM credential WHERE id = ANY (ARRAY(SELECT value::bigint FROM json_array_elements_text($1::json)))

@@ -1,0 +1,1 @@
+DELETE FROM suppression WHERE app = $1 AND recipient = $2

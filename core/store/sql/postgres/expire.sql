@@ -1,0 +1,4 @@
+-- Ends what late.sql found. $1: [id, …]  $2: now
+UPDATE message
+SET state = 9, finished_at = $2, reason = 'expired', detail = 'its time ran out before it could be sent'
+WHERE state IN (0, 1, 2, 4) AND id = ANY (ARRAY(SELECT value::bigint FROM json_array_elements_text($1::json)))

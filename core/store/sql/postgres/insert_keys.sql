@@ -1,0 +1,13 @@
+-- A key whose time is over may be taken again before it is removed. $5, behind the rows: now
+-- Unlike SQLite's it never takes one whose time is not over: another node may have taken it since find_keys.sql, and
+-- then fewer rows are written than there are keys. In the order of keys: two nodes do not wait for each other.
+WITH new (key, message_id, body_hash, expires_at)
+    AS (SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]))
+INSERT INTO idempotency (key, message_id, body_hash, expires_at)
+SELECT key, message_id, body_hash, expires_at
+FROM new
+WHERE key IS NOT NULL
+ORDER BY key
+ON CONFLICT (key) DO UPDATE
+SET message_id = excluded.message_id, body_hash = excluded.body_hash, expires_at = excluded.expires_at
+WHERE idempotency.expires_at <= $5

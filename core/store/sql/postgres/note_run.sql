@@ -1,0 +1,10 @@
+-- What a run says of itself, as long as it goes on. Answers with how many lines its log had.
+-- $1: run  $2: done  $3: total  $4: preflight  $5: deadline  $6: whether it is resumed  $7: state  $8: ended at
+-- $9: result
+-- $10: lines
+UPDATE run
+SET done = coalesce($2, done), total = coalesce($3, total), preflight = coalesce($4, preflight),
+    deadline_at = coalesce(deadline_at, $5), resumed = resumed + $6, state = $7, ended_at = $8, result = $9,
+    log_lines = log_lines + $10
+WHERE id = $1 AND state = 0
+RETURNING log_lines - $10

@@ -1,0 +1,12 @@
+-- Receipts that wait although the outcome of their message is written: the one and the other came at once, on two
+-- nodes.
+-- $1: at most
+SELECT coalesce(json_agg(json_build_array(app, provider_id, delivered, detail, received_at)), '[]')::text
+FROM (
+    SELECT r.app, r.provider_id, r.delivered, r.detail, r.received_at
+    FROM receipt AS r
+    WHERE EXISTS (SELECT FROM message AS m WHERE m.provider_id = r.provider_id)
+    ORDER BY r.received_at
+    LIMIT $1
+    FOR UPDATE OF r SKIP LOCKED
+) AS met
