@@ -182,12 +182,16 @@ CREATE INDEX message_expiring  ON message_hot (expires_at, id) WHERE expires_at 
 
 -- Makes the table of a day, as in `message_done_20261122`, if it is not there. Two engines may ask at once: the second
 -- waits for the first. The parent goes on being written: attaching takes no lock that a writer would wait for.
+--
+-- Whether it is there is read from the catalog's tables, as of after the lock: to_regclass() remembers what it did not
+-- find before.
 CREATE FUNCTION tidings_day(parent text, day_start bigint) RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    day_ms CONSTANT bigint := 86400000;
-    day    CONSTANT text := parent || to_char(to_timestamp(day_start / 1000) AT TIME ZONE 'UTC', '_YYYYMMDD');
+    day_ms   CONSTANT bigint := 86400000;
+    day      CONSTANT text := parent || to_char(to_timestamp(day_start / 1000) AT TIME ZONE 'UTC', '_YYYYMMDD');
+    attached boolean;
 BEGIN
     IF parent NOT IN ('message_done', 'message_failed') OR day_start % day_ms <> 0 THEN
         RAISE EXCEPTION 'make a day: % of % is no UTC day of a history', day_start, parent
@@ -195,17 +199,19 @@ BEGIN
     END IF;
     -- Looked at once before the lock, so that who finds it there waits for nobody.
     FOR turn IN 1..2 LOOP
-        IF EXISTS (
-            SELECT FROM pg_inherits
-            WHERE inhrelid = to_regclass(day) AND inhparent = to_regclass(parent) AND NOT inhdetachpending
-        ) THEN
+        SELECT i.inhrelid IS NOT NULL INTO attached
+        FROM pg_class AS c
+        LEFT JOIN pg_inherits AS i
+          ON i.inhrelid = c.oid AND i.inhparent = parent::regclass AND NOT i.inhdetachpending
+        WHERE c.relname = day AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = parent::regclass);
+        IF attached THEN
             RETURN;
         END IF;
         IF turn = 1 THEN
             PERFORM pg_advisory_xact_lock(7407, 1);
         END IF;
     END LOOP;
-    IF to_regclass(day) IS NOT NULL THEN
+    IF NOT attached THEN
         RAISE EXCEPTION 'make a day: the table % is there and is not attached', day
             USING HINT = 'it was being dropped; drop it to its end';
     END IF;

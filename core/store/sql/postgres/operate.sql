@@ -3,6 +3,7 @@
 -- that is held in the middle of an attempt is in doubt from then on, because nobody will see what came of it. A message
 -- that had ended and whose time is over by when it is due gets a time without end: it would end again unsent.
 -- $1: [[id, from, to, due_at], …]  $2: now  $3: reason  $4: detail
+-- The ids stand there once more as an array, so that they are looked up in each table, and none is joined as a whole.
 WITH j AS MATERIALIZED (
     SELECT (value ->> 0)::bigint AS id, (value ->> 1)::bigint AS was, (value ->> 2)::bigint AS becomes,
            (value ->> 3)::bigint AS due_at
@@ -28,5 +29,5 @@ SET state       = j.becomes,
     reason      = $3,
     detail      = $4
 FROM j
-WHERE message.id = j.id AND message.state = j.was
+WHERE message.id = j.id AND message.state = j.was AND message.id = ANY (ARRAY(SELECT id FROM j))
 RETURNING message.id, message.channel_id

@@ -9,5 +9,5 @@ FROM (
     ORDER BY bound_to DESC
     LIMIT $2
 ) AS c
-JOIN message AS m ON m.id = c.bound_to
+CROSS JOIN LATERAL (SELECT template_id, state FROM message WHERE id = c.bound_to OFFSET 0) AS m
 WHERE c.recipient = $1

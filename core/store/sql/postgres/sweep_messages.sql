@@ -1,9 +1,7 @@
 -- A slice of the messages from the oldest on: how many were looked at, the last of them, when the youngest was
--- accepted, and which leave. What was accepted in a future that the clock has left says nothing of the others. $1:
--- after  $2: at most
--- $3: now  Leaves if it ended at that instant or before, NULL for never: $4: sent  $5: delivered  $6: failed
--- $7: unknown
--- $8: expired  $9: cancelled
+-- accepted, and which leave. What was accepted in a future that the clock has left says nothing of the others.
+-- $1: after  $2: at most  $3: now  Leaves if it ended at that instant or before, NULL for never:
+-- $4: sent  $5: delivered  $6: failed  $7: unknown  $8: expired  $9: cancelled
 -- Unlike SQLite's it locks those that leave: each is removed, and leaves the counts, on one node. History that leaves
 -- by age leaves with its day; this is for what leaves before.
 WITH slice AS MATERIALIZED (
