@@ -173,6 +173,9 @@ impl Place {
 
     fn fill(&self, settings: &[(&str, &str)]) -> Result<(), ClusterError> {
         self.owner.own(&self.folder)?;
+        if !self.owner.may_stand_in(&self.folder) {
+            return Err(ClusterError::NoWay { parent: self.folder.parent().unwrap_or(&self.folder).to_owned() });
+        }
         let data = self.data();
         // Words are ordered as a language has it, as on most servers that people run: whoever relies on the order of bytes
         // must say so.

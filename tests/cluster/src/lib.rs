@@ -34,6 +34,15 @@ pub enum ClusterError {
          postgresql makes one"
     )]
     NobodyToRunAs,
+    /// We are root, and whom the server runs as may not go where its folder would be.
+    #[error(
+        "make a cluster in `{}`: user `postgres`, as whom root runs it, may not go there; choose a folder that everybody may \
+         pass through, up to the root", parent.display()
+    )]
+    NoWay {
+        /// Where the folder would have been made.
+        parent: PathBuf,
+    },
     /// A cluster's folder lies where its socket has no address.
     #[error("make a cluster in `{}`: its socket's path would be {length} bytes, at most {most} can be; choose a shorter folder", folder.display())]
     TooLong {

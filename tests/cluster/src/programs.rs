@@ -84,6 +84,11 @@ impl Owner {
         command
     }
 
+    /// Whether the owner may enter a folder, through all that are above it.
+    pub(crate) fn may_stand_in(self, folder: &Path) -> bool {
+        self == Self::Us || self.command(Path::new("true"), folder).status().is_ok_and(|ended| ended.success())
+    }
+
     /// Gives the owner what we made.
     pub(crate) fn own(self, folder: &Path) -> Result<(), ClusterError> {
         match self {

@@ -1,5 +1,6 @@
 //! Servers and databases as tests have them: there when asked for, gone afterwards.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -204,6 +205,20 @@ fn a_start_that_fails_says_what_the_log_says_and_leaves_nothing() {
     let refused = Cluster::private(&parent.0, &[("max_connections", "many")]).expect_err("it cannot start").to_string();
     assert!(refused.starts_with("start PostgreSQL: "), "{refused}");
     assert!(refused.contains("invalid value for parameter \"max_connections\": \"many\""), "{refused}");
+    assert_eq!(std::fs::read_dir(&parent.0).expect("it is there").count(), 0);
+}
+
+#[test]
+fn a_folder_that_the_server_may_not_enter_is_refused_and_left_as_it_was() {
+    let parent = Folder::new("closed");
+    std::fs::DirBuilder::new().mode(0o700).create(&parent.0).expect("a folder can be made");
+    match Cluster::private(&parent.0, &DURABLE) {
+        // Whoever is not root runs it as themselves, and may enter.
+        Ok(cluster) => assert_eq!(ask(&cluster.url("postgres"), "SELECT 1"), Ok("1".to_owned())),
+        Err(refused) => {
+            assert!(refused.to_string().contains("user `postgres`, as whom root runs it, may not go there"))
+        }
+    }
     assert_eq!(std::fs::read_dir(&parent.0).expect("it is there").count(), 0);
 }
 
