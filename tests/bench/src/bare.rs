@@ -35,7 +35,11 @@ pub(crate) fn url(provider: &Provider, kind: Kind) -> String {
 
 /// Sends one message, and reads the answer.
 pub(crate) async fn one(client: reqwest::Client, url: &str, kind: Kind, number: u32) -> Result<(), Failure> {
-    let body = serde_json::to_vec(&kind.body(number))?;
+    post(client, url, serde_json::to_vec(&kind.body(number))?).await
+}
+
+/// Sends what is already written, and reads the answer.
+pub(crate) async fn post(client: reqwest::Client, url: &str, body: Vec<u8>) -> Result<(), Failure> {
     let response = client.post(url).header("content-type", "application/json").body(body).send().await?;
     let answer: Value = serde_json::from_slice(&response.bytes().await?)?;
     check(answer["errcode"] == 0, || format!("the provider answered {answer} to the bare loop"))

@@ -27,9 +27,14 @@ pub(crate) struct Child {
 impl Child {
     /// This program again, with these arguments.
     pub(crate) fn spawn(name: &'static str, arguments: &[String]) -> Result<Child, Failure> {
-        let mut process = Command::new(std::env::current_exe()?)
-            .arg(name)
-            .args(arguments)
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(name).args(arguments);
+        Child::run(name, command)
+    }
+
+    /// Another program, which speaks as ours do.
+    pub(crate) fn run(name: &'static str, mut command: Command) -> Result<Child, Failure> {
+        let mut process = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

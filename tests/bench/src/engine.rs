@@ -25,6 +25,9 @@ use crate::neighbours;
 use crate::usage::Usage;
 use crate::workload::{CHANNEL, Kind, SOURCE, intake, submission};
 
+/// The store in the engine's folder.
+pub(crate) const SQLITE: &str = "sqlite://tidings.db";
+
 /// What callers of the API show.
 pub(crate) const KEY: &str = "bench-key";
 
@@ -45,6 +48,9 @@ const PATIENCE_PER_MESSAGE: Duration = Duration::from_millis(5);
 pub(crate) struct EngineArgs {
     #[arg(long)]
     folder: PathBuf,
+    /// The address of its store.
+    #[arg(long, default_value = SQLITE)]
+    store: String,
     #[arg(long)]
     provider: String,
     #[arg(long)]
@@ -153,7 +159,7 @@ pub(crate) async fn engine(args: EngineArgs) -> Result<(), Failure> {
 
 fn config(args: &EngineArgs) -> Result<Config, Failure> {
     let kind = Kind::of(args.no_credentials);
-    let mut text = kind.config(&args.provider, args.in_flight);
+    let mut text = kind.config(&args.store, &args.provider, args.in_flight);
     text.extend(args.beside.as_deref().map(neighbours::config));
     if let Some(more) = &args.more {
         text.push_str(&std::fs::read_to_string(more)?);
@@ -306,6 +312,19 @@ async fn standing(handle: &EngineHandle) -> Result<Standing, Failure> {
     Ok(standing)
 }
 
+/// What every engine is started with.
+fn arguments(folder: &Path, provider: &str, kind: Kind, in_flight: u32) -> Vec<String> {
+    let mut arguments = vec![
+        format!("--folder={}", folder.display()),
+        format!("--provider={provider}"),
+        format!("--in-flight={in_flight}"),
+    ];
+    if kind == Kind::Free {
+        arguments.push("--no-credentials".to_owned());
+    }
+    arguments
+}
+
 /// The engine from outside.
 pub(crate) struct EngineProcess {
     process: Child,
@@ -322,17 +341,25 @@ impl EngineProcess {
         beside: Option<&Path>,
         patience: Duration,
     ) -> Result<EngineProcess, Failure> {
-        let mut arguments = vec![
-            format!("--folder={}", folder.display()),
-            format!("--provider={provider}"),
-            format!("--in-flight={in_flight}"),
-        ];
-        if kind == Kind::Free {
-            arguments.push("--no-credentials".to_owned());
-        }
+        let mut arguments = arguments(folder, provider, kind, in_flight);
         arguments.extend(beside.map(|file| format!("--beside={}", file.display())));
         let mut process = Child::spawn("engine", &arguments)?;
         let started = process.answer(patience)?;
+        Ok(EngineProcess { process, started })
+    }
+
+    /// One whose store is elsewhere, and may be that of others too.
+    pub(crate) fn start_on(
+        store: &str,
+        folder: &Path,
+        provider: &str,
+        kind: Kind,
+        in_flight: u32,
+    ) -> Result<EngineProcess, Failure> {
+        let mut arguments = arguments(folder, provider, kind, in_flight);
+        arguments.push(format!("--store={store}"));
+        let mut process = Child::spawn("engine", &arguments)?;
+        let started = process.answer(PATIENCE)?;
         Ok(EngineProcess { process, started })
     }
 
@@ -343,13 +370,8 @@ impl EngineProcess {
         more: &Path,
         patience: Duration,
     ) -> Result<EngineProcess, Failure> {
-        let arguments = [
-            format!("--folder={}", folder.display()),
-            format!("--provider={provider}"),
-            "--in-flight=1".to_owned(),
-            "--no-credentials".to_owned(),
-            format!("--more={}", more.display()),
-        ];
+        let mut arguments = arguments(folder, provider, Kind::Free, 1);
+        arguments.push(format!("--more={}", more.display()));
         let mut process = Child::spawn("engine", &arguments)?;
         let started = process.answer(patience)?;
         Ok(EngineProcess { process, started })

@@ -1,6 +1,8 @@
 //! `pipeline`: the whole engine beside the bare loop, both to the same provider in the same run.
 
-use clap::Args;
+mod postgres;
+
+use clap::{Args, ValueEnum};
 
 use crate::Common;
 use crate::bare;
@@ -30,6 +32,23 @@ pub(crate) struct PipelineArgs {
     /// Send what needs no credential: a service account's template message.
     #[arg(long)]
     no_credentials: bool,
+    /// Where the engine keeps its messages.
+    #[arg(long, value_enum, default_value_t = Store::Sqlite)]
+    store: Store,
+    /// On PostgreSQL: messages that have ended before one of the measurements; 0 leaves it out.
+    #[arg(long, default_value_t = 1_000_000)]
+    done: u32,
+    /// On PostgreSQL: leave graphile_worker out. Its program is built on the first run, from crates.io, in minutes.
+    #[arg(long)]
+    no_graphile: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Store {
+    /// A file beside the engine.
+    Sqlite,
+    /// A server of its own for this run, which syncs what it commits.
+    Postgres,
 }
 
 /// What one round found.
@@ -46,6 +65,9 @@ struct Round {
 }
 
 pub(crate) async fn pipeline(args: PipelineArgs) -> Result<(), Failure> {
+    if args.store == Store::Postgres {
+        return Box::pin(postgres::pipeline(args)).await;
+    }
     let kind = Kind::of(args.no_credentials);
     let provider = Provider::start()?;
     bare::send(&provider, kind, WARM_UP.min(args.messages), args.in_flight as usize).await?;

@@ -34,8 +34,8 @@ impl Kind {
         }
     }
 
-    /// The config of an engine that sends such messages to the provider, so many at once.
-    pub(crate) fn config(self, provider: &str, in_flight: u32) -> String {
+    /// The config of an engine on this store that sends such messages to the provider, so many at once.
+    pub(crate) fn config(self, store: &str, provider: &str, in_flight: u32) -> String {
         let (stages, template) = match self {
             Kind::Credentials => (
                 "credential = \"wechat.form_id\"\ntransport = \"wechat.template\"",
@@ -47,7 +47,7 @@ impl Kind {
             r#"version = 1
 
 [store]
-url = "sqlite://tidings.db"
+url = "{store}"
 keep_done = "3650d"
 
 [apps.{APP}]
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn both_configs_are_read_without_a_mistake() {
         for kind in [Kind::Credentials, Kind::Free] {
-            let text = kind.config("http://127.0.0.1:1", 256);
+            let text = kind.config("sqlite://tidings.db", "http://127.0.0.1:1", 256);
             let registry = tidings_engine::Registry::new([tidings_wechat::plugin()]);
             let world = tidings_engine::config::World::process();
             let config = tidings_engine::Config::read("bench", &text, std::env::temp_dir(), &registry, &world).unwrap();
