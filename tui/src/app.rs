@@ -28,8 +28,6 @@ use crate::view;
 use crate::view::paint::Drawn;
 use crate::words::Language;
 
-/// How often ages and clocks move.
-const TICK_INTERVAL: Duration = Duration::from_secs(1);
 /// How much is taken in before a frame is drawn at the latest.
 const MESSAGES_PER_FRAME_MAX: usize = 256;
 
@@ -128,7 +126,7 @@ async fn show(mut state: State, connection: Connection, stopped: oneshot::Receiv
             state.dirty = false;
             screen.draw(|buffer| view::draw(&state, buffer))?;
         }
-        happenings.stale_at = state.stale_at();
+        happenings.wake_at = wake_at(&state, screen.drawn());
         let mut happening = Some(happenings.next(screen.drawn()).await?);
         for _ in 0..MESSAGES_PER_FRAME_MAX {
             let message = match happening {
@@ -167,6 +165,14 @@ impl Connection {
     }
 }
 
+/// When something is to be shown though nothing happens: what the frame says of the time is over, or silence makes the picture
+/// stale. An idle screen sleeps until then.
+pub(crate) fn wake_at(state: &State, drawn: &Drawn) -> Option<Duration> {
+    // A frame that waits for the terminal is drawn as soon as that is free, whatever the time.
+    let until = drawn.until.filter(|_| !state.dirty);
+    until.into_iter().chain(state.stale_at()).min()
+}
+
 /// What the loop is woken by.
 enum Happening {
     Message(Box<Message>),
@@ -184,9 +190,8 @@ struct Happenings {
     events: EventStream,
     /// The terminal took a frame that was waited for.
     free: Arc<Notify>,
-    tick_at: Duration,
-    /// When silence makes the picture stale, which is shown at once.
-    stale_at: Option<Duration>,
+    /// When something is to be shown though nothing happened.
+    wake_at: Option<Duration>,
 }
 
 impl Happenings {
@@ -197,16 +202,20 @@ impl Happenings {
         stopped: oneshot::Receiver<()>,
         free: Arc<Notify>,
     ) -> Happenings {
-        let tick_at = began.elapsed() + TICK_INTERVAL;
-        Happenings { began, connection, signals, stopped, events: EventStream::new(), free, tick_at, stale_at: None }
+        Happenings { began, connection, signals, stopped, events: EventStream::new(), free, wake_at: None }
     }
 
     /// Waits for the next thing to happen; `drawn` is what the mouse may find. May be dropped at any time without losing
     /// anything.
     async fn next(&mut self, drawn: &Drawn) -> Result<Happening, TuiError> {
-        let Happenings { began, connection, signals, stopped, events, free, tick_at, stale_at } = self;
+        let Happenings { began, connection, signals, stopped, events, free, wake_at } = self;
         let began = *began;
-        let wake_at = stale_at.map_or(*tick_at, |stale_at| stale_at.min(*tick_at));
+        let sleep = async {
+            match *wake_at {
+                Some(at) => tokio::time::sleep_until((began + at).into()).await,
+                None => std::future::pending().await,
+            }
+        };
         let happening = tokio::select! {
             // To leave comes first, and keys before news: no flood of anything makes the screen deaf.
             biased;
@@ -222,11 +231,9 @@ impl Happenings {
                 // The task that calls is gone; `run` tells why.
                 None => Happening::Leave,
             },
-            () = tokio::time::sleep_until((began + wake_at).into()) => {
-                if *tick_at <= began.elapsed() {
-                    *tick_at = began.elapsed() + TICK_INTERVAL;
-                }
-                *stale_at = None;
+            () = sleep => {
+                // Once: the next frame says when again.
+                *wake_at = None;
                 Happening::Message(Box::new(Message::Tick))
             }
         };

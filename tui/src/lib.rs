@@ -40,6 +40,9 @@ mod case;
 #[path = "../tests/docs.rs"]
 mod docs_tests;
 #[cfg(test)]
+#[path = "../tests/idle.rs"]
+mod idle;
+#[cfg(test)]
 #[path = "../tests/screens.rs"]
 mod screens;
 #[cfg(test)]

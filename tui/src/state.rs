@@ -1,5 +1,6 @@
 //! What the screen knows. No widget, no terminal, no clock: time comes in with every message.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,6 +85,29 @@ pub(crate) struct Shared {
     pub(crate) trend: Trend,
     /// The pace of each channel of the last picture.
     pub(crate) paces: BTreeMap<String, Pace>,
+    /// Until when the frame that is drawn says what it says.
+    pub(crate) holds: Holds,
+}
+
+/// Until when what is drawn says what it says: whoever draws something of the time notes it, as of the screen's beginning.
+#[derive(Debug, Default)]
+pub(crate) struct Holds(Cell<Option<Duration>>);
+
+impl Holds {
+    /// A frame is begun.
+    pub(crate) fn begin(&self) {
+        self.0.set(None);
+    }
+
+    /// Something that is drawn may be something else from then on.
+    pub(crate) fn note(&self, until: Duration) {
+        self.0.set(Some(self.0.get().map_or(until, |soonest| soonest.min(until))));
+    }
+
+    /// When the first of all that was noted is over; `None` where nothing moves with the time.
+    pub(crate) fn until(&self) -> Option<Duration> {
+        self.0.get()
+    }
 }
 
 /// A page, and how what it shows came.
@@ -178,6 +202,7 @@ impl State {
                 pace: Pace::default(),
                 trend: Trend::default(),
                 paces: BTreeMap::new(),
+                holds: Holds::default(),
             },
             tops: page::tops().into_iter().map(Shown::new).collect(),
             current: 0,
@@ -220,7 +245,8 @@ impl Shared {
         }
     }
 
-    /// What the engine's clock says by now.
+    /// What the engine's clock says by now. What is drawn of it goes through those below, so that the frame knows until when
+    /// it says what it says.
     pub(crate) fn engine_now(&self) -> Option<DateTime<Utc>> {
         let picture = self.picture.as_ref()?;
         let since = TimeDelta::from_std(self.now.saturating_sub(picture.came_at)).ok()?;
@@ -240,7 +266,41 @@ impl Shared {
     /// Where an instant of the engine lies from its now; empty if there is none.
     pub(crate) fn relative(&self, instant: Option<&str>) -> String {
         let instant = instant.and_then(time::parse);
-        instant.zip(self.engine_now()).map(|(at, now)| time::relative(at, now, self.language())).unwrap_or_default()
+        let Some((at, now)) = instant.zip(self.engine_now()) else { return String::new() };
+        self.holds.note(self.now + time::holds_for(at, now));
+        time::relative(at, now, self.language())
+    }
+
+    /// The same while it is still to come.
+    pub(crate) fn ahead(&self, instant: Option<&str>) -> Option<String> {
+        let at = instant.and_then(time::parse)?;
+        (at > self.engine_now()?).then(|| self.relative(instant))
+    }
+
+    /// How long ago an instant of the engine was.
+    pub(crate) fn since(&self, instant: &str) -> Option<String> {
+        let (at, now) = (time::parse(instant)?, self.engine_now()?);
+        self.holds.note(self.now + time::holds_for(at, now));
+        Some(time::span(now.signed_duration_since(at).num_seconds()))
+    }
+
+    /// Hours and minutes by the engine's clock.
+    pub(crate) fn clock(&self) -> Option<String> {
+        let now = self.engine_now()?;
+        self.holds.note(self.now + time::minute_holds_for(now));
+        Some(time::hours_and_minutes(now))
+    }
+
+    /// How old something is that came then, once it is older than that.
+    pub(crate) fn older(&self, came_at: Duration, than: Duration) -> Option<String> {
+        let age = self.now.saturating_sub(came_at);
+        if age < than {
+            self.holds.note(came_at + than);
+            return None;
+        }
+        // To the second, as it is by far the most of the time: this tells of trouble.
+        self.holds.note(came_at + Duration::from_secs(age.as_secs() + 1));
+        Some(time::span(i64::try_from(age.as_secs()).unwrap_or(i64::MAX)))
     }
 }
 
@@ -258,9 +318,16 @@ pub(crate) struct Pace {
     /// The engine's clock in milliseconds, and how many messages had left; oldest first.
     samples: VecDeque<(i64, i64)>,
 }
+
 impl Pace {
-    /// Takes a picture's count.
-    pub(crate) fn take(&mut self, at: DateTime<Utc>, left: i64) {
+    /// Takes a picture's count. Says whether the pace is another one by it.
+    pub(crate) fn take(&mut self, at: DateTime<Utc>, left: i64) -> bool {
+        let before = self.tenths_per_second();
+        self.sample(at, left);
+        self.tenths_per_second() != before
+    }
+
+    fn sample(&mut self, at: DateTime<Utc>, left: i64) {
         let at_ms = at.timestamp_millis();
         if let Some(&(last_ms, last_left)) = self.samples.back() {
             // The clock went back, or old messages were purged: the difference would say nothing.

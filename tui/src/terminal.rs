@@ -140,7 +140,9 @@ impl Screen {
     /// Forgets what is on the terminal, so that the next frame is written in full.
     pub(crate) fn forget(&mut self) -> Result<(), TuiError> {
         self.buffers[0] = Buffer::default();
-        self.terminal.clear().map_err(TuiError::terminal("clear the terminal"))
+        let (columns, rows) = self.size()?;
+        // Not by `Terminal::clear`: that asks the terminal where its cursor is, and one that never answers would end us.
+        self.terminal.resize(Rect::new(0, 0, columns, rows)).map_err(TuiError::terminal("clear the terminal"))
     }
 }
 

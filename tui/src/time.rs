@@ -2,6 +2,8 @@
 //!
 //! All ages are by the engine's clock, never by this machine's.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeZone, Utc};
 use chrono_tz::Tz;
 
@@ -26,6 +28,27 @@ pub(crate) fn span(seconds: i64) -> String {
         s => (s / DAY, "d", s % DAY / HOUR, "h"),
     };
     if small == 0 { format!("{large}{unit}") } else { format!("{large}{unit} {small}{next}") }
+}
+
+/// How long a text of [`span`] or [`relative`] says what it says: the time until it may be another one, and no longer.
+pub(crate) fn holds_for(instant: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
+    let behind_ms = now.signed_duration_since(instant).num_milliseconds();
+    let unit_ms = 1_000
+        * match behind_ms.abs() / 1_000 {
+            s if s < MINUTE => 1,
+            s if s < DAY => MINUTE,
+            _ => HOUR,
+        };
+    // What is behind grows to its next unit; what is ahead falls under the one it is at, just after that was whole.
+    let left_ms = if behind_ms >= 0 { unit_ms - behind_ms % unit_ms } else { -behind_ms % unit_ms };
+    Duration::from_millis(left_ms.unsigned_abs() + 1)
+}
+
+/// How long the clock shows the same minute.
+pub(crate) fn minute_holds_for(now: DateTime<Utc>) -> Duration {
+    const MINUTE_MS: i64 = MINUTE * 1_000;
+    let left_ms = MINUTE_MS - now.timestamp_millis().rem_euclid(MINUTE_MS);
+    Duration::from_millis(left_ms.unsigned_abs())
 }
 
 /// Where an instant lies from now: `in 2m`, `now`, `3m ago`.
@@ -80,6 +103,32 @@ mod tests {
         assert_eq!(at("2026-03-01T12:00:00.9Z"), "now");
         assert_eq!(at("2026-03-01T11:57:00Z"), "3m ago");
         assert_eq!(relative(now, now - chrono::TimeDelta::seconds(5), Language::Zh), "5s 后");
+    }
+
+    #[test]
+    fn a_text_of_time_holds_until_it_may_change_and_not_much_less() {
+        let now = parse("2026-03-01T12:00:00.250Z").unwrap();
+        for language in [Language::En, Language::Zh] {
+            for magnitude in
+                [1_i64, 997, 1_000, 59_999, 60_000, 61_500, 3_599_999, 3_600_000, 7_261_000, 86_399_999, 90_061_001]
+            {
+                for instant in [-magnitude, magnitude].map(|ms| now + chrono::TimeDelta::milliseconds(ms)) {
+                    let text = relative(instant, now, language);
+                    let holds = holds_for(instant, now);
+                    let after = |ms: u128| now + chrono::TimeDelta::milliseconds(i64::try_from(ms).unwrap());
+                    assert_eq!(
+                        relative(instant, after(holds.as_millis().saturating_sub(2)), language),
+                        text,
+                        "{magnitude}"
+                    );
+                    // Around the instant itself it is looked at once more than it changes.
+                    if magnitude >= 1_000 {
+                        assert_ne!(relative(instant, after(holds.as_millis()), language), text, "{magnitude}");
+                    }
+                }
+            }
+        }
+        assert_eq!(minute_holds_for(now), Duration::from_millis(59_750));
     }
 
     #[test]

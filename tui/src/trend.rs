@@ -1,5 +1,8 @@
 //! How fast messages left, over minutes: a row of equal steps, each known or not. A step that nobody saw is a gap, never a
 //! zero.
+//!
+//! While nothing leaves, nothing new can be seen but that the row moves on. That asks for no frame of its own: the row stands
+//! still then and catches up with the next frame that something else asks for, which the clock does every minute.
 
 use std::collections::VecDeque;
 
@@ -15,11 +18,40 @@ const STEPS_MAX: usize = 300;
 pub(crate) struct Trend {
     /// The number of each step that was seen, and how many messages had left at its end.
     seen: VecDeque<(i64, i64)>,
+    /// The step that is the present one in what is shown.
+    shown: i64,
 }
 
 impl Trend {
-    /// Takes a picture's count.
-    pub(crate) fn take(&mut self, at: DateTime<Utc>, left: i64) {
+    /// Takes a picture's count. Says whether the row is another one by it, and not only further on.
+    pub(crate) fn take(&mut self, at: DateTime<Utc>, left: i64) -> bool {
+        self.sample(at, left);
+        let present = self.present();
+        // The step that ended, or the last one that is shown: what stops to leave is seen as well.
+        let is_news = present != self.shown && (self.has_left(present - 1) || self.has_left(self.shown - 1));
+        if is_news {
+            self.catch_up();
+        }
+        is_news
+    }
+
+    /// A frame is drawn anyway.
+    pub(crate) fn catch_up(&mut self) {
+        self.shown = self.present();
+    }
+
+    /// Whether anything is known to have left in a step.
+    fn has_left(&self, step: i64) -> bool {
+        let pairs = self.seen.iter().zip(self.seen.iter().skip(1));
+        let mut of_step = pairs.filter(|((before, _), (of, _))| (*before + 1, *of) == (step, step));
+        of_step.any(|((_, from), (_, to))| to > from)
+    }
+
+    fn present(&self) -> i64 {
+        self.seen.back().map_or(0, |(step, _)| *step)
+    }
+
+    fn sample(&mut self, at: DateTime<Utc>, left: i64) {
         let step = at.timestamp_millis().div_euclid(STEP_MS);
         match self.seen.back_mut() {
             // The clock went back, or old messages were purged: the difference would say nothing.
@@ -43,10 +75,9 @@ impl Trend {
 
     /// Messages that left in each of the last so many steps that are over, the newest last.
     pub(crate) fn steps(&self, count: usize) -> Vec<Option<i64>> {
-        let Some(&(present, _)) = self.seen.back() else { return vec![None; count] };
         let mut steps = vec![None; count];
         for ((before, from), (step, to)) in self.seen.iter().zip(self.seen.iter().skip(1)) {
-            let age = usize::try_from(present - step).unwrap_or(usize::MAX);
+            let age = usize::try_from(self.shown - step).unwrap_or(usize::MAX);
             // The present step is not over; of one whose beginning nobody saw, nothing is known.
             if age >= 1 && age <= count && step - before == 1 {
                 steps[count - age] = to.checked_sub(*from);
@@ -65,6 +96,7 @@ mod tests {
         for (seconds, left) in samples {
             trend.take(DateTime::from_timestamp(*seconds, 0).unwrap(), *left);
         }
+        trend.catch_up();
         trend
     }
 
@@ -74,6 +106,27 @@ mod tests {
         assert_eq!(trend.steps(4), [None, None, Some(40), Some(5)]);
         assert_eq!(trend.steps(1), [Some(5)]);
         assert_eq!(trend.steps(0), []);
+    }
+
+    #[test]
+    fn while_nothing_leaves_it_stands_still_and_catches_up_with_the_next_frame() {
+        let mut trend = of(&[(0, 100), (5, 110)]);
+        trend.catch_up();
+        let mut take = |seconds: i64, left| trend.take(DateTime::from_timestamp(seconds, 0).unwrap(), left);
+        assert!(take(10, 120), "ten left in the step that ended");
+        assert!(!take(12, 120), "the present step is not over");
+        assert!(take(15, 120), "ten left in the next one");
+        assert!(take(20, 120), "that nothing left any more is seen once");
+        for seconds in (21..600).step_by(3) {
+            assert!(!take(seconds, 120), "{seconds}");
+        }
+        assert_eq!(trend.steps(3), [Some(10), Some(10), Some(0)]);
+        trend.catch_up();
+        assert_eq!(trend.steps(2), [Some(0); 2]);
+        let mut take = |seconds: i64, left| trend.take(DateTime::from_timestamp(seconds, 0).unwrap(), left);
+        assert!(!take(602, 121), "it has only begun");
+        assert!(take(605, 121));
+        assert_eq!(trend.steps(2), [Some(0), Some(1)]);
     }
 
     #[test]

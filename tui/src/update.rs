@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use tidings_api::wire::{Counts, Overview};
 
@@ -22,6 +23,8 @@ use crate::words::Word;
 
 /// Rows that the wheel moves.
 const WHEEL_ROWS: usize = 3;
+/// By how much a picture's clock may be off from where the one before it should be by now: calls do not all take as long.
+const CLOCK_JITTER_MAX: TimeDelta = TimeDelta::milliseconds(500);
 
 /// Takes a message in; `now` is the time since the screen began.
 pub(crate) fn update(state: &mut State, now: Duration, message: Message) -> Option<Effect> {
@@ -65,7 +68,10 @@ pub(crate) fn update(state: &mut State, now: Duration, message: Message) -> Opti
             state.dirty = true;
         }
         // Ages and clocks move; whether anything that is seen does, the loop finds out.
-        Message::Tick => state.dirty |= state.shared.picture.is_some(),
+        Message::Tick => {
+            state.dirty |= state.shared.picture.is_some();
+            state.shared.trend.catch_up();
+        }
     }
     None
 }
@@ -473,8 +479,15 @@ fn answered(state: &mut State, request: &Request, result: Result<Answer, Trouble
 
 fn picture(state: &mut State, overview: Arc<Overview>, came_at: Duration) {
     let shared = &mut state.shared;
+    let (link, expected_at) = (shared.link(), shared.engine_now());
     let before = shared.picture.take();
     let new = Picture::new(overview, came_at);
+    // A clock that goes as it did tells nothing: the frame knows until when it holds.
+    let is_on_time = expected_at
+        .zip(new.engine_at)
+        .is_some_and(|(expected, found)| found.signed_duration_since(expected).abs() <= CLOCK_JITTER_MAX);
+    let mut is_news = before.as_ref().is_none_or(|before| !is_same_but_for_its_clock(&before.overview, &new.overview));
+    is_news |= !is_on_time;
     if before.as_ref().is_some_and(|before| before.overview.started_at != new.overview.started_at) {
         shared.pace.restart();
         shared.trend.restart();
@@ -483,17 +496,49 @@ fn picture(state: &mut State, overview: Arc<Overview>, came_at: Duration) {
     if let Some(at) = new.engine_at {
         // A receipt moves a message from `sent` to `delivered`; it left once.
         let left = |counts: &Counts| counts.sent.saturating_add(counts.delivered);
-        shared.pace.take(at, left(&new.overview.states));
-        shared.trend.take(at, left(&new.overview.states));
+        is_news |= shared.pace.take(at, left(&new.overview.states));
+        is_news |= shared.trend.take(at, left(&new.overview.states));
         let mut before = std::mem::take(&mut shared.paces);
         for channel in &new.overview.channels {
             let mut pace = before.remove(&channel.name).unwrap_or_default();
-            pace.take(at, left(&channel.counts));
+            is_news |= pace.take(at, left(&channel.counts));
             shared.paces.insert(channel.name.clone(), pace);
         }
     }
     shared.trouble = None;
     shared.picture = Some(new);
-    state.dirty = true;
-    settle(state);
+    if is_news || shared.link() != link {
+        shared.trend.catch_up();
+        state.dirty = true;
+        settle(state);
+    }
+}
+
+/// Whether two pictures differ in nothing but when they were taken.
+fn is_same_but_for_its_clock(one: &Overview, other: &Overview) -> bool {
+    let Overview {
+        version,
+        now: _,
+        started_at,
+        draining,
+        states,
+        late_outcomes,
+        store_problem,
+        channels,
+        schedules,
+        tokens,
+        webhooks,
+        recent,
+    } = one;
+    (version, started_at, draining, states, late_outcomes, store_problem)
+        == (
+            &other.version,
+            &other.started_at,
+            &other.draining,
+            &other.states,
+            &other.late_outcomes,
+            &other.store_problem,
+        )
+        && (channels, schedules, tokens, webhooks, recent)
+            == (&other.channels, &other.schedules, &other.tokens, &other.webhooks, &other.recent)
 }

@@ -10,6 +10,7 @@ pub(crate) mod table;
 pub(crate) mod trouble;
 
 use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
 
 use crate::layout;
 use crate::state::{Overlay, State};
@@ -19,6 +20,12 @@ use paint::{Drawn, Painter};
 /// Draws the state.
 pub(crate) fn draw(state: &State, buffer: &mut Buffer) -> Drawn {
     let area = buffer.area;
+    state.shared.holds.begin();
+    let drawn = put(state, buffer, area);
+    Drawn { until: state.shared.holds.until(), ..drawn }
+}
+
+fn put(state: &State, buffer: &mut Buffer, area: Rect) -> Drawn {
     let look = state.shared.look;
     let mut painter = Painter::new(buffer, Theme { colour: look.colour, light: look.light });
     let Some(frame) = layout::frame(area) else {

@@ -5,7 +5,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ratatui::buffer::Buffer;
@@ -22,15 +22,16 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// A terminal that took nothing for so long takes nothing.
 const STALLED_AFTER: Duration = Duration::from_secs(1);
 
-/// The child's part. The variable says which.
-#[tokio::test]
-#[ignore = "runs inside tmux, started by the tests of this file"]
+/// What starts this program as the child: the one test that is the child where the variable says which part it has.
+const CHILD: &str = "terminal_tests::without_a_terminal_it_says_what_to_use_instead --exact --nocapture";
+const PART: &str = "TIDINGS_TUI_TEST";
+
+/// The child's part.
 #[expect(clippy::exit, reason = "one part is a process that ends while the screen is shown")]
-async fn child() {
+async fn child(part: &str) {
     // What the program does before it makes a client.
     rustls::crypto::ring::default_provider().install_default().unwrap();
-    let act = std::env::var("TIDINGS_TUI_TEST").expect("the tests of this file set it");
-    match act.split_once(' ').unwrap_or((&act, "")) {
+    match part.split_once(' ').unwrap_or((part, "")) {
         ("run", url) => {
             let client = Client::new(Address::Url(url.to_owned()), None).unwrap();
             run(client, Options { language: Language::Zh, colour: true, light: false }).await.unwrap();
@@ -96,9 +97,9 @@ impl Terminal {
         let folder = std::env::temp_dir().join(format!("tidings-tui-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let script = format!(
-            "export RUST_BACKTRACE=0 TIDINGS_TUI_TEST='{act}'\n\
+            "export RUST_BACKTRACE=0 {PART}='{act}'\n\
              before=$(stty -g)\n\
-             sh -c \"echo \\$\\$ > '{folder}/pid'; exec '{program}' terminal_tests::child --exact --ignored --nocapture\"\n\
+             sh -c \"echo \\$\\$ > '{folder}/pid'; exec '{program}' {CHILD}\"\n\
              echo \"left with $?\"\n\
              [ \"$before\" = \"$(stty -g)\" ] && echo 'keys as before'\n\
              exec cat\n",
@@ -258,12 +259,55 @@ async fn a_terminal_that_takes_nothing_keeps_nobody_from_leaving() {
     terminal.is_given_back().await;
 }
 
+#[test]
+fn control_l_draws_afresh_on_a_terminal_that_answers_no_question() {
+    let program = std::env::current_exe().unwrap();
+    // A terminal of which nobody reads the questions that are asked of it.
+    let command = format!("stty rows 24 cols 90; exec '{}' {CHILD}", program.display());
+    let mut script = Command::new("script")
+        .args(["--quiet", "--flush", "--return", "--command", &command, "/dev/null"])
+        .env("SHELL", "/bin/sh")
+        .env("TERM", "xterm-256color")
+        .env(PART, format!("run {}", nowhere()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("`script` of util-linux makes a terminal");
+    let (mut keys, mut out) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = out.read(&mut bytes) {
+            tell.send(bytes[..count].to_vec()).unwrap();
+        }
+    });
+    let mut seen = String::new();
+    let mut times = |wanted: usize| {
+        let end = Instant::now() + DEADLINE;
+        while seen.matches("Tidings").count() < wanted {
+            let left = end.saturating_duration_since(Instant::now());
+            let bytes = told.recv_timeout(left).unwrap_or_else(|_| panic!("not drawn {wanted} times: {seen:?}"));
+            seen.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        seen.clone()
+    };
+    times(1);
+    keys.write_all(b"\x0c").unwrap();
+    let seen = times(2);
+    assert!(!seen.contains("\x1b[6n"), "it asks for the cursor: {seen:?}");
+    keys.write_all(b"q").unwrap();
+    assert!(script.wait().unwrap().success());
+}
+
 #[tokio::test]
 async fn without_a_terminal_it_says_what_to_use_instead() {
+    if let Ok(part) = std::env::var(PART) {
+        return child(&part).await;
+    }
     // Under tests, standard output may or may not be a terminal: a child with neither makes it sure.
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["terminal_tests::child", "--exact", "--ignored", "--nocapture"])
-        .env("TIDINGS_TUI_TEST", format!("run {}", nowhere()))
+        .args(CHILD.split(' '))
+        .env(PART, format!("run {}", nowhere()))
         .stdin(std::process::Stdio::null())
         .output()
         .unwrap();

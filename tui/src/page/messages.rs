@@ -80,12 +80,9 @@ impl MessagesPage {
 
     fn cells(&self, message: &Message, shared: &Shared) -> Vec<Piece> {
         let language = shared.language();
-        let age = time::parse(&message.created_at)
-            .zip(shared.engine_now())
-            .map(|(at, now)| time::span(now.signed_duration_since(at).num_seconds()));
+        let age = shared.since(&message.created_at);
         // What is due already is due: for how long moves every second and says nothing that its age does not.
-        let due = time::parse(&message.due_at).zip(shared.engine_now()).filter(|(due, now)| due > now);
-        let due = due.map(|(due, now)| time::relative(due, now, language)).unwrap_or_default();
+        let due = shared.ahead(Some(&message.due_at)).unwrap_or_default();
         let mark = if self.window.marks().contains(&message.id) { "*" } else { "" };
         vec![
             cell(mark),

@@ -31,11 +31,8 @@ pub(super) fn progress(run: &Run) -> String {
 
 /// How long it took, or takes so far.
 pub(super) fn took(run: &Run, shared: &Shared) -> Option<String> {
-    let began = time::parse(&run.started_at)?;
-    let ended = match &run.ended_at {
-        Some(ended) => time::parse(ended)?,
-        None => shared.engine_now()?,
-    };
+    let Some(ended) = &run.ended_at else { return shared.since(&run.started_at) };
+    let (began, ended) = (time::parse(&run.started_at)?, time::parse(ended)?);
     Some(time::span(ended.signed_duration_since(began).num_seconds()))
 }
 

@@ -30,8 +30,7 @@ fn fetches(token: &Token) -> String {
 
 /// How long ago it was fetched.
 fn age(token: &Token, shared: &Shared) -> Option<String> {
-    let fetched = token.fetched_at.as_deref().and_then(time::parse)?;
-    Some(time::span(shared.engine_now()?.signed_duration_since(fetched).num_seconds()))
+    shared.since(token.fetched_at.as_deref()?)
 }
 
 impl Listed for Token {

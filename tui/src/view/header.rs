@@ -1,5 +1,7 @@
 //! The first lines: is the picture fresh, and of which engine? And which pages are there?
 
+use std::time::Duration;
+
 use ratatui::layout::Rect;
 
 use super::paint::{Hit, Painter, Piece};
@@ -8,7 +10,6 @@ use crate::page::Kind;
 use crate::state::{Link, Shared, State};
 use crate::text::Clean;
 use crate::theme::Role;
-use crate::time;
 use crate::words::Word;
 
 /// Columns of the names of pages that are not shown, where there is not room for all of them: less and less.
@@ -41,9 +42,9 @@ pub(crate) fn link(shared: &Shared) -> Vec<Piece> {
         Link::Connecting => Piece::new(Word::Connecting.text(language), Role::Warn),
         Link::NoEngine => Piece::new(Word::NoEngine.text(language), Role::Bad),
         Link::Live => Piece::new(Word::Live.text(language), Role::Good),
-        Link::Stale(age) => {
-            let age = time::span(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
-            Piece::new(Word::Stale.with(language, &[&age]), Role::Bad)
+        Link::Stale(_) => {
+            let age = shared.picture.as_ref().and_then(|picture| shared.older(picture.came_at, Duration::ZERO));
+            Piece::new(Word::Stale.with(language, &[&age.unwrap_or_default()]), Role::Bad)
         }
     }];
     if shared.picture.as_ref().is_some_and(|picture| picture.overview.draining) {
@@ -95,12 +96,9 @@ pub(crate) fn tabs(painter: &mut Painter<'_>, place: Rect, state: &State) {
 fn facts(painter: &mut Painter<'_>, place: Rect, shared: &Shared) -> usize {
     let Some(picture) = &shared.picture else { return 0 };
     let language = shared.language();
-    let engine_now = shared.engine_now();
-    let up = engine_now
-        .zip(time::parse(&picture.overview.started_at))
-        .map(|(now, started)| time::span(now.signed_duration_since(started).num_seconds()));
+    let up = shared.since(&picture.overview.started_at);
     let facts = [
-        engine_now.map(|now| Word::Utc.with(language, &[&time::hours_and_minutes(now)])),
+        shared.clock().map(|clock| Word::Utc.with(language, &[&clock])),
         up.map(|up| Word::Up.with(language, &[&up])),
         Some(Word::Engine.with(language, &[&picture.overview.version])),
     ];

@@ -1,5 +1,7 @@
 //! Putting clean text on the frame: the only place that writes cells.
 
+use std::time::Duration;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::{Modifier, Style};
@@ -29,6 +31,8 @@ pub(crate) struct Drawn {
     pub(crate) hits: Vec<(Rect, Hit)>,
     /// Where text is typed.
     pub(crate) cursor: Option<Position>,
+    /// From when on it may have to say something else though nothing came, as of the screen's beginning.
+    pub(crate) until: Option<Duration>,
 }
 
 impl Drawn {

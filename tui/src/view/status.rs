@@ -7,7 +7,6 @@ use super::trouble;
 use crate::state::{Overlay, Prompt, State};
 use crate::text::Clean;
 use crate::theme::Role;
-use crate::time;
 use crate::words::Word;
 
 /// Draws it.
@@ -41,11 +40,7 @@ pub(crate) fn draw(painter: &mut Painter<'_>, place: Rect, state: &State) {
 fn age(state: &State) -> Piece {
     let shown = state.shown();
     let (Some(request), Some(came_at)) = (shown.page.wants(), shown.came_at) else { return Piece::default() };
-    let age = state.shared.now.saturating_sub(came_at);
-    if age < request.period() * 2 {
-        return Piece::default();
-    }
-    let age = time::span(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+    let Some(age) = state.shared.older(came_at, request.period() * 2) else { return Piece::default() };
     Piece::new(Word::AsOf.with(state.shared.language(), &[&age]), Role::Warn)
 }
 

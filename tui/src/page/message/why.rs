@@ -4,7 +4,6 @@ use tidings_api::wire::{Message, Reachability};
 
 use crate::state::Shared;
 use crate::theme::Role;
-use crate::time;
 use crate::words::{Word, channel_state, count};
 
 /// Sentences, the most telling first. Empty where it is on its way, or arrived.
@@ -29,9 +28,8 @@ pub(crate) fn why(message: &Message, reach: Option<&Reachability>, shared: &Shar
         Some(channel) if channel.state != "open" => {
             let detail = channel.reason.as_deref().unwrap_or("-");
             say(Word::WhyChannel, &[&channel.name, channel_state(&channel.state, language), detail], Role::Bad);
-            let until = channel.until.as_deref().and_then(time::parse).zip(shared.engine_now());
-            if until.is_some_and(|(until, now)| until > now) {
-                say(Word::WhyUntil, &[&shared.relative(channel.until.as_deref())], Role::Plain);
+            if let Some(until) = shared.ahead(channel.until.as_deref()) {
+                say(Word::WhyUntil, &[&until], Role::Plain);
             }
         }
         Some(channel) if message.state == "queued" => {

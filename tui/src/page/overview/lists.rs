@@ -176,11 +176,10 @@ fn number(number: i64, role: Role) -> Piece {
 /// How a channel stands, and until when where it ends by itself.
 pub(crate) fn channel_state_text(channel: &Channel, shared: &Shared) -> String {
     let state = channel_state(&channel.state, shared.language());
-    let until = channel.until.as_deref().and_then(time::parse);
     // Until the next picture says that it opened, a time that has come says nothing.
-    match until.zip(shared.engine_now()) {
-        Some((until, now)) if now < until => format!("{state} {}", time::relative(until, now, shared.language())),
-        _ => state.to_owned(),
+    match shared.ahead(channel.until.as_deref()) {
+        Some(until) => format!("{state} {until}"),
+        None => state.to_owned(),
     }
 }
 
