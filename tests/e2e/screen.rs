@@ -127,6 +127,13 @@ fn a_channel_is_paused_and_a_schedule_run_from_the_screen() {
     });
     screen.press(&["Enter", "7"]);
     screen.shows("token fetched");
+    screen.press(&["Enter"]);
+    screen.shows("Its log (");
+    screen.press(&["Escape", "/", "f", "a", "i", "l", "e", "d", "Enter"]);
+    screen.shows("nothing matches");
+    screen.press(&["9", "/", "s", "c", "h", "e", "d", "u", "l", "e", "Enter"]);
+    screen.shows("act:schedule");
+    screen.shows("schedule.run");
 }
 
 #[test]

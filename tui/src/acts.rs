@@ -67,6 +67,8 @@ pub(crate) enum Timing {
     Skip,
     /// No time of it is left out.
     Unskip,
+    /// Its times of the past run no more.
+    EndBackfill,
 }
 
 /// Something to have done.
@@ -96,6 +98,22 @@ pub(crate) enum Act {
         /// What.
         timing: Timing,
         /// Of which.
+        name: String,
+    },
+    /// Times of a schedule's past run, those that did not.
+    Backfill {
+        /// Of which.
+        name: String,
+        /// From then on: RFC 3339, or how long ago.
+        from: String,
+        /// Up to then; empty for now.
+        to: String,
+    },
+    /// A webhook set going again, or posted one notice to try it.
+    Webhook {
+        /// To try it.
+        test: bool,
+        /// Which.
         name: String,
     },
     /// A run ended.
@@ -131,7 +149,11 @@ impl Act {
                 Timing::Resume => Word::ActResume,
                 Timing::Skip => Word::ActSkip,
                 Timing::Unskip => Word::ActUnskip,
+                Timing::EndBackfill => Word::ActEndBackfill,
             },
+            Act::Backfill { .. } => Word::ActBackfill,
+            Act::Webhook { test: false, .. } => Word::ActResume,
+            Act::Webhook { test: true, .. } => Word::ActTestWebhook,
             Act::Run { .. } => Word::ActCancel,
             Act::Credential(_) => Word::ActAddCredential,
             Act::Channel { pause: true, .. } => Word::ActPause,
@@ -146,7 +168,7 @@ impl Act {
             Act::Matching { filter, .. } => filter.text(),
             Act::Token { app } => app.clone(),
             Act::Run { id } => id.clone(),
-            Act::Schedule { name, .. } => name.clone(),
+            Act::Schedule { name, .. } | Act::Backfill { name, .. } | Act::Webhook { name, .. } => name.clone(),
             Act::Credential(credential) => credential.source.clone(),
             Act::Channel { name, .. } => name.clone(),
         }
@@ -170,7 +192,11 @@ impl Act {
                 Timing::Run => 'T',
                 Timing::Pause | Timing::Resume => 'P',
                 Timing::Skip | Timing::Unskip => 'S',
+                Timing::EndBackfill => 'B',
             },
+            Act::Backfill { .. } => 'B',
+            Act::Webhook { test: false, .. } => 'P',
+            Act::Webhook { test: true, .. } => 'T',
             Act::Run { .. } => 'C',
             Act::Credential(_) => 'A',
             Act::Channel { .. } => 'P',
@@ -188,7 +214,11 @@ impl Act {
                 Timing::Resume => Word::EffectResumeSchedule,
                 Timing::Skip => Word::EffectSkip,
                 Timing::Unskip => Word::EffectUnskip,
+                Timing::EndBackfill => Word::EffectEndBackfill,
             },
+            Act::Backfill { .. } => Word::EffectBackfill,
+            Act::Webhook { test: false, .. } => Word::EffectResumeWebhook,
+            Act::Webhook { test: true, .. } => Word::EffectTestWebhook,
             Act::Run { .. } => Word::EffectCancelRun,
             Act::Credential(_) => Word::EffectAddCredential,
             Act::Channel { pause: true, .. } => Word::EffectPause,
@@ -201,6 +231,11 @@ impl Act {
         Act::Credential(Box::default())
     }
 
+    /// Times of a schedule's past, of which nothing is known yet.
+    pub(crate) fn backfill(name: &str) -> Act {
+        Act::Backfill { name: name.to_owned(), from: String::new(), to: String::new() }
+    }
+
     /// What has to be said of it first, and how.
     pub(crate) fn fields(&self) -> &'static [(Word, Rule)] {
         match self {
@@ -209,6 +244,7 @@ impl Act {
                 (Word::FieldApp, Rule::Free),
                 (Word::FieldCredential, Rule::Secret),
             ],
+            Act::Backfill { .. } => &[(Word::FieldFrom, Rule::Needed), (Word::FieldTo, Rule::Free)],
             _ => &[],
         }
     }
@@ -223,23 +259,29 @@ impl Act {
                 app: get(Word::FieldApp),
                 fields: Secret(get(Word::FieldCredential)),
             })),
+            Act::Backfill { name, .. } => {
+                Act::Backfill { name: name.clone(), from: get(Word::FieldFrom), to: get(Word::FieldTo) }
+            }
             act => act.clone(),
         }
     }
 
     /// Whether a reason can be given for it.
     pub(crate) fn takes_reason(&self) -> bool {
-        !matches!(self, Act::Credential(_))
+        !matches!(self, Act::Credential(_) | Act::Webhook { test: true, .. })
     }
 
     /// Whether the engine is asked first what it would do.
     pub(crate) fn needs_plan(&self) -> bool {
-        matches!(self, Act::Matching { .. })
+        matches!(self, Act::Matching { .. } | Act::Backfill { .. })
     }
 
     /// Whether it wants a reason.
     pub(crate) fn needs_reason(&self) -> bool {
-        matches!(self, Act::Channel { pause: true, .. } | Act::Schedule { timing: Timing::Pause, .. })
+        matches!(
+            self,
+            Act::Channel { pause: true, .. } | Act::Schedule { timing: Timing::Pause, .. } | Act::Backfill { .. }
+        )
     }
 }
 
@@ -291,12 +333,25 @@ pub(crate) struct Plan {
     pub(crate) groups: Vec<(u64, String, String)>,
     /// Some of them: id, recipient, template.
     pub(crate) sample: Vec<(String, String, String)>,
+    /// The times of a schedule among which they are.
+    pub(crate) times: Option<Box<Times>>,
     /// How fast they go, and for how many seconds.
     pub(crate) pace: Option<(String, u64)>,
     /// Whether they may arrive twice.
     pub(crate) may_arrive_twice: bool,
     /// Where to begin.
     pub(crate) place: Place,
+}
+
+/// Times of a schedule's past.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Times {
+    /// How many.
+    pub(crate) count: u64,
+    /// How many of them ran already.
+    pub(crate) ran: u64,
+    /// Some of them.
+    pub(crate) sample: Vec<String>,
 }
 
 impl Plan {
@@ -313,9 +368,20 @@ impl From<tidings_api::wire::BulkPlan> for Plan {
             effect: Some(plan.effect),
             groups: plan.groups.into_iter().map(|group| (group.count, group.state, group.channel)).collect(),
             sample: plan.sample.into_iter().map(|message| (message.id, message.to, message.template)).collect(),
+            times: None,
             pace: plan.rate.zip(plan.takes_s),
             may_arrive_twice: plan.may_arrive_twice,
             place: plan.next.map_or_else(Place::default, Place::Cursor),
+        }
+    }
+}
+
+impl From<tidings_api::wire::BackfillReply> for Plan {
+    fn from(reply: tidings_api::wire::BackfillReply) -> Plan {
+        Plan {
+            count: reply.times.saturating_sub(reply.ran),
+            times: Some(Box::new(Times { count: reply.times, ran: reply.ran, sample: reply.sample })),
+            ..Plan::default()
         }
     }
 }

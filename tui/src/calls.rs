@@ -5,18 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_api::client::{Client, ClientError};
-use tidings_api::wire::{self, BulkPlan, BulkRequest, Hello, Overview, Reachability, SkipRequest};
+use tidings_api::wire::{self, BackfillRequest, BulkRequest, Hello, Overview, Reachability, SkipRequest};
 
-use crate::acts::{Act, Place, Step, Timing};
+use crate::acts::{Act, Place, Plan, Step, Timing};
 use crate::filter::Filter;
 
 /// Rows asked for at once.
 pub(crate) const PAGE_ROWS: u32 = 100;
 
+/// How long an answer may take.
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// How long it may take to walk an audience: a little longer than the engine gives itself.
+const PREFLIGHT_MAX: Duration = Duration::from_secs(660);
 /// Next times that are asked for of each schedule.
 const NEXT_TIMES: u32 = 10;
 /// Lines of a log asked for at once.
-const LOG_LINES: u32 = 500;
+const LOG_LINES: u32 = 250;
 /// Pages of a log that are read: the engine keeps a thousand lines.
 const LOG_PAGES_MAX: u32 = 4;
 
@@ -49,6 +53,8 @@ pub(crate) enum Request {
     Schedules,
     /// A page of runs.
     Runs {
+        /// Which.
+        filter: Filter,
         /// After the page that gave this.
         cursor: Option<String>,
     },
@@ -61,8 +67,17 @@ pub(crate) enum Request {
     Plugins,
     /// A page of the record of changes.
     Audit {
+        /// Which.
+        filter: Filter,
         /// After the page that gave this.
         cursor: Option<String>,
+    },
+    /// The webhooks.
+    Webhooks,
+    /// Whom a schedule's broadcast would reach.
+    Preflight {
+        /// Whose.
+        schedule: String,
     },
     /// One message, and how its recipient can be reached while it is still to be sent.
     Message {
@@ -72,6 +87,15 @@ pub(crate) enum Request {
 }
 
 impl Request {
+    /// How long its answer may take. The client itself would wait longer than an operator does.
+    pub(crate) fn answer_max(&self) -> Duration {
+        match self {
+            // The engine walks the whole audience, and says itself when that takes too long.
+            Request::Preflight { .. } => PREFLIGHT_MAX,
+            _ => ANSWER_MAX,
+        }
+    }
+
     /// Between two askings where nothing says that something changed.
     pub(crate) fn period(&self) -> Duration {
         Duration::from_secs(match self {
@@ -80,6 +104,7 @@ impl Request {
             Request::Tokens | Request::Run { .. } => 2,
             Request::Messages { .. } | Request::Message { .. } | Request::Reasons { .. } => 5,
             Request::Schedules | Request::Runs { .. } | Request::Plugins | Request::Audit { .. } => 5,
+            Request::Webhooks | Request::Preflight { .. } => 5,
             // The engine reckons it a few times a minute.
             Request::Forecast => 15,
         })
@@ -111,6 +136,10 @@ pub(crate) enum Answer {
     Plugins(Vec<wire::Plugin>),
     /// To [`Request::Audit`].
     Audit(wire::Page<wire::AuditEntry>),
+    /// To [`Request::Webhooks`].
+    Webhooks(Vec<wire::Webhook>),
+    /// To [`Request::Preflight`].
+    Preflight(Box<wire::Preflight>),
     /// To [`Request::Message`].
     Message(Box<wire::Message>, Option<Box<Reachability>>),
 }
@@ -136,8 +165,8 @@ pub(crate) trait Source: Send + Sync + 'static {
     /// Waits until something happens in the engine. Tells once that it listens.
     fn listen(&self, listening: impl FnOnce() + Send) -> impl Future<Output = Result<(), Trouble>> + Send;
 
-    /// What an act on everything that matches would do.
-    fn plan(&self, act: &Act) -> impl Future<Output = Result<BulkPlan, Trouble>> + Send;
+    /// What an act would do that is for what the engine finds.
+    fn plan(&self, act: &Act) -> impl Future<Output = Result<Plan, Trouble>> + Send;
 
     /// Carries an act out, from there on, as far as one call goes.
     fn carry_out(
@@ -168,10 +197,12 @@ impl Source for Client {
             Request::Forecast => Answer::Forecast(self.forecast(None).await?),
             Request::Tokens => Answer::Tokens(self.tokens().await?),
             Request::Schedules => Answer::Schedules(self.schedules(NEXT_TIMES).await?),
-            Request::Runs { cursor } => Answer::Runs(self.runs(&page_after(cursor)).await?),
+            Request::Runs { filter, cursor } => Answer::Runs(self.runs(&page_of(filter, cursor)).await?),
             Request::Run { id } => Answer::Run(Box::new(run_with_log(self, id).await?)),
             Request::Plugins => Answer::Plugins(self.plugins().await?),
-            Request::Audit { cursor } => Answer::Audit(self.audit(&page_after(cursor)).await?),
+            Request::Audit { filter, cursor } => Answer::Audit(self.audit(&page_of(filter, cursor)).await?),
+            Request::Webhooks => Answer::Webhooks(self.webhooks().await?),
+            Request::Preflight { schedule } => Answer::Preflight(Box::new(self.preflight(schedule).await?)),
             Request::Message { id } => {
                 let message = self.message(id).await?;
                 let is_ahead = matches!(message.state.as_str(), "scheduled" | "queued" | "waiting" | "held");
@@ -193,11 +224,14 @@ impl Source for Client {
         Ok(())
     }
 
-    async fn plan(&self, act: &Act) -> Result<BulkPlan, Trouble> {
+    async fn plan(&self, act: &Act) -> Result<Plan, Trouble> {
         match act {
             Act::Matching { deed, filter } => {
                 let request = BulkRequest { filter: filter.bulk(), ..BulkRequest::default() };
-                Ok(self.plan_for_many(deed.name(), &request).await?)
+                Ok(self.plan_for_many(deed.name(), &request).await?.into())
+            }
+            Act::Backfill { name, from, to } => {
+                Ok(self.backfill_schedule(name, &backfill(from, to, true, None)).await?.into())
             }
             _ => Err(Trouble::Refused("this act needs no plan".to_owned())),
         }
@@ -247,8 +281,22 @@ impl Source for Client {
                         let count = u32::from(*timing == Timing::Skip);
                         self.skip_schedule(name, &SkipRequest { count, reason }).await.map(|_| ())?;
                     }
+                    Timing::EndBackfill => self.act_on_schedule(name, "backfill/stop", reason).await.map(|_| ())?,
                 }
                 Ok(Step { moved: 1, ..Step::default() })
+            }
+            Act::Backfill { name, from, to } => {
+                let begun = self.backfill_schedule(name, &backfill(from, to, false, reason)).await?;
+                Ok(Step { moved: begun.times.saturating_sub(begun.ran), ..Step::default() })
+            }
+            Act::Webhook { test: false, name } => {
+                self.resume_webhook(name, reason).await?;
+                Ok(Step { moved: 1, ..Step::default() })
+            }
+            Act::Webhook { test: true, name } => {
+                let tested = self.test_webhook(name).await?;
+                let refused = (!tested.taken).then_some(tested.answer);
+                Ok(Step { moved: u64::from(tested.taken), refused, ..Step::default() })
             }
             Act::Run { id } => {
                 self.cancel_run(id, reason).await?;
@@ -269,9 +317,16 @@ impl Source for Client {
     }
 }
 
+/// The times of the past that a schedule is to run.
+fn backfill(from: &str, to: &str, plan: bool, reason: Option<String>) -> BackfillRequest {
+    let to = Some(to.to_owned()).filter(|to| !to.is_empty());
+    BackfillRequest { from: from.to_owned(), to, plan, reason }
+}
+
 /// The query of a page of a list.
-fn page_after(cursor: &Option<String>) -> Vec<(&'static str, String)> {
-    let mut query = vec![("limit", PAGE_ROWS.to_string())];
+fn page_of(filter: &Filter, cursor: &Option<String>) -> Vec<(&'static str, String)> {
+    let mut query = filter.query();
+    query.push(("limit", PAGE_ROWS.to_string()));
     query.extend(cursor.iter().map(|cursor| ("cursor", cursor.clone())));
     query
 }

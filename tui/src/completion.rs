@@ -1,7 +1,7 @@
 //! What Tab makes of a filter or a command that is being typed: the word at its end, as far as it can only be one thing.
 
-use crate::filter::{NAMES, STATES};
-use crate::keys::BINDINGS;
+use crate::filter::Grammar;
+use crate::keys::{self, Action, BINDINGS};
 use crate::page::Kind;
 
 /// Candidates that are named where there are several.
@@ -16,26 +16,48 @@ pub(crate) struct Completion {
     pub(crate) candidates: Vec<String>,
 }
 
-/// Completes a filter; channels are those of the engine.
-pub(crate) fn of_filter(text: &str, channels: &[&str]) -> Completion {
+/// Names that the engine has.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Known<'a> {
+    /// Of its channels.
+    pub(crate) channels: &'a [&'a str],
+    /// Of its schedules.
+    pub(crate) schedules: &'a [&'a str],
+}
+
+/// Completes a filter of that kind.
+pub(crate) fn of_filter(text: &str, grammar: &Grammar, engine: Known<'_>) -> Completion {
     let (before, word) = last_word(text);
+    let is_named = |name: &str| grammar.names.iter().any(|(known, _)| *known == name);
+    let valued =
+        |name: &str, values: &[&str]| values.iter().map(|value| format!("{name}:{} ", quoted(value))).collect();
     let known: Vec<String> = match word.split_once(':') {
-        Some(("state", _)) => STATES.iter().map(|state| format!("state:{state} ")).collect(),
-        Some(("channel", _)) => channels.iter().map(|name| format!("channel:{} ", quoted(name))).collect(),
+        Some((name, _)) if !is_named(name) => Vec::new(),
+        Some((name @ "state", _)) => valued(name, grammar.states),
+        Some((name @ "channel", _)) => valued(name, engine.channels),
+        Some((name @ "schedule", _)) => valued(name, engine.schedules),
         Some(_) => Vec::new(),
         None => {
-            let names = NAMES.iter().map(|name| format!("{name}:"));
-            names.chain(STATES.iter().map(|state| format!("{state} "))).collect()
+            let names = grammar.names.iter().map(|(name, _)| format!("{name}:"));
+            names.chain(grammar.states.iter().map(|state| format!("{state} "))).collect()
         }
     };
     complete(before, word, known)
 }
 
-/// Completes a command on that page: its name, and behind the name of the messages their filter.
-pub(crate) fn of_command(text: &str, kind: Kind, channels: &[&str]) -> Completion {
-    if let Some((name @ ("messages" | "filter"), filter)) = text.split_once(' ') {
-        let Completion { text, candidates } = of_filter(filter, channels);
-        return Completion { text: format!("{name} {text}"), candidates };
+/// Completes a command on that page: its name, and behind the name of a list its filter.
+pub(crate) fn of_command(text: &str, kind: Kind, engine: Known<'_>) -> Completion {
+    if let Some((name, filter)) = text.split_once(' ') {
+        let grammar = match name {
+            "filter" => kind.grammar(),
+            name => {
+                Kind::TOPS.iter().find(|top| keys::of(Action::Go(**top)).name == name).and_then(|top| top.grammar())
+            }
+        };
+        if let Some(grammar) = grammar {
+            let Completion { text, candidates } = of_filter(filter, grammar, engine);
+            return Completion { text: format!("{name} {text}"), candidates };
+        }
     }
     let names = BINDINGS.iter().filter(|binding| binding.is_on(kind)).map(|binding| format!("{} ", binding.name));
     complete("", text, names.collect())
@@ -75,11 +97,15 @@ fn quoted(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filter;
 
-    const CHANNELS: &[&str] = &["短信-华东", "短信-华北", "order-updates"];
+    const ENGINE: Known<'_> = Known {
+        channels: &["短信-华东", "短信-华北", "order-updates"],
+        schedules: &["每日对账", "keep-token"],
+    };
 
     fn filter(text: &str) -> (String, usize) {
-        let Completion { text, candidates } = of_filter(text, CHANNELS);
+        let Completion { text, candidates } = of_filter(text, filter::MESSAGES, ENGINE);
         (text, candidates.len())
     }
 
@@ -104,9 +130,12 @@ mod tests {
 
     #[test]
     fn a_command_is_completed_by_the_table_and_then_by_the_filter() {
-        let complete = |text| of_command(text, Kind::Messages, CHANNELS).text;
+        let complete = |text| of_command(text, Kind::Messages, ENGINE).text;
         assert_eq!(complete("retry-"), "retry-matching ");
         assert_eq!(complete("messages fai"), "messages failed ");
-        assert_eq!(of_command("retry", Kind::Overview, CHANNELS).text, "retry", "it means nothing there");
+        assert_eq!(of_command("retry", Kind::Overview, ENGINE).text, "retry", "it means nothing there");
+        assert_eq!(complete("runs schedule:k"), "runs schedule:keep-token ");
+        assert_eq!(complete("audit w"), "audit who:");
+        assert_eq!(complete("runs channel:o"), "runs channel:o", "runs have no channel");
     }
 }

@@ -7,15 +7,12 @@
 
 use std::time::{Duration, Instant};
 
-use tidings_api::wire::BulkPlan;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::acts::{Act, Place, Step};
+use crate::acts::{Act, Place, Plan, Step};
 use crate::calls::{Answer, Request, Source, Trouble};
 
-/// How long an answer may take. The client itself would wait longer than an operator does.
-pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// How long a step of an act may take: it moves many messages, and whoever began it waits for it.
 const STEP_MAX: Duration = Duration::from_secs(30);
 /// After the first call that came to nothing; doubled after each further one.
@@ -35,7 +32,7 @@ pub(crate) enum Arrival {
     /// The answer to a question, and when it came.
     Answer(Request, Result<Answer, Trouble>, Instant),
     /// What an act would do, for the dialog with that number.
-    Plan(u64, Result<BulkPlan, Trouble>),
+    Plan(u64, Result<Plan, Trouble>),
     /// What came of a step of an act, for the dialog with that number.
     Step(u64, Result<Step, Trouble>),
 }
@@ -203,7 +200,7 @@ impl<S: Source> Callers<S> {
     }
 
     async fn ask(&self, request: &Request) -> Result<Answer, Trouble> {
-        tokio::time::timeout(ANSWER_MAX, self.source.ask(request)).await.unwrap_or(Err(Trouble::Slow))
+        tokio::time::timeout(request.answer_max(), self.source.ask(request)).await.unwrap_or(Err(Trouble::Slow))
     }
 
     async fn tell(&self, request: Request, result: Result<Answer, Trouble>) -> Result<(), mpsc::error::SendError<()>> {
@@ -276,7 +273,7 @@ mod tests {
             Ok(())
         }
 
-        async fn plan(&self, _act: &Act) -> Result<BulkPlan, Trouble> {
+        async fn plan(&self, _act: &Act) -> Result<Plan, Trouble> {
             Err(Trouble::Slow)
         }
 

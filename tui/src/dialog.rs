@@ -98,6 +98,8 @@ pub(crate) enum Reply {
     Changed,
     /// The dialog is over.
     Close,
+    /// All that the engine has to know was said: ask it what the act would do.
+    Plan,
     /// Carry it out.
     CarryOut,
 }
@@ -105,9 +107,12 @@ pub(crate) enum Reply {
 impl Dialog {
     /// Asks about an act.
     pub(crate) fn new(number: u64, act: Act, plan: Option<Plan>, now: Duration) -> Dialog {
-        let mut dialog = Dialog { number, act, plan: None, fields: Vec::new(), stage: Stage::Planning, last_key: None };
-        if let Some(plan) = plan {
-            dialog.planned(Ok(plan), now);
+        let fields: Vec<Field> = act.fields().iter().map(|(label, rule)| field(*label, *rule)).collect();
+        let mut dialog = Dialog { number, act, plan: None, fields, stage: Stage::Planning, last_key: None };
+        match plan {
+            Some(plan) => dialog.planned(Ok(plan), now),
+            None if !dialog.fields.is_empty() => dialog.fill_from_the_start(now),
+            None => {}
         }
         dialog
     }
@@ -124,8 +129,8 @@ impl Dialog {
                 return;
             }
         };
-        let field = |label, rule| Field { label, input: Input::default(), rule, wrong: false };
-        self.fields.extend(self.act.fields().iter().map(|(label, rule)| field(*label, *rule)));
+        // Those of the act were filled for the plan, or are filled now.
+        let first = if self.act.needs_plan() { self.fields.len() } else { 0 };
         if plan.count > 1 {
             self.fields.push(field(Word::FieldCount, Rule::Count(plan.count)));
         }
@@ -134,9 +139,26 @@ impl Dialog {
             self.fields.push(field(Word::FieldReason, reason));
         }
         // With nothing to do there is nothing to ask.
-        self.stage = if plan.count == 0 { Stage::Done(Progress::default()) } else { Stage::Filling(0) };
+        self.stage = match plan.count {
+            0 => Stage::Done(Progress::default()),
+            _ if first < self.fields.len() => Stage::Filling(first),
+            _ => Stage::Asking(now),
+        };
         self.plan = Some(plan);
         self.last_key = self.last_key.or(Some((KeyCode::Null, now)));
+    }
+
+    fn fill_from_the_start(&mut self, now: Duration) {
+        self.stage = Stage::Filling(0);
+        self.last_key = Some((KeyCode::Null, now));
+    }
+
+    /// A field of the act is another one by now: what the engine said is no longer about it.
+    fn unplan(&mut self, index: usize) {
+        let of_act = self.act.fields().len();
+        if self.act.needs_plan() && index < of_act && self.plan.take().is_some() {
+            self.fields.truncate(of_act);
+        }
     }
 
     /// Takes how far it got.
@@ -169,6 +191,7 @@ impl Dialog {
         let Stage::Filling(index) = self.stage else { return Reply::Nothing };
         self.fields[index].input.paste(text);
         self.fields[index].wrong = false;
+        self.unplan(index);
         Reply::Changed
     }
 
@@ -213,11 +236,16 @@ impl Dialog {
             KeyCode::Enter | KeyCode::Tab | KeyCode::Down => {
                 let field = &mut self.fields[index];
                 field.wrong = !field.rule.takes(&field.input.trimmed());
-                if !field.wrong {
-                    let next = index + 1;
-                    self.stage = if next < self.fields.len() { Stage::Filling(next) } else { Stage::Asking(now) };
+                if field.wrong {
+                    return Reply::Changed;
                 }
-                Reply::Changed
+                let next = index + 1;
+                self.stage = match next < self.fields.len() {
+                    true => Stage::Filling(next),
+                    false if self.plan.is_none() => Stage::Planning,
+                    false => Stage::Asking(now),
+                };
+                if self.stage == Stage::Planning { Reply::Plan } else { Reply::Changed }
             }
             KeyCode::BackTab | KeyCode::Up => {
                 self.stage = Stage::Filling(index.saturating_sub(1));
@@ -226,10 +254,18 @@ impl Dialog {
             _ => {
                 let field = &mut self.fields[index];
                 field.wrong = false;
-                if field.input.take(event) { Reply::Changed } else { Reply::Nothing }
+                if !field.input.take(event) {
+                    return Reply::Nothing;
+                }
+                self.unplan(index);
+                Reply::Changed
             }
         }
     }
+}
+
+fn field(label: Word, rule: Rule) -> Field {
+    Field { label, input: Input::default(), rule, wrong: false }
 }
 
 #[cfg(test)]
@@ -312,6 +348,33 @@ mod tests {
         typed(&mut dialog, "provider was down");
         assert_eq!(press(&mut dialog, 1_000, KeyCode::Char('Q')), Reply::CarryOut);
         assert_eq!(dialog.reason().as_deref(), Some("provider was down"));
+    }
+
+    #[test]
+    fn a_backfill_says_from_when_then_what_that_is_and_is_planned_anew_when_that_changes() {
+        let mut dialog = Dialog::new(1, Act::backfill("digest"), None, Duration::ZERO);
+        typed(&mut dialog, "");
+        assert_eq!(dialog.stage, Stage::Filling(0), "from when has to be said");
+        typed(&mut dialog, "2h");
+        assert_eq!(dialog.stage, Stage::Filling(1));
+        assert_eq!(press(&mut dialog, 0, KeyCode::Enter), Reply::Plan);
+        let asked = Act::Backfill { name: "digest".to_owned(), from: "2h".to_owned(), to: String::new() };
+        assert_eq!((&dialog.stage, dialog.filled()), (&Stage::Planning, asked));
+        let plan = Plan { count: 7, ..Plan::default() };
+        dialog.planned(Ok(plan.clone()), Duration::ZERO);
+        assert_eq!((&dialog.stage, dialog.fields.len()), (&Stage::Filling(2), 4), "its count and a reason");
+        // Back to the first field, and another word in it.
+        for _ in 0..2 {
+            press(&mut dialog, 0, KeyCode::BackTab);
+        }
+        press(&mut dialog, 0, KeyCode::Char('h'));
+        assert_eq!((&dialog.plan, dialog.fields.len()), (&None, 2), "what was planned is no longer asked about");
+        press(&mut dialog, 0, KeyCode::Enter);
+        assert_eq!(press(&mut dialog, 0, KeyCode::Enter), Reply::Plan);
+        dialog.planned(Ok(plan), Duration::ZERO);
+        typed(&mut dialog, "7");
+        typed(&mut dialog, "the audience was empty");
+        assert_eq!(press(&mut dialog, 1_000, KeyCode::Char('B')), Reply::CarryOut);
     }
 
     #[test]

@@ -1,32 +1,76 @@
-//! The filter language: which messages a list, or an act on many, is for.
+//! The filter language: which rows a list, or which messages an act on many, is for.
 //!
-//! Words with a name before them, as in `state:failed channel:orders newer:2h`; a name of a state stands for itself. What
-//! it does not know it refuses: a filter that means less than was typed would be for more messages than was meant.
+//! Words with a name before them, as in `state:failed channel:orders newer:2h`; the name that a list's grammar says may be
+//! left out. What it does not know it refuses: a filter that means less than was typed would be for more than was meant.
 
 use tidings_api::wire::BulkFilter;
 
-/// The names that may stand before a word, in the order in which a filter is written.
-pub(crate) const NAMES: &[&str] = &["state", "channel", "template", "to", "reason", "newer", "older"];
-/// The states of messages.
-pub(crate) const STATES: &[&str] = &[
-    "scheduled",
-    "queued",
-    "waiting",
-    "sending",
-    "held",
-    "sent",
-    "delivered",
-    "failed",
-    "unknown",
-    "expired",
-    "cancelled",
-];
+use crate::words::{Language, Word};
 
-/// Which messages. Empty is for all.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What may stand in a filter of one kind of list.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Grammar {
+    /// The names that may stand before a word, in the order in which a filter is written, each with the parameter of the API.
+    pub(crate) names: &'static [(&'static str, &'static str)],
+    /// The states there are.
+    pub(crate) states: &'static [&'static str],
+    /// The name that a word without one has.
+    pub(crate) bare: &'static str,
+}
+
+/// Of messages.
+pub(crate) const MESSAGES: &Grammar = &Grammar {
+    names: &[
+        ("state", "state"),
+        ("channel", "channel"),
+        ("template", "template"),
+        ("to", "to"),
+        ("reason", "reason"),
+        ("newer", "newer_than"),
+        ("older", "older_than"),
+    ],
+    states: &[
+        "scheduled",
+        "queued",
+        "waiting",
+        "sending",
+        "held",
+        "sent",
+        "delivered",
+        "failed",
+        "unknown",
+        "expired",
+        "cancelled",
+    ],
+    bare: "state",
+};
+/// Of runs.
+pub(crate) const RUNS: &Grammar = &Grammar {
+    names: &[("state", "run_state"), ("schedule", "schedule")],
+    states: &["running", "done", "failed", "cancelled", "interrupted"],
+    bare: "state",
+};
+/// Of the record of changes.
+pub(crate) const AUDIT: &Grammar = &Grammar {
+    names: &[("act", "act"), ("who", "who"), ("subject", "subject"), ("newer", "since")],
+    states: &[],
+    bare: "act",
+};
+/// Of lists that take none.
+pub(crate) const NOTHING: &Grammar = &Grammar { names: &[], states: &[], bare: "" };
+
+/// Which rows. Empty is for all.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Filter {
-    /// By place in [`NAMES`].
-    values: Box<[Option<String>; NAMES.len()]>,
+    grammar: &'static Grammar,
+    /// By place among the grammar's names.
+    values: Box<[Option<String>]>,
+}
+
+impl Default for Filter {
+    fn default() -> Filter {
+        Filter::all(MESSAGES)
+    }
 }
 
 /// Why a text is no filter.
@@ -44,14 +88,36 @@ pub(crate) enum FilterError {
     ReasonWithoutState,
 }
 
+/// Why a text is no filter, in words.
+pub(crate) fn sentence(error: &FilterError, language: Language) -> String {
+    match error {
+        FilterError::UnknownName(name) => Word::FilterUnknownName.with(language, &[name]),
+        FilterError::UnknownState(state) => Word::FilterUnknownState.with(language, &[state]),
+        FilterError::Twice(name) => Word::FilterTwice.with(language, &[name]),
+        FilterError::Empty(name) => Word::FilterEmpty.with(language, &[name]),
+        FilterError::ReasonWithoutState => Word::FilterReason.text(language).to_owned(),
+    }
+}
+
 impl Filter {
-    /// Reads it.
+    /// For all rows of such a list.
+    pub(crate) fn all(grammar: &'static Grammar) -> Filter {
+        Filter { grammar, values: vec![None; grammar.names.len()].into() }
+    }
+
+    /// Reads one of messages.
+    #[cfg(test)]
     pub(crate) fn parse(text: &str) -> Result<Filter, FilterError> {
-        let mut filter = Filter::default();
+        Filter::of(MESSAGES, text)
+    }
+
+    /// Reads it.
+    pub(crate) fn of(grammar: &'static Grammar, text: &str) -> Result<Filter, FilterError> {
+        let mut filter = Filter::all(grammar);
         for word in words(text) {
             let (name, value) = match word.split_once(':') {
                 Some((name, value)) => (name.to_owned(), value.to_owned()),
-                None => ("state".to_owned(), word),
+                None => (grammar.bare.to_owned(), word),
             };
             let name = match name.as_str() {
                 "since" => "newer",
@@ -59,14 +125,11 @@ impl Filter {
                 "recipient" => "to",
                 other => other,
             };
-            let index = NAMES
-                .iter()
-                .position(|known| *known == name)
-                .ok_or_else(|| FilterError::UnknownName(name.to_owned()))?;
+            let index = grammar.place(name).ok_or_else(|| FilterError::UnknownName(name.to_owned()))?;
             if value.is_empty() {
                 return Err(FilterError::Empty(name.to_owned()));
             }
-            if name == "state" && !STATES.contains(&value.as_str()) {
+            if name == "state" && !grammar.states.contains(&value.as_str()) {
                 return Err(FilterError::UnknownState(value));
             }
             if filter.values[index].replace(value).is_some() {
@@ -86,7 +149,7 @@ impl Filter {
 
     /// The same with that word in it too.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Filter {
-        if let Some(index) = NAMES.iter().position(|known| *known == name) {
+        if let Some(index) = self.grammar.place(name) {
             self.values[index] = Some(value.to_owned());
         }
         self
@@ -94,34 +157,30 @@ impl Filter {
 
     /// How it is written.
     pub(crate) fn text(&self) -> String {
-        let words: Vec<String> = NAMES
+        let words: Vec<String> = self
+            .grammar
+            .names
             .iter()
             .zip(self.values.iter())
-            .filter_map(|(name, value)| value.as_ref().map(|value| format!("{name}:{}", quoted(value))))
+            .filter_map(|((name, _), value)| value.as_ref().map(|value| format!("{name}:{}", quoted(value))))
             .collect();
         words.join(" ")
     }
 
-    /// Whether it is for all messages.
+    /// Whether it is for all rows.
     pub(crate) fn is_empty(&self) -> bool {
         self.values.iter().all(Option::is_none)
     }
 
     /// The value behind a name.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        let index = NAMES.iter().position(|known| *known == name)?;
-        self.values[index].as_deref()
+        self.values[self.grammar.place(name)?].as_deref()
     }
 
     /// As the query of a list.
     pub(crate) fn query(&self) -> Vec<(&'static str, String)> {
-        const PARAMETERS: [&str; NAMES.len()] =
-            ["state", "channel", "template", "to", "reason", "newer_than", "older_than"];
-        PARAMETERS
-            .into_iter()
-            .zip(self.values.iter())
-            .filter_map(|(parameter, value)| value.clone().map(|value| (parameter, value)))
-            .collect()
+        let pairs = self.grammar.names.iter().zip(self.values.iter());
+        pairs.filter_map(|((_, parameter), value)| value.clone().map(|value| (*parameter, value))).collect()
     }
 
     /// As the filter of an act on many.
@@ -137,6 +196,22 @@ impl Filter {
             newer_than: get("newer"),
             older_than: get("older"),
         }
+    }
+}
+
+impl Grammar {
+    /// Its names, with an example where a value has a form of its own.
+    pub(crate) fn hint(&self) -> String {
+        let names = self.names.iter().map(|(name, _)| match *name {
+            "newer" => "newer:2h".to_owned(),
+            "older" => "older:1h".to_owned(),
+            name => format!("{name}:"),
+        });
+        names.collect::<Vec<String>>().join(" ")
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|(known, _)| *known == name)
     }
 }
 
@@ -205,6 +280,23 @@ mod tests {
         ] {
             assert_eq!(Filter::parse(text), Err(error), "{text}");
         }
+    }
+
+    #[test]
+    fn runs_and_changes_have_their_own_words() {
+        let runs = Filter::of(RUNS, "schedule:\"每日 对账\" failed").unwrap();
+        assert_eq!(runs.text(), "state:failed schedule:\"每日 对账\"");
+        assert_eq!(runs.query(), [("run_state", "failed".to_owned()), ("schedule", "每日 对账".to_owned())]);
+        assert_eq!(Filter::of(RUNS, "sent"), Err(FilterError::UnknownState("sent".to_owned())));
+        assert_eq!(Filter::of(RUNS, "newer:2h"), Err(FilterError::UnknownName("newer".to_owned())));
+        let audit = Filter::of(AUDIT, "channel.pause since:2h who:ops").unwrap();
+        assert_eq!(audit.text(), "act:channel.pause who:ops newer:2h");
+        assert_eq!(audit.query()[2], ("since", "2h".to_owned()));
+        assert_eq!(Filter::of(NOTHING, "x"), Err(FilterError::UnknownName(String::new())));
+        let states = tidings_model::run::RunState::ALL.map(tidings_model::run::RunState::as_str);
+        assert_eq!(RUNS.states, states);
+        let states = tidings_model::state::State::ALL.map(tidings_model::state::State::as_str);
+        assert_eq!(MESSAGES.states, states);
     }
 
     #[test]

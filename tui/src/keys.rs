@@ -51,6 +51,14 @@ pub(crate) enum Action {
     RunNow,
     /// Leave the next time of a schedule out, or no longer.
     Skip,
+    /// Run times of a schedule's past, or no longer.
+    Backfill,
+    /// Show whom a schedule's broadcast would reach.
+    Preflight,
+    /// Set a webhook going again.
+    Resume,
+    /// Post a notice to a webhook, to try it.
+    TestWebhook,
     /// Fetch a token now.
     RefreshToken,
     /// Add a credential.
@@ -122,6 +130,10 @@ pub(crate) struct Binding {
 /// The scope of everything that an operator changes.
 const OPERATE: Option<&str> = Some("operate");
 const ON_MESSAGES: Where = Where::On(&[Kind::Messages]);
+const ON_SCHEDULES: Where = Where::On(&[Kind::Schedules]);
+const ON_WEBHOOKS: Where = Where::On(&[Kind::Webhooks]);
+/// Lists that take a filter: those whose kind has a grammar.
+const FILTERED: Where = Where::On(&[Kind::Messages, Kind::Runs, Kind::Audit]);
 const ON_ANY_MESSAGE: Where = Where::On(&[Kind::Messages, Kind::Message]);
 const CANCELLABLE: Where = Where::On(&[Kind::Messages, Kind::Message, Kind::Runs, Kind::Run]);
 /// Pages with something behind their rows.
@@ -135,6 +147,7 @@ const OPENING: Where = Where::On(&[
     Kind::Runs,
     Kind::Plugins,
     Kind::Audit,
+    Kind::Webhooks,
 ]);
 
 const fn looks(action: Action, name: &'static str, chords: &'static [Chord], label: Word, hint: bool) -> Binding {
@@ -155,15 +168,19 @@ pub(crate) const BINDINGS: &[Binding] = &[
     looks(Action::Quit, "quit", &[letter('q'), control('c')], Word::KeyQuit, true),
     only(OPENING, looks(Action::Open, "open", &[key(KeyCode::Enter)], Word::KeyOpen, true)),
     looks(Action::Back, "back", &[key(KeyCode::Esc), key(KeyCode::Backspace)], Word::KeyBack, true),
-    only(ON_MESSAGES, looks(Action::Filter, "filter", &[letter('/')], Word::KeyFilter, true)),
+    only(FILTERED, looks(Action::Filter, "filter", &[letter('/')], Word::KeyFilter, true)),
     looks(Action::Command, "command", &[letter(':')], Word::KeyCommand, true),
     only(ON_MESSAGES, looks(Action::Mark, "mark", &[letter(' ')], Word::KeyMark, true)),
     changes(Action::Retry, "retry", &[letter('R')], Word::KeyRetry, ON_ANY_MESSAGE),
     changes(Action::Cancel, "cancel", &[letter('C')], Word::KeyCancel, CANCELLABLE),
     changes(Action::Hold, "hold", &[letter('W')], Word::KeyHold, ON_ANY_MESSAGE),
     changes(Action::Pause, "pause", &[letter('P')], Word::KeyPause, Where::On(&[Kind::Channels, Kind::Schedules])),
-    changes(Action::RunNow, "run-now", &[letter('T')], Word::KeyRunNow, Where::On(&[Kind::Schedules])),
-    changes(Action::Skip, "skip", &[letter('S')], Word::KeySkip, Where::On(&[Kind::Schedules])),
+    changes(Action::RunNow, "run-now", &[letter('T')], Word::KeyRunNow, ON_SCHEDULES),
+    changes(Action::Skip, "skip", &[letter('S')], Word::KeySkip, ON_SCHEDULES),
+    changes(Action::Backfill, "backfill", &[letter('B')], Word::KeyBackfill, ON_SCHEDULES),
+    changes(Action::Preflight, "preflight", &[letter('F')], Word::KeyPreflight, ON_SCHEDULES),
+    changes(Action::Resume, "resume", &[letter('P')], Word::KeyResume, ON_WEBHOOKS),
+    changes(Action::TestWebhook, "test", &[letter('T')], Word::KeyTestWebhook, ON_WEBHOOKS),
     changes(Action::RefreshToken, "refresh-token", &[letter('R')], Word::KeyRefreshToken, Where::On(&[Kind::Tokens])),
     Binding {
         scope: Some("collect"),
@@ -189,6 +206,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     looks(Action::Go(Kind::Runs), "runs", &[letter('7')], Word::PageRuns, false),
     looks(Action::Go(Kind::Plugins), "plugins", &[letter('8')], Word::PagePlugins, false),
     looks(Action::Go(Kind::Audit), "audit", &[letter('9')], Word::PageAudit, false),
+    looks(Action::Go(Kind::Webhooks), "webhooks", &[letter('0')], Word::PageWebhooks, false),
     looks(Action::ShowMessage, "message", &[], Word::KeyShowMessage, false),
     only(
         Where::On(&[Kind::Overview]),
@@ -315,6 +333,13 @@ mod tests {
         }
         for kind in Kind::TOPS {
             assert!(!of(Action::Go(*kind)).chords.is_empty(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_takes_a_filter_has_the_key_for_it() {
+        for kind in Kind::all() {
+            assert_eq!(of(Action::Filter).is_on(kind), kind.grammar().is_some(), "{kind:?}");
         }
     }
 

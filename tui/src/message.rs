@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use crossterm::event::KeyEvent;
-use tidings_api::wire::BulkPlan;
 
-use crate::acts::{Act, Place, Step};
+use crate::acts::{Act, Place, Plan, Step};
 use crate::calls::{Answer, Request, Trouble};
 use crate::view::paint::Hit;
 
@@ -44,7 +43,7 @@ pub(crate) enum Message {
         /// Which dialog asked.
         dialog: u64,
         /// What it said.
-        result: Result<BulkPlan, Trouble>,
+        result: Result<Plan, Trouble>,
     },
     /// An act got further, or to its end.
     Advanced {

@@ -12,19 +12,22 @@ mod message;
 mod messages;
 mod overview;
 mod plugins;
+mod preflight;
 mod run;
 mod runs;
 mod schedules;
 mod tokens;
+mod webhooks;
 
 use std::fmt;
 
 use listed::ListedPage;
 use ratatui::layout::Rect;
-use tidings_api::wire::{AuditEntry, Forecast, Plugin, Run, Schedule, Token};
+use tidings_api::wire::{AuditEntry, Forecast, Plugin, Run, Schedule, Token, Webhook};
 
 use crate::acts::{Act, Plan};
 use crate::calls::{Answer, Request};
+use crate::filter::{self, Grammar};
 use crate::keys::Action;
 use crate::state::Shared;
 use crate::view::paint::{Painter, Piece};
@@ -51,10 +54,14 @@ pub(crate) enum Kind {
     Plugins,
     /// The record of changes.
     Audit,
+    /// Webhooks.
+    Webhooks,
     /// One message. It lies over the page it was opened from.
     Message,
     /// One run, likewise.
     Run,
+    /// Whom a schedule's broadcast would reach, likewise.
+    Preflight,
 }
 
 impl Kind {
@@ -69,11 +76,12 @@ impl Kind {
         Kind::Runs,
         Kind::Plugins,
         Kind::Audit,
+        Kind::Webhooks,
     ];
     /// All of them.
     #[cfg(test)]
     pub(crate) fn all() -> impl Iterator<Item = Kind> {
-        Kind::TOPS.iter().copied().chain([Kind::Message, Kind::Run])
+        Kind::TOPS.iter().copied().chain([Kind::Message, Kind::Run, Kind::Preflight])
     }
 
     /// What it is called.
@@ -90,6 +98,18 @@ impl Kind {
             Kind::Audit => Word::PageAudit,
             Kind::Message => Word::PageMessage,
             Kind::Run => Word::PageRun,
+            Kind::Webhooks => Word::PageWebhooks,
+            Kind::Preflight => Word::PagePreflight,
+        }
+    }
+
+    /// What may stand in its filter, where it takes one.
+    pub(crate) fn grammar(self) -> Option<&'static Grammar> {
+        match self {
+            Kind::Messages => Some(filter::MESSAGES),
+            Kind::Runs => Some(filter::RUNS),
+            Kind::Audit => Some(filter::AUDIT),
+            _ => None,
         }
     }
 }
@@ -106,6 +126,7 @@ pub(crate) fn tops() -> Vec<Box<dyn Page>> {
         Box::new(ListedPage::<Run>::new()),
         Box::new(ListedPage::<Plugin>::new()),
         Box::new(ListedPage::<AuditEntry>::new()),
+        Box::new(ListedPage::<Webhook>::new()),
     ]
 }
 

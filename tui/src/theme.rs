@@ -71,14 +71,13 @@ pub(crate) fn outcome_role(outcome: &str) -> Role {
     }
 }
 
-/// How the state of a channel, a token, a schedule, a run or a plugin is to be taken.
+/// How the state of a channel, a token, a schedule, a run, a plugin or a webhook is to be taken.
 pub(crate) fn state_role(state: &str) -> Role {
     match state {
-        "open" | "valid" | "done" | "working" | "active" => Role::Good,
-        "halted" | "parked" | "exhausted" | "failed" | "absent" => Role::Bad,
-        "paused" | "cooling" | "expired" | "waiting" | "none" | "interrupted" | "cancelled" | "ahead" | "removed" => {
-            Role::Warn
-        }
+        "open" | "valid" | "done" | "working" | "active" | "ok" => Role::Good,
+        "halted" | "parked" | "exhausted" | "failed" | "absent" | "disabled" => Role::Bad,
+        "paused" | "cooling" | "expired" | "waiting" | "none" | "interrupted" | "cancelled" | "ahead" | "removed"
+        | "failing" => Role::Warn,
         _ => Role::Plain,
     }
 }

@@ -9,10 +9,11 @@ use tidings_api::wire::{Counts, Overview};
 
 use crate::acts::{Act, Plan};
 use crate::calls::{Answer, Request, Trouble};
-use crate::completion;
+use crate::completion::{self, Known};
 use crate::connection::DEEDS_MAX;
 use crate::cursor::Step;
 use crate::dialog::{Dialog, Reply, Stage};
+use crate::filter;
 use crate::input::Input;
 use crate::keys::{self, Action, Binding};
 use crate::message::{Effect, Message};
@@ -47,7 +48,7 @@ pub(crate) fn update(state: &mut State, now: Duration, message: Message) -> Opti
         Message::Answered { request, result, came_at } => answered(state, &request, result, came_at),
         Message::Planned { dialog, result } => {
             if let Some(open) = dialog_mut(state, dialog) {
-                open.planned(result.map(Plan::from), now);
+                open.planned(result, now);
                 state.dirty = true;
             }
         }
@@ -205,8 +206,9 @@ fn ask(state: &mut State, act: Act, plan: Option<Plan>) -> Option<Effect> {
     state.dialogs += 1;
     let number = state.dialogs;
     debug_assert_eq!(act.needs_plan(), plan.is_none());
-    let effect = plan.is_none().then(|| Effect::Plan { dialog: number, act: act.clone() });
-    state.overlay = Overlay::Dialog(Box::new(Dialog::new(number, act, plan, state.shared.now)));
+    let dialog = Dialog::new(number, act, plan, state.shared.now);
+    let effect = (dialog.stage == Stage::Planning).then(|| Effect::Plan { dialog: number, act: dialog.act.clone() });
+    state.overlay = Overlay::Dialog(Box::new(dialog));
     state.dirty = true;
     effect
 }
@@ -280,13 +282,17 @@ fn press_in_prompt(state: &mut State, event: KeyEvent) -> Option<Effect> {
     }
     match event.code {
         KeyCode::Tab => {
-            let channels = shared.picture.as_ref().map_or(&[][..], |picture| &picture.overview.channels);
+            let overview = shared.picture.as_ref().map(|picture| &picture.overview);
+            let channels = overview.map_or(&[][..], |overview| &overview.channels);
             let channels: Vec<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();
+            let schedules = overview.map_or(&[][..], |overview| &overview.schedules);
+            let schedules: Vec<&str> = schedules.iter().map(|schedule| schedule.name.as_str()).collect();
+            let known = Known { channels: &channels, schedules: &schedules };
             let text = prompt.input.text();
             let completion = if prompt.is_command {
-                completion::of_command(&text, kind, &channels)
+                completion::of_command(&text, kind, known)
             } else {
-                completion::of_filter(&text, &channels)
+                completion::of_filter(&text, kind.grammar().unwrap_or(filter::NOTHING), known)
             };
             prompt.input = Input::of(&completion.text);
             prompt.candidates = completion.candidates;
@@ -376,6 +382,10 @@ fn press_in_dialog(state: &mut State, event: KeyEvent) -> Option<Effect> {
         Reply::Changed => {
             state.dirty = true;
             None
+        }
+        Reply::Plan => {
+            state.dirty = true;
+            Some(Effect::Plan { dialog: dialog.number, act: dialog.filled() })
         }
         Reply::Close => {
             if let Stage::Doing(_) = dialog.stage {

@@ -160,6 +160,8 @@ words! {
     PagePlugins: "Plugins", "插件";
     PageAudit: "Audit", "审计";
     PageRun: "Run", "单次运行";
+    PageWebhooks: "Webhooks", "回调";
+    PagePreflight: "Reach", "可达范围";
     SoMany: "({})", "({})";
     SoManyAndMore: "({} so far)", "(已载入 {})";
 
@@ -239,6 +241,9 @@ words! {
     PartLog: "Its log ({} lines)", "日志 ({} 行)";
     LogNotKept: "The lines after these were counted and not kept.", "其后的行只计数，未保留。";
 
+    // Whom a broadcast would reach.
+    WalksAudience: "the engine walks the audience", "引擎正在清点受众";
+
     // Plugins.
     Version: "VERSION", "版本";
     Stages: "STAGES", "环节";
@@ -261,6 +266,27 @@ words! {
     FactMisshapen: "misshapen", "格式错误";
     FactLogLines: "log lines", "日志行";
     FactLogLeftOut: "left out", "略去";
+
+    // Webhooks.
+    WebhookOk: "ok", "正常";
+    WebhookFailing: "failing", "失败中";
+    WebhookDisabled: "disabled", "已停用";
+    Url: "URL", "地址";
+    Pending: "WAIT", "等待";
+    Told: "TOLD", "已通知";
+    Lost: "LOST", "丢弃";
+    NoWebhooks: "config has no webhooks", "配置中没有回调";
+    FactUrl: "url", "地址";
+    FactEvents: "events", "事件";
+    FactChannels: "channels", "通道";
+    FactContentOf: "content", "内容";
+    FactPending: "wait", "等待";
+    FactTold: "told", "已通知";
+    FactDropped: "left because too many waited", "因积压丢弃";
+    FactGivenUp: "given up", "已放弃";
+    FactFailingSince: "fails since", "开始失败于";
+    FactDisabledSince: "disabled since", "停用于";
+    All: "all", "全部";
 
     // The record of changes.
     Who: "WHO", "操作人";
@@ -324,6 +350,9 @@ words! {
     ActRunNow: "Run now", "立即运行";
     ActSkip: "Leave its next time out", "跳过下一次";
     ActUnskip: "Leave no time out", "取消跳过";
+    ActBackfill: "Run times of the past", "补跑";
+    ActEndBackfill: "Run no more times of the past", "停止补跑";
+    ActTestWebhook: "Post a notice to try it", "发送测试通知";
     ActRefreshToken: "Fetch a token", "获取令牌";
     ActAddCredential: "Add a credential", "添加凭证";
     EffectRetry: "It is sent again from the start, as soon as its channel lets it.", "将从头重新发送，通道允许即发出。";
@@ -336,6 +365,10 @@ words! {
     EffectResumeSchedule: "It runs again at its times.", "将按时间恢复运行。";
     EffectSkip: "Its next time does not run; those after it do.", "下一次不运行；之后照常。";
     EffectUnskip: "Its next times run, all of them.", "接下来各次都照常运行。";
+    EffectBackfill: "They run one after the other; those that ran already do not.", "将逐次补跑；已运行过的不再运行。";
+    EffectEndBackfill: "The times that have not run yet stay as they are.", "尚未补跑的各次保持原样。";
+    EffectResumeWebhook: "All that waits for it is posted now.", "等待中的通知将立即发送。";
+    EffectTestWebhook: "One notice of the type webhook.test is posted, once.", "将发送一条 webhook.test 通知。";
     EffectRefreshToken: "One of the day's fetches is used; a halt is lifted.", "将用去今日一次获取额度，并解除停止。";
     EffectCancelRun: "It ends where it is; messages that it made are sent.", "将就此结束；已生成的消息照常发送。";
     EffectAddCredential: "It goes into the ledger; what waits for it is sent.", "将存入凭证库；等待它的消息随即发送。";
@@ -347,10 +380,13 @@ words! {
     // Asking about an act.
     Planning: "asking the engine what this would do", "正在询问引擎将会如何";
     PlanCount: "{} messages match.", "共有 {} 条消息匹配。";
+    PlanTimes: "{} times lie there, {} of them ran; {} will run.", "该范围内共 {} 次，已运行 {} 次；将补跑 {} 次。";
     PlanPace: "They go at {}, for {}.", "以 {} 的速度发送，约需 {}。";
     PlanTwice: "Some may have arrived, and would arrive twice.", "其中有些可能已经送达，会重复送达。";
     FieldCount: "Type {} to say how many", "请输入数量 {}";
     FieldReason: "Reason", "原因";
+    FieldFrom: "From, as in 2h or 2026-03-01T00:00:00Z", "起始，如 2h 或 2026-03-01T00:00:00Z";
+    FieldTo: "To, else now", "截止，默认现在";
     FieldSource: "Source, as in wechat.form_id", "来源，如 wechat.form_id";
     FieldApp: "App", "应用";
     FieldCredential: "Its fields, as in form_id=... openId=...", "字段，如 form_id=... openId=...";
@@ -372,6 +408,7 @@ words! {
     RefusedScope: "the key `{}` has no scope `{}`", "密钥 `{}` 没有权限 `{}`";
     RefusedNone: "there is nothing under the cursor", "光标下没有内容";
     RefusedState: "{} is {}", "{} 的状态是{}";
+    RefusedNoBroadcast: "{} sends to no audience", "{} 没有发送对象";
     RefusedNoFilter: "set a filter first: `/`", "请先用 `/` 设置过滤条件";
     RefusedNoState: "name a state in the filter: failed, unknown, expired, cancelled or held",
         "请在过滤条件中指明状态：failed、unknown、expired、cancelled 或 held";
@@ -380,7 +417,7 @@ words! {
     // Typing.
     UnknownCommand: "there is no command `{}` here", "此处没有命令 `{}`";
     FooterCommand: "Enter runs it, Tab completes it, Esc leaves", "Enter 执行，Tab 补全，Esc 放弃";
-    FooterFilter: "state: channel: template: to: reason: newer:2h older:1h  Tab completes", "state: channel: template: to: reason: newer:2h older:1h  Tab 补全";
+    FooterFilter: "{}  Tab completes", "{}  Tab 补全";
     FooterDialog: "Enter next, Shift-Tab back, Esc leaves", "Enter 下一项，Shift-Tab 上一项，Esc 放弃";
     FilterUnknownName: "no `{}:` here", "没有 `{}:`";
     FilterUnknownState: "no state `{}`", "没有状态 `{}`";
@@ -392,7 +429,7 @@ words! {
     AsOf: "{} old", "{} 前的数据";
     AllMessages: "all, newest first", "全部，最新在前";
     Loading: "loading", "加载中";
-    NothingMatches: "nothing matches", "没有匹配的消息";
+    NothingMatches: "nothing matches", "没有匹配的内容";
     LookedThrough: "nothing so far; {} looks further", "目前没有；按 {} 继续查找";
     Marked: "{} marked", "已标记 {}";
     Pinned: "newer ones may have come; {} shows them", "可能有更新的消息；按 {} 查看";
@@ -426,6 +463,10 @@ words! {
     KeyPause: "pause or resume", "暂停或恢复";
     KeyRunNow: "run now", "立即运行";
     KeySkip: "leave the next time out", "跳过下一次";
+    KeyBackfill: "run times of the past, or no more", "补跑或停止补跑";
+    KeyPreflight: "whom it would reach", "可达范围";
+    KeyResume: "set going again", "恢复";
+    KeyTestWebhook: "post a notice to try it", "发送测试通知";
     KeyRefreshToken: "fetch a token", "获取令牌";
     KeyAddCredential: "add a credential", "添加凭证";
     KeyHold: "hold or release", "暂扣或放行";
@@ -541,6 +582,16 @@ pub(crate) fn token_state(state: &str, language: Language) -> &str {
     }
 }
 
+/// A state of webhooks in words.
+pub(crate) fn webhook_state(state: &str, language: Language) -> &str {
+    match state {
+        "ok" => Word::WebhookOk.text(language),
+        "failing" => Word::WebhookFailing.text(language),
+        "disabled" => Word::WebhookDisabled.text(language),
+        other => other,
+    }
+}
+
 /// A state of plugins in words.
 pub(crate) fn plugin_state(state: &str, language: Language) -> &str {
     match state {
@@ -589,6 +640,35 @@ mod tests {
             assert!(!word.text(Language::Zh).is_empty());
             assert_eq!(holes(Language::En), holes(Language::Zh), "{word:?}");
         }
+    }
+
+    #[test]
+    fn every_state_and_verdict_has_words_in_both_languages() {
+        type Words = fn(&str, Language) -> Cow<'_, str>;
+        let walk = |of: &str, states: &[&str], words: Words| {
+            for state in states {
+                // What has no words is shown as it came: in Chinese that is seen.
+                assert_ne!(words(state, Language::Zh), *state, "{of}");
+                assert!(!words(state, Language::En).is_empty(), "{of}: {state}");
+            }
+        };
+        let messages = tidings_model::state::State::ALL.map(tidings_model::state::State::as_str);
+        walk("messages", &messages, message_state);
+        let runs = tidings_model::run::RunState::ALL.map(tidings_model::run::RunState::as_str);
+        walk("runs", &runs, |state, language| run_state(state, language).into());
+        let channels = ["open", "paused", "cooling", "halted", "parked"];
+        walk("channels", &channels, |state, language| channel_state(state, language).into());
+        let schedules = ["active", "paused", "ahead", "removed"];
+        walk("schedules", &schedules, |state, language| schedule_state(state, language).into());
+        let tokens = ["none", "valid", "expired", "waiting", "exhausted", "halted"];
+        walk("tokens", &tokens, |state, language| token_state(state, language).into());
+        let plugins = ["working", "parked", "absent"];
+        walk("plugins", &plugins, |state, language| plugin_state(state, language).into());
+        let webhooks = ["ok", "failing", "disabled"];
+        walk("webhooks", &webhooks, |state, language| webhook_state(state, language).into());
+        let verdicts =
+            ["fired", "failed", "coalesced", "skipped_overlap", "skipped", "missed", "paused", "backfilled", "by_hand"];
+        walk("verdicts", &verdicts, |word, language| verdict(word, language).into());
     }
 
     #[test]

@@ -466,6 +466,38 @@ pub(crate) fn plugins() -> Vec<wire::Plugin> {
     ]
 }
 
+/// Webhooks in every state.
+pub(crate) fn webhooks() -> Vec<Webhook> {
+    let failing = busy().webhooks.remove(0);
+    vec![
+        Webhook {
+            name: "仓库".to_owned(),
+            state: "ok".to_owned(),
+            failing_since: None,
+            last_failure: None,
+            pending: 0,
+            told: 120_418,
+            channels: vec!["order-updates".to_owned()],
+            ..failing.clone()
+        },
+        Webhook { events: vec!["message.failed".to_owned(), "channel.halted".to_owned()], ..failing.clone() },
+        Webhook {
+            name: "archive".to_owned(),
+            state: "disabled".to_owned(),
+            disabled_at: Some(at(-7_200)),
+            reason: Some(format!("410 Gone: nobody is told here any more {HOSTILE}")),
+            dropped: 1_200,
+            given_up: 3,
+            ..failing
+        },
+    ]
+}
+
+/// Times of a schedule's past.
+pub(crate) fn backfill_plan() -> wire::BackfillReply {
+    wire::BackfillReply { plan: true, times: 9, ran: 2, sample: vec![at(-7_200), at(-3_600), at(0)] }
+}
+
 /// The record of changes, from the one with that number on.
 pub(crate) fn audit(newest: i64, many: i64, next: bool) -> wire::Page<wire::AuditEntry> {
     let items = (0..many).map(|age| wire::AuditEntry {

@@ -10,8 +10,8 @@ use tidings_api::wire::Counts;
 use crate::acts::Step;
 use crate::calls::{Answer, Request, Trouble};
 use crate::case::{
-    Case, HOSTILE, LANGUAGES, SIZES, at, audit, busy, channel, empty, forecast, hello, lines, messages, plugins, reach,
-    reasons, run_detail, runs, schedules, styles, waiting_message,
+    Case, HOSTILE, LANGUAGES, SIZES, at, audit, backfill_plan, busy, channel, empty, forecast, hello, lines, messages,
+    plugins, reach, reasons, run_detail, runs, schedules, styles, waiting_message, webhooks,
 };
 use crate::message::{Effect, Message};
 use crate::words::Language;
@@ -199,6 +199,55 @@ fn the_record_of_changes() {
 }
 
 #[test]
+fn webhooks_with_the_one_under_the_cursor_in_full() {
+    check_all("webhooks", |language, size| {
+        let mut case = Case::on('0', language, size);
+        case.give(Answer::Webhooks(webhooks()));
+        case.press(KeyCode::Char('j'));
+        case
+    });
+}
+
+#[test]
+fn runs_that_match_a_filter() {
+    for (language, tag) in LANGUAGES {
+        let mut case = Case::on('7', language, (80, 24));
+        case.press(KeyCode::Char('/'));
+        case.typed("failed sched");
+        case.press(KeyCode::Tab);
+        check(&format!("runs-filter-80x24-{tag}"), &case);
+        case.typed("每日对账");
+        case.press(KeyCode::Enter);
+        case.give(Answer::Runs(runs(2_114, 9, false)));
+        check(&format!("runs-filtered-80x24-{tag}"), &case);
+    }
+}
+
+#[test]
+fn whom_a_broadcast_would_reach_and_times_of_the_past_that_are_run() {
+    for (language, tag) in LANGUAGES {
+        let mut case = Case::on('6', language, (80, 24));
+        case.give(Answer::Schedules(schedules()));
+        case.press(KeyCode::Char('F'));
+        check(&format!("preflight-asked-80x24-{tag}"), &case);
+        case.give(Answer::Preflight(Box::new(run_detail().preflight.unwrap())));
+        check(&format!("preflight-80x24-{tag}"), &case);
+        case.press(KeyCode::Esc);
+        case.press(KeyCode::Char('B'));
+        case.typed("2h");
+        case.press(KeyCode::Enter);
+        check(&format!("backfill-80x24-{tag}"), &case);
+        assert!(matches!(case.press(KeyCode::Enter), Some(Effect::Plan { dialog: 1, .. })));
+        case.take(Message::Planned { dialog: 1, result: Ok(backfill_plan().into()) });
+        case.typed("7");
+        case.press(KeyCode::Enter);
+        case.typed("audience was empty");
+        case.press(KeyCode::Enter);
+        check(&format!("backfill-question-80x24-{tag}"), &case);
+    }
+}
+
+#[test]
 fn a_filter_that_is_typed_and_is_none() {
     for (language, tag) in LANGUAGES {
         let mut case = on_messages(language, (80, 24));
@@ -220,7 +269,7 @@ fn acts_on_many_are_planned_asked_about_and_told_of() {
         case.press(KeyCode::Enter);
         case.messages(messages(2_114_911, 30, false));
         assert!(matches!(case.press(KeyCode::Char('Q')), Some(Effect::Plan { dialog: 1, .. })));
-        case.take(Message::Planned { dialog: 1, result: Ok(crate::case::plan()) });
+        case.take(Message::Planned { dialog: 1, result: Ok(crate::case::plan().into()) });
         case
     };
     check_all("plan", planned);
@@ -300,8 +349,9 @@ fn no_size_breaks_the_screen_and_every_row_is_as_wide_as_the_terminal() {
                 for columns in [0, 1, 2, 39, 40, 41, 60, 79, 80, 119, 120, 250] {
                     case.take(Message::Resize { columns, rows });
                     for keys in [
-                        "1", "3", "4", "A", "x", "\n", "5", "R", "\n", "6", "T", "\n", "\r", "7", "\r", "\n", "8",
-                        "\r", "9", "\r", "2", "?", "?", "/x", "\n", "R", "y", "\n", "\r", "G",
+                        "1", "3", "4", "A", "x", "\n", "5", "R", "\n", "6", "T", "\n", "B", "x", "\n", "F", "\n", "\r",
+                        "7", "\r", "\n", "8", "\r", "9", "\r", "0", "P", "\n", "\r", "2", "?", "?", "/x", "\n", "R",
+                        "y", "\n", "\r", "G",
                     ] {
                         for key in keys.chars() {
                             case.press(match key {
@@ -314,11 +364,17 @@ fn no_size_breaks_the_screen_and_every_row_is_as_wide_as_the_terminal() {
                             Some(Request::Message { .. }) => case.message(waiting_message(), Some(reach())),
                             Some(Request::Forecast) => case.give(Answer::Forecast(forecast())),
                             Some(Request::Tokens) => case.give(Answer::Tokens(busy().tokens)),
-                            Some(Request::Runs { cursor: None }) => case.give(Answer::Runs(runs(700, 100, true))),
+                            Some(Request::Runs { cursor: None, .. }) => case.give(Answer::Runs(runs(700, 100, true))),
                             Some(Request::Run { .. }) => case.give(Answer::Run(Box::new(run_detail()))),
                             Some(Request::Schedules) => case.give(Answer::Schedules(schedules())),
                             Some(Request::Plugins) => case.give(Answer::Plugins(plugins())),
-                            Some(Request::Audit { cursor: None }) => case.give(Answer::Audit(audit(700, 100, true))),
+                            Some(Request::Webhooks) => case.give(Answer::Webhooks(webhooks())),
+                            Some(Request::Preflight { .. }) => {
+                                case.give(Answer::Preflight(Box::new(run_detail().preflight.unwrap())));
+                            }
+                            Some(Request::Audit { cursor: None, .. }) => {
+                                case.give(Answer::Audit(audit(700, 100, true)))
+                            }
                             _ => {}
                         }
                         assert_eq!(lines(&case.frame()).len(), usize::from(rows));

@@ -9,8 +9,9 @@ use crate::acts::{Act, Deed, Place, Step, Timing};
 use crate::calls::{Answer, Request, Trouble};
 use crate::case::{
     Case, at, audit, busy, forecast, hello, messages, plan, reach, run_detail, runs, schedules, waiting_message,
+    webhooks,
 };
-use crate::filter::Filter;
+use crate::filter::{self, Filter};
 use crate::keys::Action;
 use crate::message::{Effect, Message};
 use crate::page::Kind;
@@ -34,6 +35,10 @@ fn filtered(text: &str) -> Case {
     case.press(KeyCode::Enter);
     case.messages(messages(1_000, 60, false));
     case
+}
+
+fn all_runs(cursor: Option<&str>) -> Request {
+    Request::Runs { filter: Filter::all(filter::RUNS), cursor: cursor.map(str::to_owned) }
 }
 
 fn control(character: char) -> Message {
@@ -321,7 +326,7 @@ fn everything_that_matches_is_planned_by_the_engine_and_done_from_its_cursor() {
     assert_eq!(case.press(KeyCode::Char('Q')), Some(Effect::Plan { dialog: 1, act: act.clone() }));
     case.take(Message::Planned { dialog: 7, result: Err(Trouble::Slow) });
     assert!(case.text().contains("asking the engine"), "the answer to another dialog is none to this one");
-    case.take(Message::Planned { dialog: 1, result: Ok(plan()) });
+    case.take(Message::Planned { dialog: 1, result: Ok(plan().into()) });
     assert!(case.text().contains("1,204 messages match"));
     case.typed("1204");
     case.press(KeyCode::Enter);
@@ -571,11 +576,11 @@ fn a_list_holds_a_window_follows_at_its_start_and_stays_with_its_row_elsewhere()
     for _ in 0..70 {
         case.press(KeyCode::Char('j'));
     }
-    assert_eq!(case.state.wants(), Some(Request::Runs { cursor: Some("903".to_owned()) }));
+    assert_eq!(case.state.wants(), Some(all_runs(Some("903"))));
     case.give(Answer::Runs(runs(902, 100, true)));
     let under = under_cursor(&case);
     // What is new at the start moves nothing and loses nothing.
-    assert_eq!(case.state.wants(), Some(Request::Runs { cursor: None }));
+    assert_eq!(case.state.wants(), Some(all_runs(None)));
     case.give(Answer::Runs(runs(1_050, 100, true)));
     assert_eq!(under_cursor(&case), under);
     let mut seen = Vec::new();
@@ -728,4 +733,103 @@ fn a_schedule_is_run_paused_with_a_reason_and_its_next_time_left_out_or_not() {
         case.press(KeyCode::Char(key));
         assert_eq!(note(&case), "morning-digest is removed");
     }
+}
+
+#[test]
+fn runs_and_changes_are_filtered_and_an_unknown_word_is_refused() {
+    let mut case = Case::on('7', Language::En, SIZE);
+    case.give(Answer::Runs(runs(1_000, 100, true)));
+    case.press(KeyCode::Char('/'));
+    case.typed("channel:x");
+    case.press(KeyCode::Enter);
+    assert!(case.text().contains("no `channel:` here"), "{}", case.text());
+    for _ in 0..9 {
+        case.press(KeyCode::Backspace);
+    }
+    case.typed("failed schedule:keep-token");
+    case.press(KeyCode::Enter);
+    let wanted = case.state.wants();
+    let filter = Filter::of(filter::RUNS, "failed schedule:keep-token").unwrap();
+    assert_eq!(wanted, Some(Request::Runs { filter, cursor: None }));
+    // An answer to the question before is for the list before.
+    case.answer(all_runs(None), Ok(Answer::Runs(runs(1_000, 100, true))));
+    assert_eq!(under_cursor(&case), "");
+    case.give(Answer::Runs(runs(900, 3, false)));
+    assert_eq!(under_cursor(&case), "run_900");
+    case.press(KeyCode::Esc);
+    assert_eq!(case.state.wants(), Some(all_runs(None)), "Esc takes the filter away");
+
+    let mut case = Case::on('9', Language::En, SIZE);
+    case.press(KeyCode::Char(':'));
+    case.typed("audit channel.pause newer:2h");
+    case.press(KeyCode::Enter);
+    let filter = Filter::of(filter::AUDIT, "act:channel.pause newer:2h").unwrap();
+    assert_eq!(case.state.wants(), Some(Request::Audit { filter, cursor: None }));
+    assert_eq!(case.press(KeyCode::Char('/')), None);
+    assert!(case.text().contains("act:channel.pause newer:2h"));
+}
+
+#[test]
+fn a_webhook_that_takes_nothing_is_set_going_again_and_any_may_be_tried() {
+    let mut case = Case::on('0', Language::En, SIZE);
+    case.give(Answer::Webhooks(webhooks()));
+    case.press(KeyCode::Char('P'));
+    assert_eq!(note(&case), "仓库 is ok");
+    case.press(KeyCode::Char('G'));
+    case.press(KeyCode::Char('P'));
+    case.press(KeyCode::Enter);
+    case.pass(1_000);
+    case.overview(busy());
+    let act = Act::Webhook { test: false, name: "archive".to_owned() };
+    let effect = case.press(KeyCode::Char('P'));
+    assert!(matches!(effect, Some(Effect::CarryOut { act: found, .. }) if found == act));
+    case.press(KeyCode::Esc);
+    case.press(KeyCode::Char('T'));
+    case.pass(1_000);
+    case.overview(busy());
+    let act = Act::Webhook { test: true, name: "archive".to_owned() };
+    let effect = case.press(KeyCode::Char('T'));
+    assert!(matches!(effect, Some(Effect::CarryOut { act: found, reason: None, .. }) if found == act));
+    let refused = Some("HTTP 410 Gone".to_owned());
+    case.take(Message::Advanced { dialog: 2, result: Ok(Step { refused, ..Step::default() }) });
+    assert!(case.text().contains("HTTP 410 Gone"), "{}", case.text());
+}
+
+#[test]
+fn whom_a_broadcast_would_reach_is_asked_once_and_only_of_a_broadcast() {
+    let mut case = Case::on('6', Language::En, SIZE);
+    case.give(Answer::Schedules(schedules()));
+    for _ in 0..10 {
+        case.press(KeyCode::Char('F'));
+        if kind(&case) == Kind::Preflight {
+            break;
+        }
+        let refused = note(&case).to_owned();
+        assert!(refused.ends_with("sends to no audience") || refused.ends_with("is removed"), "{refused}");
+        case.press(KeyCode::Char('j'));
+    }
+    let wanted = case.state.wants().unwrap();
+    assert_eq!(wanted, Request::Preflight { schedule: "每日对账".to_owned() });
+    assert!(wanted.answer_max() > Request::Overview.answer_max(), "an audience is walked for minutes");
+    case.give(Answer::Preflight(Box::new(run_detail().preflight.unwrap())));
+    assert!(case.text().contains("910"), "{}", case.text());
+    assert_eq!(case.state.wants(), None, "it is not walked again by itself");
+    case.press(KeyCode::Esc);
+    assert_eq!(kind(&case), Kind::Schedules);
+}
+
+#[test]
+fn a_backfill_that_goes_on_is_stopped_by_the_key_that_begins_one() {
+    let mut case = Case::on('6', Language::En, SIZE);
+    let mut all = schedules();
+    all.truncate(1);
+    all[0].backfill = Some(Default::default());
+    case.give(Answer::Schedules(all));
+    case.press(KeyCode::Char('B'));
+    case.press(KeyCode::Enter);
+    case.pass(1_000);
+    case.overview(busy());
+    let act = Act::Schedule { timing: Timing::EndBackfill, name: "keep-token".to_owned() };
+    let effect = case.press(KeyCode::Char('B'));
+    assert!(matches!(effect, Some(Effect::CarryOut { act: found, .. }) if found == act));
 }

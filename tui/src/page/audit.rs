@@ -6,6 +6,7 @@ use super::Kind;
 use super::lines::{self, Line};
 use super::listed::Listed;
 use crate::calls::{Answer, Request};
+use crate::filter::Filter;
 use crate::state::Shared;
 use crate::theme::Role;
 use crate::time;
@@ -32,8 +33,8 @@ impl Listed for AuditEntry {
     ];
     const EMPTY: Word = Word::NoChanges;
 
-    fn request(cursor: Option<String>) -> Request {
-        Request::Audit { cursor }
+    fn request(filter: &Filter, cursor: Option<String>) -> Request {
+        Request::Audit { filter: filter.clone(), cursor }
     }
 
     fn rows(answer: Answer) -> Option<wire::Page<AuditEntry>> {

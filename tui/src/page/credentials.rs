@@ -7,6 +7,7 @@ use super::lines::{self, Line, Side, aligned};
 use super::listed::Listed;
 use crate::acts::Act;
 use crate::calls::{Answer, Request};
+use crate::filter::Filter;
 use crate::keys::Action;
 use crate::state::Shared;
 use crate::theme::Role;
@@ -39,7 +40,7 @@ impl Listed for Forecast {
     ];
     const EMPTY: Word = Word::NoTemplates;
 
-    fn request(_cursor: Option<String>) -> Request {
+    fn request(_filter: &Filter, _cursor: Option<String>) -> Request {
         Request::Forecast
     }
 

@@ -11,6 +11,7 @@ use super::{Kind, Page, Reaction};
 use crate::acts::{Act, Plan};
 use crate::calls::{Answer, Request};
 use crate::cursor::Step;
+use crate::filter::{self, Filter, sentence};
 use crate::keys::{self, Action};
 use crate::state::Shared;
 use crate::theme::Role;
@@ -31,8 +32,8 @@ pub(super) trait Listed: Row + fmt::Debug + Send + Sized + 'static {
     /// What is said where there are no rows.
     const EMPTY: Word;
 
-    /// How a page of it is asked for.
-    fn request(cursor: Option<String>) -> Request;
+    /// How a page of it is asked for. The filter is of its kind's grammar.
+    fn request(filter: &Filter, cursor: Option<String>) -> Request;
 
     /// The rows of an answer, if it is one of these.
     fn rows(answer: Answer) -> Option<wire::Page<Self>>;
@@ -43,8 +44,8 @@ pub(super) trait Listed: Row + fmt::Debug + Send + Sized + 'static {
     /// All there is to say of it, in lines of so many columns.
     fn lines(&self, shared: &Shared, columns: usize) -> Vec<Line>;
 
-    /// The page behind it, where it has one of its own.
-    fn page(&self) -> Option<Box<dyn Page>> {
+    /// The page that a key opens over the list, where there is one.
+    fn page(&self, _action: Action) -> Option<Box<dyn Page>> {
         None
     }
 
@@ -67,6 +68,7 @@ pub(super) trait Listed: Row + fmt::Debug + Send + Sized + 'static {
 /// The page of such a list.
 #[derive(Debug)]
 pub(super) struct ListedPage<R> {
+    filter: Filter,
     window: Window<R>,
     /// The row that is shown alone, by its id, and the first of its lines that is seen.
     alone: Option<(String, usize)>,
@@ -75,7 +77,8 @@ pub(super) struct ListedPage<R> {
 impl<R: Listed> ListedPage<R> {
     /// Before anything is known.
     pub(super) fn new() -> ListedPage<R> {
-        ListedPage { window: Window::new(), alone: None }
+        let filter = Filter::all(R::KIND.grammar().unwrap_or(filter::NOTHING));
+        ListedPage { filter, window: Window::new(), alone: None }
     }
 
     /// Where the list stands, and where the row under the cursor in full, if there is room.
@@ -123,12 +126,12 @@ impl<R: Listed> Page for ListedPage<R> {
     }
 
     fn wants(&self) -> Option<Request> {
-        Some(R::request(self.window.wanted().map(str::to_owned)))
+        Some(R::request(&self.filter, self.window.wanted().map(str::to_owned)))
     }
 
     fn take(&mut self, request: &Request, answer: Answer, shared: &Shared) {
         let wanted = self.window.wanted().map(str::to_owned);
-        if *request != R::request(wanted.clone()) {
+        if *request != R::request(&self.filter, wanted.clone()) {
             return;
         }
         if let Some(page) = R::rows(answer) {
@@ -154,17 +157,21 @@ impl<R: Listed> Page for ListedPage<R> {
         match action {
             Action::Move(step) => Reaction::changed(self.go(step, shared)),
             Action::Back => Reaction::changed(self.alone.take().is_some()),
-            Action::Open => match self.row().map(|row| (row.page(), row.id().to_owned())) {
-                Some((Some(page), _)) => Reaction::Open(page),
-                Some((None, id)) if self.alone.is_none() => {
-                    self.alone = Some((id, 0));
-                    Reaction::Changed
-                }
-                _ => Reaction::Nothing,
-            },
             action => {
+                if let Some(page) = self.row().and_then(|row| row.page(action)) {
+                    return Reaction::Open(page);
+                }
+                if action == Action::Open {
+                    let id = self.row().map(|row| row.id().to_owned()).filter(|_| self.alone.is_none());
+                    let opens = id.is_some();
+                    self.alone = id.map(|id| (id, 0)).or(self.alone.take());
+                    return Reaction::changed(opens);
+                }
                 let act = R::act_on_none(action).or_else(|| self.row().and_then(|row| row.act(action)));
-                act.map_or(Reaction::Nothing, |act| Reaction::Ask(act, Some(Plan::of(1))))
+                act.map_or(Reaction::Nothing, |act| {
+                    let plan = (!act.needs_plan()).then(|| Plan::of(1));
+                    Reaction::Ask(act, plan)
+                })
             }
         }
     }
@@ -184,16 +191,33 @@ impl<R: Listed> Page for ListedPage<R> {
         Reaction::changed(self.window.go_to(row, seen))
     }
 
+    fn filter(&self) -> Option<String> {
+        R::KIND.grammar().map(|_| self.filter.text())
+    }
+
+    fn set_filter(&mut self, text: &str, shared: &Shared) -> Result<(), String> {
+        // Where there is none, a text for one is for another page.
+        let Some(grammar) = R::KIND.grammar() else { return Ok(()) };
+        self.filter = Filter::of(grammar, text).map_err(|error| sentence(&error, shared.language()))?;
+        (self.window, self.alone) = (Window::new(), None);
+        Ok(())
+    }
+
     fn status(&self, shared: &Shared) -> Vec<Piece> {
         if let Some((id, _)) = &self.alone {
             return vec![Piece::new(id.as_str(), Role::Plain)];
         }
+        let mut pieces = Vec::new();
+        if !self.filter.is_empty() {
+            pieces.push(Piece::new(self.filter.text(), Role::Warn));
+        }
         if self.window.is_empty() {
-            return Vec::new();
+            return pieces;
         }
         let known = count(i64::try_from(self.window.rows().len()).unwrap_or(i64::MAX));
         let word = if self.window.has_more() { Word::SoManyAndMore } else { Word::SoMany };
-        vec![Piece::new(word.with(shared.language(), &[&known]), Role::Dim)]
+        pieces.push(Piece::new(word.with(shared.language(), &[&known]), Role::Dim));
+        pieces
     }
 
     fn draw(&self, painter: &mut Painter<'_>, area: Rect, shared: &Shared) {
@@ -203,7 +227,11 @@ impl<R: Listed> Page for ListedPage<R> {
         let language = shared.language();
         let rows = self.window.rows();
         if rows.is_empty() {
-            let word = if self.window.is_empty() { Word::Loading } else { R::EMPTY };
+            let word = match (self.window.is_empty(), self.filter.is_empty()) {
+                (true, _) => Word::Loading,
+                (false, true) => R::EMPTY,
+                (false, false) => Word::NothingMatches,
+            };
             painter.put(inset(area), 0, usize::MAX, &Piece::new(word.text(language), Role::Dim));
             return;
         }

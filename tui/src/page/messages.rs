@@ -9,7 +9,7 @@ use super::{Kind, Page, Reaction};
 use crate::acts::{Act, Deed, Plan};
 use crate::calls::{Answer, PAGE_ROWS, Request};
 use crate::cursor::Step;
-use crate::filter::{Filter, FilterError};
+use crate::filter::{self, Filter, sentence};
 use crate::keys::{self, Action};
 use crate::state::Shared;
 use crate::theme::{Role, message_role};
@@ -181,7 +181,7 @@ impl Page for MessagesPage {
     }
 
     fn set_filter(&mut self, text: &str, shared: &Shared) -> Result<(), String> {
-        self.filter = Filter::parse(text).map_err(|error| sentence(&error, shared.language()))?;
+        self.filter = Filter::of(filter::MESSAGES, text).map_err(|error| sentence(&error, shared.language()))?;
         self.pin = None;
         self.window = Window::new();
         Ok(())
@@ -249,15 +249,4 @@ pub(crate) fn refusal(action: Action, message: Option<&Message>, language: Langu
     let Some(message) = message else { return Some(Word::RefusedNone.text(language).to_owned()) };
     let state = message_state(&message.state, language);
     (!deed_now.fits(&message.state)).then(|| Word::RefusedState.with(language, &[&message.id, &state]))
-}
-
-/// Why a text is no filter.
-fn sentence(error: &FilterError, language: Language) -> String {
-    match error {
-        FilterError::UnknownName(name) => Word::FilterUnknownName.with(language, &[name]),
-        FilterError::UnknownState(state) => Word::FilterUnknownState.with(language, &[state]),
-        FilterError::Twice(name) => Word::FilterTwice.with(language, &[name]),
-        FilterError::Empty(name) => Word::FilterEmpty.with(language, &[name]),
-        FilterError::ReasonWithoutState => Word::FilterReason.text(language).to_owned(),
-    }
 }

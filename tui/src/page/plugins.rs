@@ -6,6 +6,7 @@ use super::Kind;
 use super::lines::{self, Line, Side, aligned};
 use super::listed::Listed;
 use crate::calls::{Answer, Request};
+use crate::filter::Filter;
 use crate::state::Shared;
 use crate::theme::{Role, state_role};
 use crate::view::paint::Piece;
@@ -38,7 +39,7 @@ impl Listed for Plugin {
     ];
     const EMPTY: Word = Word::None;
 
-    fn request(_cursor: Option<String>) -> Request {
+    fn request(_filter: &Filter, _cursor: Option<String>) -> Request {
         Request::Plugins
     }
 

@@ -165,7 +165,7 @@ pub(super) fn facts(run: &Run, shared: &Shared, columns: usize) -> Vec<Line> {
     lines
 }
 
-fn preflight_lines(preflight: &Preflight, shared: &Shared, columns: usize) -> Vec<Line> {
+pub(super) fn preflight_lines(preflight: &Preflight, shared: &Shared, columns: usize) -> Vec<Line> {
     let language = shared.language();
     let number = |number: u64| count(i64::try_from(number).unwrap_or(i64::MAX));
     let mut lines = lines::facts(

@@ -8,6 +8,7 @@ use super::run::{RunPage, facts};
 use super::{Kind, Page};
 use crate::acts::Act;
 use crate::calls::{Answer, Request};
+use crate::filter::Filter;
 use crate::keys::Action;
 use crate::state::Shared;
 use crate::theme::{Role, state_role};
@@ -56,8 +57,8 @@ impl Listed for Run {
     ];
     const EMPTY: Word = Word::NoRuns;
 
-    fn request(cursor: Option<String>) -> Request {
-        Request::Runs { cursor }
+    fn request(filter: &Filter, cursor: Option<String>) -> Request {
+        Request::Runs { filter: filter.clone(), cursor }
     }
 
     fn rows(answer: Answer) -> Option<wire::Page<Run>> {
@@ -83,8 +84,8 @@ impl Listed for Run {
         lines
     }
 
-    fn page(&self) -> Option<Box<dyn Page>> {
-        Some(Box::new(RunPage::new(self.id.clone())))
+    fn page(&self, action: Action) -> Option<Box<dyn Page>> {
+        (action == Action::Open).then(|| -> Box<dyn Page> { Box::new(RunPage::new(self.id.clone())) })
     }
 
     fn act(&self, action: Action) -> Option<Act> {

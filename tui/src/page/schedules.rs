@@ -2,13 +2,15 @@
 
 use tidings_api::wire::{self, Firing, NextTime, Schedule};
 
-use super::Kind;
 use super::lines::{self, Line, Side, aligned, wrapped};
 use super::listed::Listed;
 use super::overview::schedule_order;
+use super::preflight::PreflightPage;
 use super::runs::took;
+use super::{Kind, Page};
 use crate::acts::{Act, Timing};
 use crate::calls::{Answer, Request};
+use crate::filter::Filter;
 use crate::keys::Action;
 use crate::state::Shared;
 use crate::theme::{Role, state_role};
@@ -78,7 +80,7 @@ impl Listed for Schedule {
     ];
     const EMPTY: Word = Word::NoSchedules;
 
-    fn request(_cursor: Option<String>) -> Request {
+    fn request(_filter: &Filter, _cursor: Option<String>) -> Request {
         Request::Schedules
     }
 
@@ -143,15 +145,27 @@ impl Listed for Schedule {
             Action::Pause => Timing::Pause,
             Action::Skip if self.skips > 0 => Timing::Unskip,
             Action::Skip => Timing::Skip,
+            Action::Backfill if self.backfill.is_some() => Timing::EndBackfill,
+            Action::Backfill => return Some(Act::backfill(&self.name)),
             _ => return None,
         };
         Some(Act::Schedule { timing, name: self.name.clone() })
     }
 
+    fn page(&self, action: Action) -> Option<Box<dyn Page>> {
+        (action == Action::Preflight).then(|| -> Box<dyn Page> { Box::new(PreflightPage::new(self.name.clone())) })
+    }
+
     fn refuses(&self, action: Action, shared: &Shared) -> Option<String> {
-        let changes = matches!(action, Action::RunNow | Action::Pause | Action::Skip);
-        let state = schedule_state(&self.state, shared.language());
-        (changes && self.state == "removed").then(|| Word::RefusedState.with(shared.language(), &[&self.name, state]))
+        let changes =
+            matches!(action, Action::RunNow | Action::Pause | Action::Skip | Action::Backfill | Action::Preflight);
+        if changes && self.state == "removed" {
+            let state = schedule_state(&self.state, shared.language());
+            return Some(Word::RefusedState.with(shared.language(), &[&self.name, state]));
+        }
+        // A broadcast's job is told as in `send digest to everyone`.
+        (action == Action::Preflight && !self.job.starts_with("send "))
+            .then(|| Word::RefusedNoBroadcast.with(shared.language(), &[&self.name]))
     }
 }
 

@@ -7,6 +7,7 @@ use super::lines::{self, Line};
 use super::listed::Listed;
 use crate::acts::Act;
 use crate::calls::{Answer, Request};
+use crate::filter::Filter;
 use crate::keys::Action;
 use crate::state::Shared;
 use crate::theme::{Role, state_role};
@@ -45,7 +46,7 @@ impl Listed for Token {
     ];
     const EMPTY: Word = Word::NoTokens;
 
-    fn request(_cursor: Option<String>) -> Request {
+    fn request(_filter: &Filter, _cursor: Option<String>) -> Request {
         Request::Tokens
     }
 

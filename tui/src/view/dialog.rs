@@ -121,8 +121,16 @@ fn plan_lines(dialog: &Dialog, plan: &Plan, language: Language, columns: usize) 
     let number = |number: u64| count(i64::try_from(number).unwrap_or(i64::MAX));
     let mut lines = Vec::new();
     let mut say = |text: &str, role: Role, rank: u8| lines.extend(wrapped(text, role, rank, columns));
-    if dialog.act.needs_plan() {
-        say(&Word::PlanCount.with(language, &[&number(plan.count)]), Role::Title, RANK_STANDS);
+    match &plan.times {
+        Some(times) => {
+            let values = [times.count, times.ran, plan.count].map(number);
+            let text = Word::PlanTimes.with(language, &[&values[0], &values[1], &values[2]]);
+            say(&text, Role::Title, RANK_STANDS);
+        }
+        None if dialog.act.needs_plan() => {
+            say(&Word::PlanCount.with(language, &[&number(plan.count)]), Role::Title, RANK_STANDS);
+        }
+        None => {}
     }
     if plan.may_arrive_twice {
         say(Word::PlanTwice.text(language), Role::Bad, RANK_STANDS);
@@ -143,6 +151,9 @@ fn plan_lines(dialog: &Dialog, plan: &Plan, language: Language, columns: usize) 
     }
     for (id, to, template) in plan.sample.iter().take(LINES_MAX) {
         row(format!("  {id}  {template}  {to}"), Role::Dim, 5);
+    }
+    for instant in plan.times.iter().flat_map(|times| &times.sample) {
+        row(format!("  {instant}"), Role::Dim, 5);
     }
     lines
 }

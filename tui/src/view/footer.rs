@@ -20,12 +20,15 @@ pub(crate) fn draw(painter: &mut Painter<'_>, place: Rect, state: &State) {
             painter.put(place, 1, usize::MAX, &Piece::new(candidates, Role::Plain));
             return;
         }
-        let word = match &state.overlay {
-            Overlay::Prompt(prompt) if prompt.is_command => Word::FooterCommand,
-            Overlay::Prompt(_) => Word::FooterFilter,
-            _ => Word::FooterDialog,
+        let text = match &state.overlay {
+            Overlay::Prompt(prompt) if prompt.is_command => Word::FooterCommand.text(language).to_owned(),
+            Overlay::Prompt(_) => {
+                let names = state.shown().page.kind().grammar().map(|grammar| grammar.hint()).unwrap_or_default();
+                Word::FooterFilter.with(language, &[&names])
+            }
+            _ => Word::FooterDialog.text(language).to_owned(),
         };
-        painter.put(place, 1, usize::MAX, &Piece::new(word.text(language), Role::Dim));
+        painter.put(place, 1, usize::MAX, &Piece::new(text, Role::Dim));
         return;
     }
     let kind = state.shown().page.kind();

@@ -13,7 +13,7 @@ use crate::theme::Role;
 use crate::words::Word;
 
 /// Columns of the names of pages that are not shown, where there is not room for all of them: less and less.
-const TAB_COLUMNS: [usize; 2] = [4, 0];
+const TAB_COLUMNS: [usize; 3] = [4, 3, 0];
 
 /// Columns that the address has at least, before facts about the engine may stand beside it.
 const ADDRESS_MIN: usize = 12;

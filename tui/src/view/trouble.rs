@@ -4,8 +4,7 @@ use ratatui::layout::Rect;
 
 use super::header;
 use super::paint::{Painter, Piece, inset, rows};
-use crate::calls::Trouble;
-use crate::connection::ANSWER_MAX;
+use crate::calls::{ANSWER_MAX, Trouble};
 use crate::keys::{self, Action};
 use crate::layout::SIZE_MIN;
 use crate::state::Shared;

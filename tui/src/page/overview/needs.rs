@@ -56,7 +56,7 @@ pub(crate) fn needs(overview: &Overview) -> Vec<Need> {
         let word = if webhook.state == "disabled" { Word::NeedWebhookDisabled } else { Word::NeedWebhook };
         let role = if webhook.state == "disabled" { Role::Bad } else { Role::Warn };
         let detail = webhook.reason.as_ref().or(webhook.last_failure.as_ref());
-        add(role, &webhook.name, word, webhook.pending.to_string(), detail, Kind::Overview);
+        add(role, &webhook.name, word, webhook.pending.to_string(), detail, Kind::Webhooks);
     }
     for schedule in &overview.schedules {
         if let Some(run) = schedule.last_run.as_ref().filter(|run| run.state == "failed") {
