@@ -10,13 +10,14 @@ stands on the terminal then. It needs Python 3 and tmux, and nothing else. With 
 
 import html
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
 import time
 import unicodedata
 
-COLUMNS, ROWS = 110, 32
+COLUMNS, ROWS = 120, 36
 # Of a cell, in the picture's units.
 WIDE, HIGH, SIZE = 8.4, 18, 14
 BACKGROUND, FOREGROUND = "#16181d", "#d8dee4"
@@ -38,8 +39,18 @@ def width(character):
 def styled(style, codes):
     """A style after a sequence of SGR codes: colour, bold, dim, reversed."""
     colour, bold, dim, turned = style
+    codes = iter(codes)
     for code in codes:
-        if code == 0:
+        if code in (38, 48):
+            # A colour by its number among 256, or by its red, green and blue: what follows are no codes of their own.
+            if next(codes, None) == 5:
+                number = next(codes, 7)
+                if code == 38:
+                    colour = 30 + number if number < 8 else 82 + number if number < 16 else None
+            else:
+                for _ in range(3):
+                    next(codes, None)
+        elif code == 0:
             colour, bold, dim, turned = PLAIN
         elif code == 1:
             bold = True
@@ -78,12 +89,13 @@ def cells(line):
 
 
 def runs(line):
-    """Characters that stand beside one another and look alike. Wide ones and narrow ones never share a run: each run
-    is drawn from its own column on and over its own columns, whatever font draws it."""
+    """Characters that stand beside one another and look alike. Wide ones and narrow ones never share a run, and none has
+    two blanks in a row, which some browsers make one of: each run is drawn from its own column on and over its own
+    columns, whatever font draws it."""
     made = []
     for column, character, style in cells(line):
         wide = max(width(character), 1)
-        if made:
+        if made and not (character == " " and made[-1][1].endswith(" ") and not style[3]):
             start, text, style_before, wide_before, end = made[-1]
             if (style, column) == (style_before, end) and (wide == wide_before or width(character) == 0):
                 made[-1] = (start, text + character, style, wide_before, end + width(character))
@@ -107,7 +119,7 @@ def picture(captured):
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:g} {high:g}" width="{wide:g}" height="{high:g}" '
         f'font-family="Menlo,Consolas,\'DejaVu Sans Mono\',\'Noto Sans Mono CJK SC\',monospace" font-size="{SIZE}" '
         f'xml:space="preserve">',
-        "<style>.b{font-weight:bold}.d{opacity:.55}</style>",
+        "<style>text{white-space:pre}.b{font-weight:bold}.d{opacity:.55}</style>",
         f'<rect width="100%" height="100%" rx="6" fill="{BACKGROUND}"/>',
     ]
     for row, line in enumerate(lines):
@@ -171,7 +183,9 @@ def main():
     with tempfile.TemporaryDirectory(prefix="tidings-pictures-") as folder:
         terminal = Terminal(program, folder)
         try:
-            terminal.until(lambda text: "LIVE" in text and "/s" in text and text.count(" sent") > 3)
+            # At work for a while: the first columns of what left stand.
+            terminal.until(lambda text: re.search(r"peak \d[\d,]*", text) and text.count(" sent") > 3)
+            terminal.until(lambda text: re.search(r"[@#*%+=]{3}", text))
             (here / "overview.svg").write_text(terminal.picture())
             terminal.press("2")
             terminal.until(lambda text: text.count("msg_") > 10)
