@@ -3,10 +3,14 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use tidings_engine::config::ScheduleConfig;
 use tidings_engine::{Config, SystemClock, Verdict, look_online};
+use tidings_model::cron::Language;
 use tidings_model::{Clock as _, Timestamp};
 
 use crate::args::CheckArgs;
+use crate::local_zone::local_zone;
+use crate::schedules::{NOMINAL_TIME, wall};
 use crate::{Failure, Outcome, output, plugin, run};
 
 pub(crate) async fn check(path: &Path, args: &CheckArgs) -> Outcome {
@@ -61,16 +65,24 @@ fn verdict_json(verdict: &Verdict) -> Value {
     json!({"what": verdict.what, "name": verdict.name, "ok": verdict.found.is_ok(), "detail": detail})
 }
 
-fn next(config: &Config, name: &str, now: Timestamp) -> Option<Timestamp> {
-    let schedule = config.schedules.get(name)?;
+fn next(schedule: &ScheduleConfig, now: Timestamp) -> Option<Timestamp> {
     schedule.cron.next_after(schedule.timezone, now.0).map(Timestamp)
 }
 
 fn summary_json(config: &Config, now: Timestamp) -> Value {
     let schedules: Vec<_> = config
         .schedules
-        .keys()
-        .map(|name| json!({"name": name.as_str(), "next_at": next(config, name.as_str(), now).map(|at| at.to_rfc3339())}))
+        .iter()
+        .map(|(name, schedule)| {
+            json!({
+                "name": name.as_str(),
+                "cron": schedule.cron.as_str(),
+                "timezone": schedule.timezone.name(),
+                "words": { "en": schedule.cron.words(Language::English), "zh": schedule.cron.words(Language::Chinese) },
+                "next_at": next(schedule, now).map(|at| at.to_rfc3339()),
+                "job": schedule.job.describe(),
+            })
+        })
         .collect();
     let names = |keys: Vec<&str>| json!(keys);
     json!({
@@ -94,15 +106,20 @@ fn summary(config: &Config, now: Timestamp, path: &Path) -> Outcome {
         count(config.schedules.len(), "schedule"),
     ];
     output::line(&format!("{} is right: {}", path.display(), defined.join(", ")))?;
+    let here = local_zone();
     let rows: Vec<Vec<String>> = config
         .schedules
         .iter()
         .map(|(name, schedule)| {
+            let next = next(schedule, now).map(|at| at.to_rfc3339());
+            let shown = |zone| output::or_dash(next.as_deref().map(|at| wall(at, zone, NOMINAL_TIME)));
             vec![
                 name.to_string(),
-                schedule.cron.as_str().to_owned(),
+                schedule.cron.words(Language::English),
                 schedule.timezone.name().to_owned(),
-                output::or_dash(next(config, name.as_str(), now).map(|at| at.to_rfc3339())),
+                shown(schedule.timezone),
+                shown(here),
+                schedule.cron.as_str().to_owned(),
                 schedule.job.describe(),
             ]
         })
@@ -110,5 +127,6 @@ fn summary(config: &Config, now: Timestamp, path: &Path) -> Outcome {
     if rows.is_empty() {
         return Ok(());
     }
-    output::table(&["SCHEDULE", "CRON", "ZONE", "NEXT (UTC)", "JOB"], &rows)
+    let here = format!("HERE ({})", here.name());
+    output::table(&["SCHEDULE", "WHEN", "ZONE", "NEXT", &here, "CRON", "JOB"], &rows)
 }

@@ -85,15 +85,18 @@ fn next_times(schedule: &Schedule) -> Outcome {
             } else if next.fires_at != next.at {
                 note = format!("fires at {}", wall(&next.fires_at, zone, "%H:%M:%S"));
             }
-            let shown = |zone| wall(&next.at, zone, "%a %Y-%m-%d %H:%M:%S %:z");
+            let shown = |zone| wall(&next.at, zone, NOMINAL_TIME);
             vec![shown(zone), shown(local), note]
         })
         .collect();
     output::table(&[&schedule.timezone, &format!("HERE ({})", local.name()), ""], &rows)
 }
 
+/// How a nominal time is written, whoever's zone it is in.
+pub(crate) const NOMINAL_TIME: &str = "%a %Y-%m-%d %H:%M:%S %:z";
+
 /// What a clock in that zone shows then.
-fn wall(at: &str, zone: Tz, format: &str) -> String {
+pub(crate) fn wall(at: &str, zone: Tz, format: &str) -> String {
     match DateTime::parse_from_rfc3339(at) {
         Ok(at) => zone.from_utc_datetime(&at.with_timezone(&Utc).naive_utc()).format(format).to_string(),
         Err(_) => at.to_owned(),

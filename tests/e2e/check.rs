@@ -85,10 +85,14 @@ fn a_right_config_is_said_to_be_right_and_nothing_is_made() {
     let said = world.tidings(&["check"]);
     assert_eq!(said.code, 0, "{said:?}");
     assert!(said.out.contains("config.toml is right: 1 app, 3 channels, 3 templates"), "{said:?}");
-    assert!(said.out.contains("nightly") && said.out.contains("T20:30:00"), "04:30 in Shanghai is 20:30 UTC: {said:?}");
+    assert!(said.out.contains("nightly") && said.out.contains("04:30 every day"), "{said:?}");
+    assert!(said.out.contains(" 04:30:00 +08:00"), "{said:?}");
     assert!(said.err.contains("note: app `shop` sends to the sandbox"), "{said:?}");
     let json = world.ok_json(&["check", "--json"]);
     assert_eq!((&json["apps"], &json["channels"]), (&json!(["shop"]), &json!(["alerts", "news", "orders"])), "{json}");
+    let nightly = &json["schedules"][0];
+    assert_eq!(nightly["words"], json!({"en": "04:30 every day", "zh": "每天 04:30"}), "{nightly}");
+    assert!(nightly["next_at"].as_str().unwrap().contains("T20:30:00"), "04:30 in Shanghai is 20:30 UTC: {nightly}");
     for made in ["tidings.key", "tidings.db"] {
         assert!(!world.path(made).exists(), "a check made `{made}`");
     }
