@@ -107,6 +107,20 @@ fn acts_of_operators_and_the_end_of_a_messages_time_are_told() {
 }
 
 #[test]
+fn a_schedule_that_an_operator_pauses_and_resumes_is_told() {
+    let world = World::new();
+    world.configure_more("[schedules.nightly]\ncron = \"30 4 1 1 *\"\njob = \"purge_credentials\"\n");
+    world.run();
+    let mut stream = stream(&world, &[("types", "schedule.*")], None);
+    world.ok(&["schedules", "pause", "nightly", "--reason", "maintenance"]);
+    let paused = until(&world, &mut stream, "schedule.paused").remove(0);
+    assert_eq!(paused["data"], json!({"schedule": "nightly", "reason": "maintenance"}));
+    world.ok(&["schedules", "resume", "nightly"]);
+    let resumed = until(&world, &mut stream, "schedule.resumed").remove(0);
+    assert_eq!(resumed["data"], json!({"schedule": "nightly"}));
+}
+
+#[test]
 fn who_comes_back_is_told_what_happened_meanwhile_and_after_a_restart_that_nobody_can_say() {
     let world = World::running();
     let query = [("types", "message.accepted")];

@@ -93,6 +93,13 @@ pub enum What {
         /// The verdict of the last.
         verdict: &'static str,
     },
+    /// A schedule.
+    Schedule {
+        /// Which.
+        schedule: Name,
+        /// Why, if there is something to say.
+        reason: String,
+    },
     /// A plugin.
     Plugin {
         /// Which.
@@ -215,6 +222,10 @@ impl Happened {
                 object.number("count", *count);
                 object.instant("first", Some(*first));
                 object.instant("last", Some(*last));
+            }
+            What::Schedule { schedule, reason } => {
+                object.text("schedule", schedule);
+                object.some("reason", reason);
             }
             What::Plugin { plugin, reason } => {
                 object.text("plugin", plugin);

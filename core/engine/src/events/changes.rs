@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tidings_model::limits::DETAIL_BYTES_MAX;
-use tidings_model::{Event, State, Timestamp};
+use tidings_model::{Event, ScheduleName, State, Timestamp};
 use tidings_store::{
     Accepted, Batch, ChannelId, Committed, CredentialIntake, Fired, Firing, Moved, NewMessage, RunNote, RunStep,
-    Settle, Stepped, TemplateId, Verdict,
+    ScheduleChange, Settle, Stepped, TemplateId, Verdict,
 };
 
 use super::{EventKind, Happened, MessageChange, Name, What};
@@ -59,6 +59,7 @@ pub(crate) fn changes(
         list.told(EventKind::MessageWaiting, change(State::Waiting, Some("no_credential")))
     });
     let fired = batch.firings.iter().zip(&committed.fired).flat_map(|(firing, fired)| list.fired(firing, *fired));
+    let acted = batch.schedules.iter().filter_map(|(schedule, change)| list.acted(schedule, change));
     let ended = batch.runs.iter().zip(&committed.ran).filter(|(_, written)| **written);
     let ended = ended.filter_map(|(note, _)| list.ended(note));
     let steps = batch.steps.iter().zip(&committed.stepped);
@@ -67,6 +68,7 @@ pub(crate) fn changes(
         .chain(moved.into_iter().map(|moved| list.moved(moved)))
         .chain(new)
         .chain(besides.iter().map(|(kind, what)| Happened { at: batch.now, kind: *kind, what: what.clone() }))
+        .chain(acted)
         .chain(fired)
         .chain(steps.map(|(step, _)| list.progress(step)))
         .chain(ended)
@@ -173,6 +175,20 @@ impl List<'_> {
         };
         let told = [(EventKind::ScheduleMissed, missed), (EventKind::RunBegun, begun)];
         told.into_iter().filter_map(move |(kind, what)| Some(Happened { at, kind, what: what? }))
+    }
+
+    /// What an operator did to a schedule. What it leaves out or runs later is told as its times come.
+    fn acted(&self, schedule: &ScheduleName, change: &ScheduleChange) -> Option<Happened> {
+        let (kind, reason) = match change {
+            ScheduleChange::Pause { note, .. } => (EventKind::SchedulePaused, cut(note.clone())),
+            ScheduleChange::Resume => (EventKind::ScheduleResumed, String::new()),
+            ScheduleChange::Skip { .. }
+            | ScheduleChange::Backfill { .. }
+            | ScheduleChange::EndBackfill
+            | ScheduleChange::Remove { .. } => return None,
+        };
+        let what = What::Schedule { schedule: Arc::from(schedule.as_str()), reason };
+        Some(Happened { at: self.at, kind, what })
     }
 
     fn ended(&self, note: &RunNote) -> Option<Happened> {

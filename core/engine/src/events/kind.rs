@@ -67,11 +67,15 @@ pub enum EventKind {
     ConfigReloaded,
     /// Another config was read, and is not gone on by.
     ConfigRefused,
+    /// An operator stopped a schedule.
+    SchedulePaused,
+    /// An operator let it go on.
+    ScheduleResumed,
 }
 
 impl EventKind {
     /// All of them, in the order they are told.
-    pub const ALL: [EventKind; 31] = [
+    pub const ALL: [EventKind; 33] = [
         EventKind::MessageAccepted,
         EventKind::MessageWaiting,
         EventKind::MessageDeferred,
@@ -103,6 +107,8 @@ impl EventKind {
         EventKind::CredentialExpired,
         EventKind::ConfigReloaded,
         EventKind::ConfigRefused,
+        EventKind::SchedulePaused,
+        EventKind::ScheduleResumed,
     ];
 
     /// Its word, as in `message.sent`.
@@ -139,6 +145,8 @@ impl EventKind {
             EventKind::CredentialExpired => "credential.expired",
             EventKind::ConfigReloaded => "config.reloaded",
             EventKind::ConfigRefused => "config.refused",
+            EventKind::SchedulePaused => "schedule.paused",
+            EventKind::ScheduleResumed => "schedule.resumed",
         }
     }
 
