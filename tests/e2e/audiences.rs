@@ -61,6 +61,11 @@ fn every_page_is_sent_once_and_the_key_goes_to_that_server_alone() {
     each_arrives_once(&world, 800);
     let asked = pages.asked();
     assert_eq!(asked.len(), 3, "each page is asked for once: {asked:?}");
+    // It began with a look at the first rows, which asked for nothing more.
+    let shown = world.ok_json(&["runs", "show", run["id"].as_str().unwrap(), "--json"]);
+    let preflight = &shown["preflight"];
+    assert_eq!((&preflight["first_only"], &preflight["rows"]), (&json!(true), &json!(500)), "{shown:#}");
+    assert!(log_of(&world, &run).contains("of the first 500 rows can be reached now"));
     assert!(asked.iter().all(|one| one.head.to_lowercase().contains("authorization: bearer canary-people")));
     let heard = format!("{}{}{:?}", world.heard(), world.log(), log_of(&world, &run));
     assert!(!heard.contains("CANARY") && !heard.contains("/people"), "{heard}");

@@ -234,6 +234,7 @@ words! {
     FactRefused: "refused", "被拒绝";
     FactResumed: "resumed", "续跑";
     FactRows: "rows", "行数";
+    FactFirstRows: "of the first rows", "前若干行";
     FactReachable: "reachable", "可达";
     FactInADay: "in a day", "一天后";
     FactInAWeek: "in a week", "一周后";

@@ -408,6 +408,7 @@ pub(crate) fn run_detail() -> wire::RunDetail {
         preflight: Some(wire::Preflight {
             now: at(-60),
             rows: 1_000,
+            first_only: false,
             reachable: 910,
             in_a_day: 870,
             in_a_week: 200,

@@ -170,7 +170,7 @@ pub(super) fn preflight_lines(preflight: &Preflight, shared: &Shared, columns: u
     let number = |number: u64| count(i64::try_from(number).unwrap_or(i64::MAX));
     let mut lines = lines::facts(
         [
-            (Word::FactRows, Some(number(preflight.rows))),
+            (if preflight.first_only { Word::FactFirstRows } else { Word::FactRows }, Some(number(preflight.rows))),
             (Word::FactReachable, Some(number(preflight.reachable))),
             (Word::FactInADay, Some(number(preflight.in_a_day))),
             (Word::FactInAWeek, Some(number(preflight.in_a_week))),

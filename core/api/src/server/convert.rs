@@ -177,6 +177,7 @@ pub(super) fn preflight(found: Preflight) -> wire::Preflight {
     wire::Preflight {
         now: found.now.to_rfc3339(),
         rows: found.rows,
+        first_only: found.first_only,
         reachable: found.reachable,
         in_a_day: found.in_a_day,
         in_a_week: found.in_a_week,

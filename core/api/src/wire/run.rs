@@ -93,6 +93,9 @@ pub struct Preflight {
     pub now: String,
     /// Rows of the audience.
     pub rows: u64,
+    /// These are the first rows alone: a server's pages are asked for once, and those behind them were not looked at.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub first_only: bool,
     /// Rows whose recipient can be told now.
     pub reachable: u64,
     /// How many of them still can in a day, if nobody sends and nothing arrives.

@@ -20,7 +20,7 @@ use crate::http::Http;
 pub(crate) const PORTION_ROWS_MAX: usize = 500;
 
 /// Some rows in order. However many an audience has, two portions of it are in memory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Portion {
     /// Each with its name within the audience, as in `line-7`; or what is wrong with it.
     pub(crate) rows: Vec<(String, Result<Row, String>)>,

@@ -13,7 +13,7 @@ use tidings_model::{State, mask};
 use tidings_store::{Accepted, NewMessage, RunLine, RunNote, RunStep, Stepped, fingerprint};
 use tokio::time::Instant;
 
-use super::{Course, Cut, Jobs, Outcome, STEP_WAIT, info, warn};
+use super::{Course, Cut, Jobs, Outcome, Preflight, STEP_WAIT, info, warn};
 use crate::admit::Submission;
 use crate::audience::{Feed, FeedError, Place, Portion, Row, mark_of};
 use crate::config::{Audience, Broadcast, Duplicates};
@@ -60,6 +60,8 @@ pub(super) struct Sending<'a> {
     waited: bool,
     /// How often the audience was read from its beginning for being another.
     beginnings: u32,
+    /// The first portion that comes is looked at before it is sent.
+    looks_at_first: bool,
 }
 
 impl<'a> Sending<'a> {
@@ -75,7 +77,20 @@ impl<'a> Sending<'a> {
         let (done, total) = (count(row.done), row.total.map(count));
         let (log, told_at) = (Vec::new(), Instant::now());
         let number = row.step + 1;
-        Sending { course, what, counts, done, total, number, log, problem: None, told_at, waited: false, beginnings: 0 }
+        Sending {
+            course,
+            what,
+            counts,
+            done,
+            total,
+            number,
+            log,
+            problem: None,
+            told_at,
+            waited: false,
+            beginnings: 0,
+            looks_at_first: false,
+        }
     }
 
     pub(super) async fn send(mut self) -> Result<Outcome, Cut> {
@@ -96,6 +111,10 @@ impl<'a> Sending<'a> {
             match feed.next().await {
                 Ok(Some(portion)) => {
                     tries = 0;
+                    if std::mem::take(&mut self.looks_at_first) {
+                        let found = self.course.jobs.preflight_of_first(self.what, portion.clone()).await?;
+                        self.found(&found).await;
+                    }
                     self.portion(portion).await?;
                 }
                 Ok(None) => break,
@@ -177,15 +196,11 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// Looks whom it would reach, and notes that. The pages of a server are asked for once only, to be sent.
+    /// Looks whom it would reach, and notes that. The pages of a server are asked for once only, to be sent: of those the
+    /// first portion is looked at when it comes.
     async fn preflight(&mut self) -> Result<(), Cut> {
         if matches!(self.what.audience, Audience::Url(_)) {
-            if self.done > 0 {
-                return Ok(());
-            }
-            let text =
-                "an audience at an address is asked for once: `tidings runs preflight` looks through it beforehand";
-            self.say(info(text)).await;
+            self.looks_at_first = self.done == 0;
             return Ok(());
         }
         let preflight = tokio::select! {
@@ -193,14 +208,20 @@ impl<'a> Sending<'a> {
             _ = self.course.wait(Duration::MAX) => return Err(Cut::Stopped),
         };
         self.total = Some(self.done + preflight.rows);
-        let note = RunNote {
-            total: self.total,
-            log: preflight.told().into_iter().map(info).collect(),
-            preflight: Some(preflight.to_json()),
-            ..self.course.note()
-        };
-        self.course.write(note).await;
+        self.found(&preflight).await;
         Ok(())
+    }
+
+    /// Notes whom it reaches.
+    async fn found(&self, preflight: &Preflight) {
+        let mut log: Vec<RunLine> = preflight.told().into_iter().map(info).collect();
+        if preflight.first_only {
+            let text =
+                "a server's pages are asked for once: `tidings runs preflight` looks through all of them beforehand";
+            log.push(info(text));
+        }
+        let preflight = Some(preflight.to_json());
+        self.course.write(RunNote { total: self.total, log, preflight, ..self.course.note() }).await;
     }
 
     async fn say(&self, line: RunLine) {

@@ -33,6 +33,8 @@ pub struct Preflight {
     pub now: Timestamp,
     /// Rows of the audience.
     pub rows: u64,
+    /// These are the first rows alone: those behind them were not looked at.
+    pub first_only: bool,
     /// Rows whose recipient can be told now.
     pub reachable: u64,
     /// How many of them still can in a day, and in a week, if nobody sends and nothing arrives.
@@ -61,7 +63,8 @@ pub struct Unreachable {
 impl Preflight {
     /// In a few sentences.
     pub(super) fn told(&self) -> Vec<String> {
-        let mut told = vec![format!("preflight: {} of {} rows can be reached now", self.reachable, self.rows)];
+        let which = if self.first_only { "the first " } else { "" };
+        let mut told = vec![format!("preflight: {} of {which}{} rows can be reached now", self.reachable, self.rows)];
         if let Some(until) = self.until {
             told.push(format!(
                 "preflight: {} of them still can in a day, {} in a week; the first until {}",
@@ -96,6 +99,7 @@ impl Preflight {
         json!({
             "now": self.now.to_rfc3339(),
             "rows": self.rows,
+            "first_only": self.first_only,
             "reachable": self.reachable,
             "in_a_day": self.in_a_day,
             "in_a_week": self.in_a_week,
@@ -149,6 +153,14 @@ impl Jobs {
         }
     }
 
+    /// Looks at the first portion alone, where the rest cannot be had twice.
+    pub(super) async fn preflight_of_first(&self, what: &Broadcast, first: Portion) -> Result<Preflight, Refusal> {
+        let mut look = self.begin_look(what)?;
+        look.found.first_only = true;
+        self.look_at(&mut look, first).await?;
+        Ok(look.end())
+    }
+
     fn begin_look<'a>(&self, what: &'a Broadcast) -> Result<Look<'a>, Refusal> {
         let definitions = present(&self.present);
         let config = &definitions.config;
@@ -171,6 +183,7 @@ impl Jobs {
             found: Preflight {
                 now,
                 rows: 0,
+                first_only: false,
                 reachable: 0,
                 in_a_day: 0,
                 in_a_week: 0,
