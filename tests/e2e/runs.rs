@@ -190,6 +190,24 @@ fn an_operator_ends_a_run_and_the_record_says_who_and_why() {
 }
 
 #[test]
+fn a_run_whose_schedule_leaves_config_is_ended_and_says_why() {
+    let pages = endless();
+    let world = World::new();
+    let before = world.read("config.toml");
+    world.configure_more(&digest(&pages, "1h"));
+    let id = only_run(&world, "digest");
+    world.wait("its first page is accepted", || {
+        Some(()).filter(|()| world.get(&format!("/v1/runs/{id}")).json()["accepted"] == 500)
+    });
+    world.write("config.toml", before);
+    world.ok(&["reload"]);
+    let run = until_run(&world, "digest", "cancelled");
+    assert_eq!(run["result"], "schedule `digest` left config while it ran", "{run:#}");
+    assert!(log_of(&world, &run).contains("warn schedule `digest` left config"));
+    world.until_sent(500);
+}
+
+#[test]
 fn a_recipient_who_is_there_twice_is_told_once_unless_config_says_otherwise() {
     let table = "to,title,order.id\no-alice,x,first\no-bobby,x,other\no-alice,x,second\n";
     for (more, expected) in

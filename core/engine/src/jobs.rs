@@ -15,8 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tidings_model::{Clock, RunId, RunState, ScheduleName, Timestamp};
-use tidings_store::{Reader, RunBegin, RunLevel, RunLine, RunNote, RunRow};
+use tidings_store::{AuditEntry, Reader, RunBegin, RunLevel, RunLine, RunNote, RunRow};
 use tokio::sync::watch;
+use tokio::task::JoinError;
 
 use crate::acts::By;
 use crate::config::{Job, Task};
@@ -31,6 +32,18 @@ pub use preflight::{Preflight, Unreachable};
 const STEP_WAIT: Duration = Duration::from_secs(1);
 /// Between two looks at the wall clock, which somebody may set.
 const CLOCK_LOOK: Duration = Duration::from_secs(1);
+
+/// Of a run that nobody can go on with.
+const ABANDONED: &str = "the engine stopped in the middle of it";
+
+/// What became of a run whose task ended before its job did: the task was dropped with the runtime, or it panicked.
+fn end_of(error: &JoinError) -> (RunState, &'static str) {
+    if error.is_panic() {
+        // What it panicked with may hold anything: the log has where, and nobody else is told more.
+        return (RunState::Failed, "its job panicked, which is a mistake of the program: the engine's log says where");
+    }
+    (RunState::Interrupted, ABANDONED)
+}
 
 /// What jobs need, and the runs that go on.
 pub(crate) struct Jobs {
@@ -153,8 +166,34 @@ impl Jobs {
 
     /// Tells a run as interrupted that nobody can go on with.
     pub(crate) async fn abandon(&self, run: RunId, schedule: &str) {
-        let reason = "the engine stopped in the middle of it";
-        let note = RunNote::end(run, schedule, RunState::Interrupted, reason);
+        self.end(run, schedule, RunState::Interrupted, ABANDONED).await;
+    }
+
+    /// Tells what became of a run whose task ended before its job did.
+    pub(crate) async fn broke_off(&self, run: RunId, schedule: &str, error: &JoinError) {
+        let (state, reason) = end_of(error);
+        self.end(run, schedule, state, reason).await;
+    }
+
+    /// Ends a run that goes on, and whoever carries it out. False if it was over. Nothing more of it is accepted then.
+    pub(crate) async fn cancel(
+        &self,
+        run: RunId,
+        schedule: &str,
+        reason: String,
+        entry: Option<AuditEntry>,
+    ) -> Result<bool, Refusal> {
+        let log = vec![warn(reason.clone())];
+        let note = RunNote { log, ..RunNote::end(run, schedule, RunState::Cancelled, reason) };
+        let was_running = self.writer.run(note, entry).await?;
+        if let Some(cancelled) = self.under_way().get(&run) {
+            cancelled.send_replace(true);
+        }
+        Ok(was_running)
+    }
+
+    async fn end(&self, run: RunId, schedule: &str, state: RunState, reason: &str) {
+        let note = RunNote::end(run, schedule, state, reason);
         if let Err(refusal) = self.writer.run(note, None).await {
             tracing::warn!(%run, "note a run: {refusal}");
         }
@@ -252,13 +291,8 @@ impl EngineHandle {
         let row = self.run(run).await?;
         let result = by.why().map_or_else(String::new, |why| format!(": {why}"));
         let result = format!("cancelled by {}{result}", by.who());
-        let note =
-            RunNote { log: vec![warn(result.clone())], ..RunNote::end(run, row.schedule, RunState::Cancelled, result) };
         let entry = by.entry("run.cancel", run.to_string());
-        let was_running = self.shared.writer.run(note, Some(entry)).await?;
-        if let Some(cancelled) = self.shared.jobs.under_way().get(&run) {
-            cancelled.send_replace(true);
-        }
+        let was_running = self.shared.jobs.cancel(run, &row.schedule, result, Some(entry)).await?;
         let row = self.run(run).await?;
         if was_running {
             return Ok(row);
@@ -298,5 +332,21 @@ impl EngineHandle {
             ));
         };
         self.shared.jobs.preflight(what).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_job_that_panics_has_failed_and_one_that_the_engine_dropped_was_interrupted() {
+        let error = tokio::spawn(async { panic!("a secret in its words") }).await.unwrap_err();
+        let (state, reason) = end_of(&error);
+        assert_eq!(state, RunState::Failed);
+        assert!(reason.contains("panicked") && !reason.contains("secret"), "{reason}");
+        let dropped = tokio::spawn(std::future::pending::<()>());
+        dropped.abort();
+        assert_eq!(end_of(&dropped.await.unwrap_err()).0, RunState::Interrupted);
     }
 }

@@ -97,7 +97,13 @@ impl Scheduler {
                     }
                 }
                 () = tokio::time::sleep(wait) => {}
-                Ok(()) = self.present.changed() => agenda = self.define(&agenda).await,
+                Ok(()) = self.present.changed() => {
+                    agenda = self.define(&agenda).await;
+                    if let Err(refusal) = self.end_removed(&agenda).await {
+                        tracing::warn!("end the runs of schedules that left config: {refusal}");
+                        not_before = Some(tokio::time::Instant::now() + SLEEP_MAX);
+                    }
+                }
                 changed = self.stop.changed() => {
                     // Whoever could say "stop" and is gone has said it.
                     if changed.is_err() {
@@ -125,6 +131,7 @@ impl Scheduler {
             for begin in agenda.adopt(&stored, &unfinished) {
                 self.start(agenda, begin, running);
             }
+            self.end_removed(agenda).await?;
         }
         let decisions = agenda.decide(now, FIRINGS_PER_STEP_MAX);
         if !decisions.is_empty() {
@@ -199,6 +206,18 @@ impl Scheduler {
         agenda
     }
 
+    /// Ends the runs of schedules that config has no more, whether or not somebody carries them out: a schedule that is
+    /// removed stops.
+    async fn end_removed(&self, agenda: &Agenda) -> Result<(), Refusal> {
+        let unfinished = self.reader.unfinished_runs().await?;
+        for run in agenda.removed(&unfinished) {
+            let reason = format!("schedule `{}` left config while it ran", run.schedule);
+            tracing::warn!(run = %run.id, "run cancelled: {reason}");
+            self.jobs.cancel(run.id, &run.schedule, reason, None).await?;
+        }
+        Ok(())
+    }
+
     /// What the store knows of schedules. Nothing is fired before that is known: a cursor that is guessed fires twice.
     async fn stored(&mut self) -> Vec<ScheduleRow> {
         loop {
@@ -243,7 +262,7 @@ impl Scheduler {
             });
             if let Err(error) = carrying.await {
                 tracing::error!(%run, "a job ended badly: {error}");
-                jobs.abandon(run, name.as_str()).await;
+                jobs.broke_off(run, name.as_str(), &error).await;
             }
             // Nobody listens any more when the scheduler has stopped, and then nobody needs to.
             drop(ended.send((name, run)).await);

@@ -272,6 +272,11 @@ impl Agenda {
         begun
     }
 
+    /// The runs among these whose schedule config has no more.
+    pub(crate) fn removed<'r>(&self, unfinished: &'r [RunRow]) -> impl Iterator<Item = &'r RunRow> {
+        unfinished.iter().filter(|row| !self.schedules.contains_key(row.schedule.as_str()))
+    }
+
     /// A run goes on that began before this start.
     pub(crate) fn resume(&mut self, name: &ScheduleName, run: RunId) {
         if let Some(standing) = self.schedules.get_mut(name) {
