@@ -33,6 +33,8 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// A run that was interrupted goes on only for so long after it began: the keys that keep it from sending a row twice
 /// are remembered for three times as long.
 const RESUME_WITHIN: Duration = Duration::from_secs(24 * 3600);
+/// Runs that wait at most until everything is decided that was due with them.
+const BEGUN_MAX: usize = 10_000;
 /// Runs that may end before the scheduler hears of them.
 const ENDED_MAX: usize = 256;
 
@@ -56,6 +58,11 @@ type Ended = (ScheduleName, RunId);
 struct Running {
     tasks: JoinSet<()>,
     ended: mpsc::Sender<Ended>,
+    /// Runs that are on disk and wait to be carried out until everything is decided that was due with the first of them:
+    /// what they write would hold up the decisions behind them.
+    begun: Vec<Begin>,
+    /// When the first of them was decided.
+    begun_at: Timestamp,
 }
 
 impl Scheduler {
@@ -63,7 +70,7 @@ impl Scheduler {
     /// the next start.
     pub(crate) async fn run(mut self) {
         let (ended, mut ends) = mpsc::channel(ENDED_MAX);
-        let mut running = Running { tasks: JoinSet::new(), ended };
+        let mut running = Running { tasks: JoinSet::new(), ended, begun: Vec::new(), begun_at: Timestamp(0) };
         let mut agenda = self.define(&Agenda::default()).await;
         self.resume(&mut agenda, &mut running).await;
         // Not before this instant: the store did not take the last step.
@@ -79,6 +86,7 @@ impl Scheduler {
                     }
                     Err(refusal) => {
                         tracing::warn!("fire schedules: {refusal}");
+                        self.start_begun(&agenda, &mut running);
                         not_before = Some(tokio::time::Instant::now() + SLEEP_MAX);
                         SLEEP_MAX
                     }
@@ -139,13 +147,17 @@ impl Scheduler {
         }
         let next = agenda.next_wake();
         // Half a millisecond up, so that the wake does not come just before the instant.
-        Ok(next.map_or(SLEEP_MAX, |at| match at.since(self.clock.now()) {
+        let wait = next.map_or(SLEEP_MAX, |at| match at.since(self.clock.now()) {
             Duration::ZERO => Duration::ZERO,
             wait => (wait + Duration::from_micros(500)).min(SLEEP_MAX),
-        }))
+        });
+        if next.is_none_or(|next| next > running.begun_at) || running.begun.len() >= BEGUN_MAX {
+            self.start_begun(agenda, running);
+        }
+        Ok(wait)
     }
 
-    /// Writes what was decided, and starts the runs that it begins.
+    /// Writes what was decided, and has the runs that it begins wait to be carried out.
     async fn write(
         &self,
         agenda: &mut Agenda,
@@ -161,7 +173,10 @@ impl Scheduler {
             if let Some(late) = begin.late {
                 self.measures.fired(late + self.clock.now().since(now));
             }
-            self.start(agenda, begin, running);
+            if running.begun.is_empty() {
+                running.begun_at = now;
+            }
+            running.begun.push(begin);
         }
         Ok(first)
     }
@@ -173,6 +188,7 @@ impl Scheduler {
         let (answer, is_certain) = match agenda.act(&schedule, act, &by, now) {
             Ok(decisions) => {
                 let written = self.write(agenda, running, decisions, now).await;
+                self.start_begun(agenda, running);
                 let is_certain = written.is_ok();
                 (written, is_certain)
             }
@@ -246,6 +262,12 @@ impl Scheduler {
                 }
                 _ => self.jobs.abandon(run.id, &run.schedule).await,
             }
+        }
+    }
+
+    fn start_begun(&self, agenda: &Agenda, running: &mut Running) {
+        for begin in std::mem::take(&mut running.begun) {
+            self.start(agenda, begin, running);
         }
     }
 
