@@ -91,7 +91,7 @@ fn a_right_config_is_said_to_be_right_and_nothing_is_made() {
     let json = world.ok_json(&["check", "--json"]);
     assert_eq!((&json["apps"], &json["channels"]), (&json!(["shop"]), &json!(["alerts", "news", "orders"])), "{json}");
     let nightly = &json["schedules"][0];
-    assert_eq!(nightly["words"], json!({"en": "04:30 every day", "zh": "每天 04:30"}), "{nightly}");
+    assert_eq!(nightly["words"], json!({"en": "at 04:30 every day", "zh": "每天 04:30"}), "{nightly}");
     assert!(nightly["next_at"].as_str().unwrap().contains("T20:30:00"), "04:30 in Shanghai is 20:30 UTC: {nightly}");
     for made in ["tidings.key", "tidings.db"] {
         assert!(!world.path(made).exists(), "a check made `{made}`");

@@ -277,3 +277,19 @@ fn how_far_a_run_is_is_told_where_its_step_asks_for_it_and_landed() {
         ]
     );
 }
+
+#[test]
+fn a_pause_and_a_resume_of_a_schedule_are_told_and_what_it_leaves_out_is_told_as_its_times_come() {
+    use tidings_store::{Batch, Committed, ScheduleChange};
+    let schedule = tidings_model::ScheduleName::new("digest").unwrap();
+    let pause = ScheduleChange::Pause { at: NOON, by: "ann".to_owned(), note: "maintenance".to_owned() };
+    let skip = ScheduleChange::Skip { count: 1, by: "ann".to_owned(), note: String::new() };
+    let schedules = [pause, skip, ScheduleChange::Resume].map(|change| (schedule.clone(), change)).to_vec();
+    let batch = Batch { now: NOON, schedules, ..Batch::default() };
+    let told: Vec<String> = changes(&batch, &[], &[], &Committed::default(), &Names::default())
+        .iter()
+        .map(|happened| format!("{} {}", happened.kind, happened.data(Content::Thin)))
+        .collect();
+    let paused = r#"schedule.paused {"schedule":"digest","reason":"maintenance"}"#;
+    assert_eq!(told, [paused, r#"schedule.resumed {"schedule":"digest"}"#]);
+}

@@ -202,3 +202,142 @@ fn jitter_delays_a_time_the_same_at_every_look_and_never_past_the_next() {
         assert_eq!((plan.run, plan.verdicts[0].late), (Some(nominal), Duration::ZERO));
     }
 }
+
+fn unfinished(id: i64, schedule: &str) -> RunRow {
+    RunRow {
+        id: RunId(id),
+        schedule: schedule.to_owned(),
+        nominal_at: at("03:00:00"),
+        job: String::new(),
+        state: tidings_model::RunState::Running,
+        started_at: at("03:00:00"),
+        ended_at: None,
+        deadline_at: None,
+        resumed: 0,
+        done: 0,
+        total: None,
+        accepted: 0,
+        duplicates: 0,
+        suppressed: 0,
+        refused: 0,
+        preflight: None,
+        result: None,
+        log_lines: 0,
+        step: 0,
+        place: None,
+    }
+}
+
+/// How the store has the schedule `hourly`.
+fn stored(cursor: Timestamp, next: Timestamp) -> ScheduleRow {
+    ScheduleRow {
+        name: "hourly".to_owned(),
+        definition: "0 * * * * UTC".to_owned(),
+        cursor_at: cursor,
+        next_at: Some(next),
+        paused: None,
+        skips: 0,
+        skip: None,
+        backfill: None,
+        removed_at: None,
+        last_run: None,
+    }
+}
+
+/// An agenda of `hourly` alone, which has decided everything up to three.
+fn hourly_at_three() -> Agenda {
+    let config = std::collections::BTreeMap::from([(name(), every_hour(Missed::Once, Overlap::Allow))]);
+    let stored = [stored(at("03:00:00"), at("04:00:00"))];
+    Agenda::define(&Agenda::default(), &stored, &config, at("03:10:00")).0
+}
+
+#[test]
+fn runs_of_schedules_that_config_has_no_more_are_found() {
+    let agenda = hourly_at_three();
+    let rows = [unfinished(1, "hourly"), unfinished(2, "gone"), unfinished(3, "no name at all")];
+    let removed: Vec<i64> = agenda.removed(&rows).map(|row| row.id.0).collect();
+    assert_eq!(removed, [2, 3]);
+}
+
+#[test]
+fn a_doubt_is_settled_by_what_the_store_has_and_a_run_that_it_has_begun_begins_once() {
+    let mut agenda = hourly_at_three();
+    let decisions = agenda.decide(at("04:00:00"), 10);
+    assert_eq!(decisions.firings.len(), 1);
+    // It landed, and nobody was told.
+    let landed = [stored(at("04:00:00"), at("05:00:00"))];
+    let begun = agenda.adopt(&landed, &[unfinished(7, "hourly"), unfinished(8, "gone")]);
+    assert_eq!(begun.iter().map(|begin| begin.run.0).collect::<Vec<_>>(), [7]);
+    assert!(agenda.decide(at("04:00:01"), 10).is_empty(), "four has its verdict");
+    assert_eq!(agenda.adopt(&landed, &[unfinished(7, "hourly")]), [], "it goes on already");
+    // A store that is behind takes no cursor back.
+    agenda.adopt(&[stored(at("02:00:00"), at("03:00:00"))], &[]);
+    assert!(agenda.decide(at("04:00:02"), 10).is_empty());
+    assert_eq!(agenda.next_wake(), Some(at("05:00:00")));
+}
+
+#[test]
+fn what_operators_asked_for_in_a_doubt_is_what_the_store_has_of_it() {
+    let mut agenda = hourly_at_three();
+    let said = || tidings_store::Said { by: "ann".to_owned(), note: String::new() };
+    let paused = tidings_store::Noted { at: at("03:20:00"), said: said() };
+    let row = ScheduleRow { paused: Some(paused), ..stored(at("03:00:00"), at("04:00:00")) };
+    agenda.adopt(&[row], &[]);
+    let told = told_by(&mut agenda, at("04:00:00"));
+    assert_eq!(told, ["paused"]);
+    let mut agenda = hourly_at_three();
+    agenda.adopt(&[ScheduleRow { skips: 1, ..stored(at("03:00:00"), at("04:00:00")) }], &[]);
+    assert_eq!(told_by(&mut agenda, at("04:00:00")), ["skipped"]);
+    let mut agenda = hourly_at_three();
+    let backfill = tidings_store::BackfillRow { at: at("00:59:59"), until: at("02:00:00"), said: said() };
+    agenda.adopt(&[ScheduleRow { backfill: Some(backfill), ..stored(at("03:00:00"), at("04:00:00")) }], &[]);
+    assert_eq!(told_by(&mut agenda, at("03:30:00")), ["backfilled"]);
+}
+
+fn told_by(agenda: &mut Agenda, now: Timestamp) -> Vec<&'static str> {
+    let decisions = agenda.decide(now, 10);
+    decisions.firings.iter().flat_map(|firing| &firing.verdicts).map(|decided| decided.verdict.as_str()).collect()
+}
+
+#[test]
+fn jitter_that_is_longer_than_the_way_to_the_next_time_ends_before_it() {
+    let (name, mut secondly) = (name(), every_hour(Missed::Once, Overlap::Skip));
+    secondly.cron = Cron::parse("* * * * * *").unwrap();
+    secondly.policy.jitter = Duration::from_secs(3_600);
+    let situation = Situation::only_of(&name, &secondly);
+    for second in 0..59 {
+        let nominal = at(&format!("03:00:{second:02}"));
+        let next = at(&format!("03:00:{:02}", second + 1));
+        assert!(situation.due_at(nominal) < next, "{nominal}");
+    }
+}
+
+#[test]
+fn all_runs_only_what_is_in_its_grace_and_no_more_than_its_bound() {
+    let mut hourly = every_hour(Missed::All { most: 2 }, Overlap::Allow);
+    let plan_of = |config: &ScheduleConfig| plan(config, at("00:00:00"), at("05:30:00"), false, false).unwrap();
+    let told_of = plan_of(&hourly);
+    assert_eq!((told_of.verdicts.len(), told_of.run), (3, None), "one to three are missed: two may run");
+    hourly.policy.missed = ALL;
+    hourly.policy.grace = Some(Duration::from_secs(3_600));
+    let told_of = plan_of(&hourly);
+    assert_eq!((told_of.verdicts.len(), told_of.run), (4, None), "one to four are older than an hour");
+}
+
+#[test]
+fn an_operators_run_is_waited_for_whatever_the_overlap_says() {
+    let (name, hourly) = (name(), every_hour(Missed::Once, Overlap::Allow));
+    let cursor = at("03:00:00");
+    let situation = Situation { cursor, running: true, running_by_hand: true, ..Situation::only_of(&name, &hourly) };
+    let situation = Situation { next: situation.after(cursor), ..situation };
+    assert_eq!(situation.plan(at("04:00:00")), None);
+    let alone = Situation { running_by_hand: false, ..situation };
+    assert_eq!(alone.plan(at("04:00:00")).unwrap().run, Some(at("04:00:00")));
+}
+
+#[test]
+fn a_run_before_it_leaves_all_that_is_due_out_and_not_only_the_last() {
+    let hourly = every_hour(Missed::Once, Overlap::Skip);
+    let told = told(&plan(&hourly, at("03:00:00"), at("05:30:00"), true, false).unwrap());
+    assert_eq!(told, [("04:00".to_owned(), "skipped_overlap"), ("05:00".to_owned(), "skipped_overlap")]);
+}
