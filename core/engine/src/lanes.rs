@@ -233,7 +233,8 @@ impl Lane {
         if limit == 0 || rate.is_some_and(|(rate, arrival)| rate.allowed(arrival, now) == 0) {
             return None;
         }
-        Some(ClaimRequest { channel: self.id, limit, rate, needs: self.needs.clone() })
+        let in_flight_max = Some(self.config.in_flight);
+        Some(ClaimRequest { channel: self.id, limit, in_flight_max, rate, needs: self.needs.clone() })
     }
 
     /// Closes until then, if that is later than before.

@@ -79,6 +79,19 @@ pub struct Batch {
     pub spare: bool,
 }
 
+impl Batch {
+    /// Whether it changes what every engine keeps in memory.
+    pub(crate) fn changes_standing(&self) -> bool {
+        !(self.lanes.is_empty()
+            && self.apps.is_empty()
+            && self.tokens.is_empty()
+            && self.keys.is_empty()
+            && self.suppressions.is_empty()
+            && self.schedules.is_empty()
+            && self.resumed.is_empty())
+    }
+}
+
 /// What one transaction did. Each list answers the list of the same meaning in the batch, in its order.
 #[derive(Debug, Default)]
 pub struct Committed {
@@ -542,6 +555,8 @@ pub struct ClaimRequest {
     pub channel: ChannelId,
     /// At most so many.
     pub limit: u32,
+    /// At most so many on their way in all, where other engines send in the same channel.
+    pub in_flight_max: Option<u32>,
     /// The channel's rate, if it has one, and its state.
     pub rate: Option<(Rate, Arrival)>,
     /// Which credentials its messages need; `None` for none.

@@ -37,8 +37,18 @@ pub enum StoreError {
         /// What it must be.
         expected: &'static str,
     },
+    /// The server of the store does not answer, or does not let us in.
+    #[error(
+        "connect to the store at `{server}`: is the server up, is there such a database, and may this user use it?"
+    )]
+    Unreachable {
+        /// The server and the database.
+        server: String,
+        /// Why not.
+        source: sqlx::Error,
+    },
     /// The address of the store is none this program knows.
-    #[error("open store `{url}`: expected `sqlite://FILE`")]
+    #[error("open store `{url}`: expected `sqlite://FILE` or `postgres://USER@HOST/DATABASE`")]
     Address {
         /// What was given.
         url: String,
@@ -57,6 +67,9 @@ pub enum StoreError {
         /// The file.
         path: String,
     },
+    /// What is in a database is not copied by us.
+    #[error("back up the store: it is in PostgreSQL; use `pg_dump` or what your server's keeper uses")]
+    NotInAFile,
     /// What another backup is writing, or left when it was broken off.
     #[error("back up to `{path}`: another backup is writing it, or was broken off; if none is, remove it")]
     Unfinished {
@@ -88,6 +101,9 @@ pub enum StoreError {
     /// An outcome of the batch met the fence. The writer sees to it; nobody else ever gets it.
     #[error("an outcome came too late")]
     Late,
+    /// Another engine was quicker: the same batch is tried again. The writer sees to it; nobody else ever gets it.
+    #[error("another engine changed the same rows; try again")]
+    Contended,
     /// The database said no.
     #[error("{action}")]
     Database {
@@ -102,6 +118,19 @@ impl StoreError {
     /// Names what was tried when the database said no.
     pub(crate) fn during(action: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
         move |source| StoreError::Database { action, source }
+    }
+
+    /// Whether another engine was in the way, and the same batch may be tried again: PostgreSQL's serialization failure,
+    /// deadlock, and a row that somebody else wrote under the same key (postgresql.org/docs/current/errcodes-appendix.html).
+    pub(crate) fn is_contention(&self) -> bool {
+        match self {
+            StoreError::Contended => true,
+            StoreError::Database { source, .. } => {
+                let code = source.as_database_error().and_then(|error| error.code());
+                code.is_some_and(|code| ["40001", "40P01", "23505"].contains(&code.as_ref()))
+            }
+            _ => false,
+        }
     }
 
     /// Whether there is no room on the disk: nothing of the batch was written, and it may be when there is room again.

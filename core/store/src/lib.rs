@@ -12,10 +12,14 @@ mod batch;
 mod error;
 mod hash;
 mod notice;
+mod open;
+mod postgres;
 mod reach;
 mod read;
 mod run;
 mod schedule;
+mod shared;
+mod sql;
 mod sqlite;
 
 pub use audit::{Acts, AuditEntry, AuditFilter, AuditRow, Record};
@@ -28,6 +32,8 @@ pub use batch::{
 pub use error::StoreError;
 pub use hash::{Fingerprint, fingerprint};
 pub use notice::{Backlog, NewNotice, NoticeRow, NoticeSettle, WebhookStanding};
+pub use open::{backup, examine, open, open_as};
+pub use postgres::{LEASE, Lease, NodeName, Standing};
 pub use reach::{BoundRow, HeldRow, OfRecipient, SuppressedRow};
 pub use read::{
     AttemptRow, BulkCount, BulkFilter, Counts, CredentialFilter, CredentialRow, MessageFilter, MessageRow, MomentRow,
@@ -37,4 +43,5 @@ pub use run::{RunBegin, RunFilter, RunLevel, RunLine, RunLogRow, RunNote, RunRow
 pub use schedule::{
     BackfillRow, Decided, Fired, Firing, FiringRow, FiringSpan, Noted, Said, ScheduleChange, ScheduleRow, Verdict,
 };
-pub use sqlite::{Examined, Ids, REACH_MANY_MAX, Reader, Writer, backup, examine, open};
+pub use shared::{Ids, REACH_MANY_MAX, Reader, Writer};
+pub use sqlite::Examined;

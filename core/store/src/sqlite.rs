@@ -3,39 +3,11 @@
 //! WAL with `synchronous = FULL`: what was answered survives a power cut. One write connection, on the writer's task;
 //! readers are read-only. Settings are read back, because SQLite ignores an unknown or impossible pragma in silence.
 
-mod accept;
-mod audit;
 mod backup;
 mod ballast;
-mod claim;
-mod depth;
-mod due;
 mod examine;
-mod keys;
 mod log;
-mod moment;
-mod notice;
-mod operate;
-mod reach;
-mod reader;
-mod receipt;
-mod row;
-mod rows;
-mod run;
-mod schedule;
-mod select;
-mod settle;
-mod signpost;
-mod standing;
-mod suppression;
-mod sweep;
-mod tally;
-mod tick;
-mod wake;
-mod walk;
-mod withdraw;
 
-use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -43,19 +15,15 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
-use tidings_model::{AppName, ChannelName, TemplateName, Timestamp, WebhookName};
 
-use crate::batch::{AppHalt, ChannelId, ChannelState, KeyRow, Orphan, TemplateId, TokenRow};
 use crate::error::StoreError;
-use crate::notice::WebhookStanding;
-pub use backup::backup;
+use crate::shared::{self, Reader, Writer};
+use crate::sql::{self, Pool};
+pub(crate) use backup::backup;
 use ballast::Ballast;
-pub use examine::{Examined, examine};
+pub use examine::Examined;
+pub(crate) use examine::examine;
 use log::Log;
-pub use reach::REACH_MANY_MAX;
-pub use reader::Reader;
-use receipt::Early;
-use tally::Tally;
 
 /// Every schema there was, oldest first: the number in the file is how many of them it has.
 const MIGRATIONS: &[&str] = &[
@@ -69,9 +37,6 @@ const MIGRATIONS: &[&str] = &[
 
 /// The release that fixed the corruption after a WAL reset (3.7.0 to 3.51.2 have it).
 const SQLITE_MIN: (u32, u32, u32) = (3, 51, 3);
-
-/// A time before every other: the next transaction looks for what is due.
-const LOOK_NOW: Option<Timestamp> = Some(Timestamp(i64::MIN));
 
 /// Rows handed from SQLite's thread to ours at a time. A statement of the writer returns a whole batch, and each hop
 /// between threads costs as much as many rows.
@@ -90,52 +55,13 @@ const READERS_MAX: u32 = 4;
 /// How long a reader waits for a free connection.
 const READER_WAIT: Duration = Duration::from_secs(5);
 
-/// The one way to change the store.
-#[derive(Debug)]
-pub struct Writer {
-    connection: SqliteConnection,
-    /// How to connect again.
-    options: SqliteConnectOptions,
-    /// The file, for people.
-    path: String,
-    tally: Tally,
-    early: Early,
-    /// Whose app the messages of a channel are sent with: a provider's name for a message holds in its app alone.
-    apps: HashMap<ChannelId, AppName>,
-    /// Somebody may be suppressed: as long as nobody is, nobody asks.
-    suppresses: bool,
-    last_message: i64,
-    last_credential: i64,
-    last_audit: i64,
-    /// No message becomes due or runs out of time before this; `None` if none ever does. Until then nobody looks.
-    quiet_until: Option<Timestamp>,
-    /// A transaction failed: whether it landed, and what state the connection is in, nobody can say.
-    in_doubt: bool,
-    instance: String,
-    /// How many notices of each webhook wait.
-    pending: notice::Pending,
-    ballast: Ballast,
-    log: Log,
-    /// Held as long as the writer lives: the file is ours.
-    _lock: File,
-}
-
-/// The numbers of names.
-#[derive(Debug, Clone, Default)]
-pub struct Ids {
-    /// Channels.
-    pub channels: HashMap<ChannelName, ChannelId>,
-    /// Templates.
-    pub templates: HashMap<TemplateName, TemplateId>,
-}
-
 /// Opens the store at `sqlite://FILE`, making or upgrading it if need be.
 ///
 /// # Errors
 ///
 /// [`StoreError::Locked`] if another engine has it, [`StoreError::Newer`] if a newer program wrote it, and
 /// [`StoreError::Unsafe`] if SQLite does not do what safety needs.
-pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
+pub(crate) async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
     let path = file_of(url)?;
     let lock = take_lock(&path)?;
     let shown = path.display().to_string();
@@ -155,14 +81,6 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
     let mut connection = connect(&options, &shown).await?;
     migrate(&mut connection, &shown, MIGRATIONS).await?;
 
-    let tally = Tally::load(&mut connection).await?;
-    let early = Early::load(&mut connection).await?;
-    let last_message = sequence(&mut connection, "message").await?;
-    let last_credential = sequence(&mut connection, "credential").await?;
-    let last_audit = sequence(&mut connection, "audit").await?;
-    let pending = notice::pending(&mut connection).await?;
-    let suppresses = suppression::any(&mut connection).await?;
-    let instance = instance(&mut connection).await?;
     let log = Log::new();
     let let_go = log.let_go();
     let pool = SqlitePoolOptions::new()
@@ -178,148 +96,32 @@ pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
         .connect_with(options.clone().read_only(true).create_if_missing(false).pragma("cache_size", "-4096"))
         .await
         .map_err(StoreError::during("open store for reading"))?;
-    let writer = Writer {
-        connection,
-        options,
-        path: shown,
-        tally,
-        early,
-        apps: HashMap::new(),
-        suppresses,
-        last_message,
-        last_credential,
-        last_audit,
-        quiet_until: LOOK_NOW,
-        in_doubt: false,
-        instance,
-        pending,
-        ballast: Ballast::beside(&path),
-        log,
-        _lock: lock,
-    };
-    Ok((writer, Reader::new(pool)))
+    let home = Home { options, path: shown, ballast: Ballast::beside(&path), log, _lock: lock };
+    let writer = Writer::begin(connection.into(), shared::Home::File(Box::new(home))).await?;
+    Ok((writer, Reader::new(Pool::Sqlite(pool))))
 }
 
-impl Writer {
-    /// Connects anew after a transaction that failed, and reads again what was remembered: the transaction may have
-    /// landed, and a connection whose commit failed takes no other (a full disk did it once, for good).
-    async fn resolve_doubt(&mut self) -> Result<(), StoreError> {
-        if !self.in_doubt {
-            return Ok(());
-        }
-        let fresh = connect(&self.options, &self.path).await?;
-        // What it was in the middle of is rolled back with it.
-        if let Err(error) = std::mem::replace(&mut self.connection, fresh).close_hard().await {
-            tracing::warn!("close a connection that failed: {error}");
-        }
-        self.tally = Tally::load(&mut self.connection).await?;
-        self.early = Early::load(&mut self.connection).await?;
-        self.last_message = sequence(&mut self.connection, "message").await?;
-        self.last_credential = sequence(&mut self.connection, "credential").await?;
-        self.last_audit = sequence(&mut self.connection, "audit").await?;
-        self.pending = notice::pending(&mut self.connection).await?;
-        self.suppresses = suppression::any(&mut self.connection).await?;
-        self.quiet_until = LOOK_NOW;
-        self.in_doubt = false;
-        Ok(())
+/// A file, and what belongs to it.
+#[derive(Debug)]
+pub(crate) struct Home {
+    /// How to connect again.
+    options: SqliteConnectOptions,
+    /// The file, for people.
+    path: String,
+    pub(crate) ballast: Ballast,
+    log: Log,
+    /// Held as long as the writer lives: the file is ours.
+    _lock: File,
+}
+
+impl Home {
+    pub(crate) async fn connect(&self) -> Result<sql::Connection, StoreError> {
+        Ok(connect(&self.options, &self.path).await?.into())
     }
 
-    /// What tells this store from every other: part of the ids that providers see.
-    pub fn instance(&self) -> &str {
-        &self.instance
-    }
-
-    /// Numbers the names that config defines, and notes which app each channel sends with. A name keeps its number for ever.
-    pub async fn define(
-        &mut self,
-        channels: impl IntoIterator<Item = (ChannelName, AppName)>,
-        templates: impl IntoIterator<Item = TemplateName>,
-    ) -> Result<Ids, StoreError> {
-        let mut ids = Ids::default();
-        for (name, app) in channels {
-            let id = number(&mut self.connection, Table::Channel, name.as_str()).await?;
-            self.apps.insert(ChannelId(id), app);
-            ids.channels.insert(name, ChannelId(id));
-        }
-        for name in templates {
-            let id = number(&mut self.connection, Table::Template, name.as_str()).await?;
-            ids.templates.insert(name, TemplateId(id));
-        }
-        Ok(ids)
-    }
-
-    /// Sets space aside for the outcomes of what is on its way when the disk is full.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Full`] if there is no room for it now.
-    pub fn lay_ballast(&self) -> Result<(), StoreError> {
-        self.ballast.lay()
-    }
-
-    /// What is told while there is no room.
-    pub fn full(&self) -> StoreError {
-        self.ballast.full()
-    }
-
-    /// Gives that space up.
-    pub fn release_ballast(&self) {
-        self.ballast.release();
-    }
-
-    /// What a crash left in the middle of an attempt. Empty after a clean stop.
-    pub async fn orphans(&mut self) -> Result<Vec<Orphan>, StoreError> {
-        row::orphans(&mut self.connection).await
-    }
-
-    /// The state of every channel that has one.
-    pub async fn channel_states(&mut self) -> Result<HashMap<ChannelId, ChannelState>, StoreError> {
-        row::channel_states(&mut self.connection).await
-    }
-
-    /// The token of every app that has one.
-    pub async fn tokens(&mut self) -> Result<HashMap<AppName, TokenRow>, StoreError> {
-        row::tokens(&mut self.connection).await
-    }
-
-    /// The halted apps.
-    pub async fn halts(&mut self) -> Result<HashMap<AppName, AppHalt>, StoreError> {
-        row::halts(&mut self.connection).await
-    }
-
-    /// The keys of callers, the revoked ones too.
-    pub async fn keys(&mut self) -> Result<Vec<KeyRow>, StoreError> {
-        keys::read(&mut self.connection).await
-    }
-
-    /// How every webhook stands that has stood somehow.
-    pub async fn webhooks(&mut self) -> Result<HashMap<WebhookName, WebhookStanding>, StoreError> {
-        notice::standings(&mut self.connection).await
-    }
-
-    /// How many notices of each webhook wait.
-    pub fn pending(&self) -> &HashMap<WebhookName, u64> {
-        &self.pending
-    }
-
-    /// Forgets what waits for webhooks that config no longer has, and says how many that was.
-    pub async fn forget_notices(&mut self, webhook: &WebhookName) -> Result<u64, StoreError> {
-        let during = || StoreError::during("forget the notices of a webhook");
-        for sql in ["DELETE FROM notice WHERE webhook = ?1", "DELETE FROM webhook WHERE name = ?1"] {
-            sqlx::query(sql).bind(webhook.as_str()).execute(&mut self.connection).await.map_err(during())?;
-        }
-        Ok(self.pending.remove(webhook).unwrap_or_default())
-    }
-
-    /// How many messages of a channel are in a state.
-    pub fn count(&self, channel: ChannelId, state: tidings_model::State) -> i64 {
-        self.tally.count(channel, state)
-    }
-
-    /// Writes what is in the log into the file and lets go of it. Nothing is lost without this call; the next start
-    /// is a little quicker with it.
-    pub async fn close(self) -> Result<(), StoreError> {
-        self.connection.close().await.map_err(StoreError::during("close store"))
+    /// After each transaction, with the rows it wrote.
+    pub(crate) async fn committed(&mut self, connection: &mut sql::Connection, rows: usize) -> Result<(), StoreError> {
+        self.log.committed(connection.sqlite(), rows).await
     }
 }
 
@@ -459,44 +261,6 @@ async fn migrate(connection: &mut SqliteConnection, path: &str, migrations: &[&'
         transaction.commit().await.map_err(during())?;
     }
     Ok(())
-}
-
-/// The highest id that was ever given out.
-async fn sequence(connection: &mut SqliteConnection, table: &'static str) -> Result<i64, StoreError> {
-    let last: Option<i64> = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = ?1")
-        .bind(table)
-        .fetch_optional(connection)
-        .await
-        .map_err(StoreError::during("read the last id"))?;
-    Ok(last.unwrap_or(0))
-}
-
-async fn instance(connection: &mut SqliteConnection) -> Result<String, StoreError> {
-    let during = || StoreError::during("read the store's name");
-    sqlx::query("INSERT OR IGNORE INTO meta (key, value) VALUES ('instance', lower(hex(randomblob(6))))")
-        .execute(&mut *connection)
-        .await
-        .map_err(during())?;
-    sqlx::query_scalar("SELECT value FROM meta WHERE key = 'instance'").fetch_one(connection).await.map_err(during())
-}
-
-enum Table {
-    Channel,
-    Template,
-}
-
-async fn number(connection: &mut SqliteConnection, table: Table, name: &str) -> Result<i64, StoreError> {
-    let (insert, select) = match table {
-        Table::Channel => {
-            ("INSERT OR IGNORE INTO channel (name) VALUES (?1)", "SELECT id FROM channel WHERE name = ?1")
-        }
-        Table::Template => {
-            ("INSERT OR IGNORE INTO template (name) VALUES (?1)", "SELECT id FROM template WHERE name = ?1")
-        }
-    };
-    let during = || StoreError::during("number a name");
-    sqlx::query(insert).bind(name).execute(&mut *connection).await.map_err(during())?;
-    sqlx::query_scalar(select).bind(name).fetch_one(connection).await.map_err(during())
 }
 
 #[cfg(test)]

@@ -220,7 +220,13 @@ impl Store {
     async fn tick(&mut self, ended: Vec<Claimed>, limit: u32) -> Result<Vec<Claimed>, Failure> {
         let now = now();
         let settles: Vec<Settle> = ended.iter().map(|claimed| settle(claimed, now)).collect();
-        let claims = vec![ClaimRequest { channel: self.channel, limit, rate: None, needs: self.needs.clone() }];
+        let claims = vec![ClaimRequest {
+            channel: self.channel,
+            limit,
+            in_flight_max: None,
+            rate: None,
+            needs: self.needs.clone(),
+        }];
         let committed = self.writer.commit(&Batch { now, settles, claims, ..Batch::default() }).await?;
         check(committed.settled.iter().all(|applied| *applied), || "the store refused an outcome".to_owned())?;
         let bound = committed.claimed.iter().all(|claimed| claimed.credential.is_some() == self.needs.is_some());

@@ -5,7 +5,7 @@
 --
 -- Several engines write here at once. A row is locked by the statement that picks it, in the order of ids wherever it
 -- picks several; what no row stands for is locked by number (pg_advisory_xact_lock):
---     (7407, 1) making days   (7407, 2) firing schedules
+--     (7407, 1) making days   (7407, 2) firing schedules   (7408, …) the parts of the ledger
 --
 -- The statements are made for connections with `jit = off`, `enable_seqscan = off` and `plan_cache_mode =
 -- force_generic_plan`: how much is on its way changes by the second, and a plan that trusts the last count of it reads
@@ -92,7 +92,7 @@ CREATE TABLE token (
     expires_at     bigint,
     -- The day of the provider's calendar that `fetches` counts.
     day            bigint  NOT NULL DEFAULT 0,
-    fetches        integer NOT NULL DEFAULT 0,
+    fetches        bigint  NOT NULL DEFAULT 0,
     -- Who may fetch the next one, and until when it has the right alone, by tidings_now().
     fetching_node  bigint,
     fetching_until bigint
@@ -127,9 +127,10 @@ CREATE TABLE message (
     expires_at   bigint,
     finished_at  bigint,
     run_id       bigint,
-    -- Who claimed it last.
+    -- Who claimed it last, and in which of its transactions.
     node_id      bigint,
-    attempts     integer  NOT NULL DEFAULT 0,
+    claim        bigint,
+    attempts     bigint   NOT NULL DEFAULT 0,
     rescues      integer  NOT NULL DEFAULT 0,
     state        smallint NOT NULL,
     priority     smallint NOT NULL,
@@ -158,6 +159,11 @@ CREATE TABLE message_hot PARTITION OF message FOR VALUES IN (0, 1, 2, 3, 4)
 -- day comes or goes.
 CREATE TABLE message_done PARTITION OF message FOR VALUES IN (5, 6, 9, 10) PARTITION BY RANGE (finished_at);
 CREATE TABLE message_failed PARTITION OF message FOR VALUES IN (7, 8) PARTITION BY RANGE (finished_at);
+-- What a clock says that is in no calendar: before 1970, and after the year 9999.
+CREATE TABLE message_done_before PARTITION OF message_done FOR VALUES FROM (MINVALUE) TO (0);
+CREATE TABLE message_done_after PARTITION OF message_done FOR VALUES FROM (253402300800000) TO (MAXVALUE);
+CREATE TABLE message_failed_before PARTITION OF message_failed FOR VALUES FROM (MINVALUE) TO (0);
+CREATE TABLE message_failed_after PARTITION OF message_failed FOR VALUES FROM (253402300800000) TO (MAXVALUE);
 
 -- In every table of messages.
 CREATE INDEX message_by_id ON message (id);
@@ -267,7 +273,7 @@ CREATE TABLE credential (
     scope      text COLLATE "C",
     value      text COLLATE "C" NOT NULL,
     identity   text COLLATE "C",
-    uses_left  integer NOT NULL,
+    uses_left  bigint  NOT NULL,
     expires_at bigint,
     bound_to   bigint,
     created_at bigint  NOT NULL,
@@ -296,7 +302,7 @@ CREATE TABLE schedule (
     pause_note     text COLLATE "C",
     paused_by      text COLLATE "C",
     -- Nominal times that an operator has it leave out, from the next one on: how many are left, who said so, and why.
-    skips          integer NOT NULL DEFAULT 0,
+    skips          bigint  NOT NULL DEFAULT 0,
     skip_by        text COLLATE "C",
     skip_note      text COLLATE "C",
     -- Nominal times of the past that an operator has it run, up to and with `backfill_until`, and the last that was
@@ -487,7 +493,7 @@ CREATE TABLE notice (
     event       text COLLATE "C" NOT NULL,
     happened_at bigint  NOT NULL,
     data        text COLLATE "C" NOT NULL,
-    attempts    integer NOT NULL DEFAULT 0,
+    attempts    bigint  NOT NULL DEFAULT 0,
     due_at      bigint  NOT NULL,
     detail      text COLLATE "C"
 ) WITH (fillfactor = 90,

@@ -8,4 +8,5 @@ JOIN pg_class AS parent ON parent.oid = i.inhparent
 JOIN pg_class AS day ON day.oid = i.inhrelid
 CROSS JOIN LATERAL (SELECT pg_get_expr(day.relpartbound, day.oid) AS text) AS bound
 WHERE i.inhparent IN ('message_done'::regclass, 'message_failed'::regclass) AND NOT i.inhdetachpending
+  AND day.relname ~ '_\d{8}$'
 ORDER BY "from", parent

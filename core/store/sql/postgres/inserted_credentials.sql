@@ -1,3 +1,4 @@
--- Which of those that were to be inserted are new. $1: the id before the first
--- Those that other nodes inserted meanwhile may be among them.
-SELECT coalesce(json_agg(id), '[]')::text FROM credential WHERE id > $1
+-- Which of those that were to be inserted are new. $1: [id, …]
+SELECT coalesce(json_agg(id), '[]')::text
+FROM credential
+WHERE id = ANY (ARRAY(SELECT value::bigint FROM json_array_elements_text($1::json)))

@@ -1,2 +1,2 @@
--- Which of those that were to be inserted are new. ?1: the id before the first
-SELECT json_group_array(id) FROM credential WHERE id > ?1
+-- Which of those that were to be inserted are new. ?1: [id, …]
+SELECT json_group_array(c.id) FROM json_each(?1) AS j JOIN credential AS c ON c.id = j.value

@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::{Reader, file_of, take_lock};
+use super::{file_of, take_lock};
 use crate::error::StoreError;
+use crate::shared::Reader;
+use crate::sql::Pool;
 
 impl Reader {
     /// Copies what is committed into a new file that only its owner can read. Gives its size.
@@ -21,7 +23,10 @@ impl Reader {
     ///
     /// [`StoreError::Exists`] if there is a file: none is written over.
     pub async fn backup(&self, target: &Path) -> Result<u64, StoreError> {
-        copy(&self.options(), target).await
+        match self.pool() {
+            Pool::Sqlite(pool) => copy(&pool.connect_options(), target).await,
+            Pool::Postgres(_) => Err(StoreError::NotInAFile),
+        }
     }
 }
 
@@ -30,7 +35,7 @@ impl Reader {
 /// # Errors
 ///
 /// As [`Reader::backup`]; and [`StoreError::Locked`] if an engine has it.
-pub async fn backup(url: &str, target: &Path) -> Result<u64, StoreError> {
+pub(crate) async fn backup(url: &str, target: &Path) -> Result<u64, StoreError> {
     let path = file_of(url)?;
     if let Err(source) = std::fs::metadata(&path) {
         return Err(StoreError::File { action: "open store", path: path.display().to_string(), source });

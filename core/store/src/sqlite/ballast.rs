@@ -14,19 +14,19 @@ use crate::error::StoreError;
 const PIECE_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
-pub(super) struct Ballast {
+pub(crate) struct Ballast {
     path: PathBuf,
 }
 
 impl Ballast {
-    pub(super) fn beside(store: &Path) -> Ballast {
+    pub(crate) fn beside(store: &Path) -> Ballast {
         let mut name = store.as_os_str().to_owned();
         name.push(".ballast");
         Ballast { path: PathBuf::from(name) }
     }
 
     /// Sets the space aside, or nothing of it.
-    pub(super) fn lay(&self) -> Result<(), StoreError> {
+    pub(crate) fn lay(&self) -> Result<(), StoreError> {
         if std::fs::metadata(&self.path).is_ok_and(|found| found.len() == BALLAST_BYTES) {
             return Ok(());
         }
@@ -39,7 +39,7 @@ impl Ballast {
         })
     }
 
-    pub(super) fn full(&self) -> StoreError {
+    pub(crate) fn full(&self) -> StoreError {
         StoreError::Full { path: self.path.display().to_string() }
     }
 
@@ -63,7 +63,7 @@ impl Ballast {
     }
 
     /// Gives the space up. That it is gone already is as good.
-    pub(super) fn release(&self) {
+    pub(crate) fn release(&self) {
         if let Err(error) = std::fs::remove_file(&self.path)
             && error.kind() != std::io::ErrorKind::NotFound
         {

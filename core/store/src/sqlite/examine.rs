@@ -33,7 +33,7 @@ pub enum Examined {
 /// # Errors
 ///
 /// It does not open, or is a newer program's.
-pub async fn examine(url: &str) -> Result<Examined, StoreError> {
+pub(crate) async fn examine(url: &str) -> Result<Examined, StoreError> {
     let path = file_of(url)?;
     let shown = path.display().to_string();
     let bytes = match std::fs::metadata(&path) {

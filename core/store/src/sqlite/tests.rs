@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::read::{Planned, Span};
+use crate::shared::select;
+use crate::sql::Builder;
 use sqlx::Row as _;
-use tidings_model::{MessageId, RunId, State};
+use tidings_model::{MessageId, RunId, State, Timestamp};
 
 async fn empty() -> SqliteConnection {
     SqliteConnectOptions::new().in_memory(true).connect().await.unwrap()
@@ -70,8 +72,8 @@ fn choices() -> Vec<(String, select::Way, bool, String)> {
             ways.extend(state.and_then(select::index));
             for way in ways {
                 let name = format!("{state:?} {bits:05b} {way:?}");
-                let mut add = |what: &str, sorts: bool, query: sqlx::QueryBuilder<sqlx::Sqlite>| {
-                    statements.push((format!("{what} of {name}"), way, sorts, query.into_string()));
+                let mut add = |what: &str, sorts: bool, query: Builder<'_>| {
+                    statements.push((format!("{what} of {name}"), way, sorts, query.sqlite_text().to_owned()));
                 };
                 // What is read as a whole is few, and sorted.
                 let whole = matches!(way, Whole(_));
@@ -124,35 +126,4 @@ async fn no_choice_among_messages_reads_the_whole_table() {
             assert!(told.contains("(state=? AND id>? AND id<?)"), "{name}:\n    {told}");
         }
     }
-}
-
-#[tokio::test]
-async fn nobody_is_asked_for_once_the_last_suppression_has_left() {
-    use crate::batch::{Batch, SuppressionChange, Sweep};
-    use tidings_model::Recipient;
-    let name = format!("tidings-suppresses-{}", std::process::id());
-    let folder = std::env::temp_dir().join(name);
-    std::fs::create_dir_all(&folder).unwrap();
-    let (mut writer, _reader) = open(&format!("sqlite://{}", folder.join("tidings.db").display())).await.unwrap();
-    let (app, recipient) = (AppName::new("shop").unwrap(), Recipient::new("ann").unwrap());
-    let add = |expires_at| SuppressionChange::Add {
-        app: app.clone(),
-        recipient: recipient.clone(),
-        reason: "asked for it".to_owned(),
-        who: "ops".to_owned(),
-        expires_at,
-    };
-    let remove = SuppressionChange::Remove { app: app.clone(), recipient: recipient.clone() };
-    let change = |now, change| Batch { now: Timestamp(now), suppressions: vec![change], ..Batch::default() };
-    assert!(!writer.suppresses, "a fresh store suppresses nobody");
-    writer.commit(&change(1, add(None))).await.unwrap();
-    assert!(writer.suppresses);
-    writer.commit(&change(2, remove)).await.unwrap();
-    assert!(!writer.suppresses, "the last was removed");
-    writer.commit(&change(3, add(Some(Timestamp(9))))).await.unwrap();
-    let sweeps = vec![Sweep::Audit { after: 0, before: Timestamp(0) }];
-    writer.commit(&Batch { now: Timestamp(10), sweeps, ..Batch::default() }).await.unwrap();
-    assert!(!writer.suppresses, "the time of the last was over");
-    writer.close().await.unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
 }

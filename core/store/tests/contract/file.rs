@@ -88,7 +88,16 @@ async fn a_file_of_a_newer_program_is_refused_and_left_alone() {
 
 #[tokio::test]
 async fn an_address_of_no_store_is_refused() {
-    for url in ["", "tidings.db", "sqlite://", "postgres://localhost/tidings", "SQLITE://x", "sqlite:x"] {
+    for url in [
+        "",
+        "tidings.db",
+        "sqlite://",
+        "postgres//localhost/tidings",
+        "mysql://localhost/tidings",
+        "postgres://h:port/x",
+        "SQLITE://x",
+        "sqlite:x",
+    ] {
         let refused = tidings_store::open(url).await.unwrap_err();
         assert!(matches!(refused, StoreError::Address { .. }), "`{url}`: {refused}");
     }

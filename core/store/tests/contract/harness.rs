@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use tidings_cluster::Database;
 use tidings_model::limits::PAGE_ROWS_MAX;
 use tidings_model::{
     AppName, ChannelName, CredentialFate, Event, IdempotencyKey, MessageId, Recipient, Settlement, SourceName, State,
@@ -39,7 +40,13 @@ pub(crate) const GRANT: &str = "wechat.grant";
 /// Where a store lives. Another kind of store is another way to make one of these.
 #[derive(Debug)]
 pub(crate) struct Home {
-    folder: PathBuf,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Folder(PathBuf),
+    Database(Database),
 }
 
 impl Home {
@@ -48,15 +55,44 @@ impl Home {
         let name = format!("tidings-store-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).expect("the temporary folder takes a folder");
-        Home { folder }
+        Home { place: Place::Folder(folder) }
+    }
+
+    pub(crate) fn postgres() -> Home {
+        Home { place: Place::Database(tidings_cluster::fresh_database()) }
     }
 
     pub(crate) fn file(&self) -> PathBuf {
-        self.folder.join("tidings.db")
+        match &self.place {
+            Place::Folder(folder) => folder.join("tidings.db"),
+            Place::Database(_) => panic!("a database has no file"),
+        }
+    }
+
+    /// Whether several engines may open it at once.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.place, Place::Database(_))
+    }
+
+    /// A text as it reads back: PostgreSQL's have no U+0000.
+    pub(crate) fn reads_back(&self, text: &str) -> String {
+        if self.is_shared() { text.replace('\0', "\u{fffd}") } else { text.to_owned() }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("sqlite://{}", self.file().display())
+        match &self.place {
+            Place::Folder(_) => format!("sqlite://{}", self.file().display()),
+            Place::Database(database) => database.url().to_owned(),
+        }
+    }
+
+    /// Has the leases of those that are gone end now: nobody waits for them.
+    async fn end_leases(&self) {
+        use sqlx::Connection as _;
+        let Place::Database(database) = &self.place else { return };
+        let mut connection = sqlx::PgConnection::connect(database.url()).await.expect("the database answers");
+        let end = sqlx::query("UPDATE node SET lease_until = 0").execute(&mut connection).await;
+        end.expect("a lease ends");
     }
 
     pub(crate) async fn open(&self) -> Result<(Writer, Reader), StoreError> {
@@ -66,8 +102,10 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        // A folder that stays in the temporary folder fails no test.
-        drop(std::fs::remove_dir_all(&self.folder));
+        if let Place::Folder(folder) = &self.place {
+            // A folder that stays in the temporary folder fails no test.
+            drop(std::fs::remove_dir_all(folder));
+        }
     }
 }
 
@@ -98,6 +136,7 @@ impl Store {
     pub(crate) async fn crash(self) -> Store {
         let Store { now, writer, reader, home, .. } = self;
         drop((writer, reader));
+        home.end_leases().await;
         Store { now, ..Store::new(home).await }
     }
 
@@ -214,7 +253,7 @@ impl Store {
     /// Room for so many in a channel, with what its messages need.
     pub(crate) fn room(&self, channel: &str, limit: u32) -> ClaimRequest {
         let needs = (channel != FREE).then(|| self.needs(&[FORM_ID, PREPAY, GRANT]));
-        ClaimRequest { channel: self.channel(channel), limit, rate: None, needs }
+        ClaimRequest { channel: self.channel(channel), limit, in_flight_max: None, rate: None, needs }
     }
 
     pub(crate) fn needs(&self, sources: &[&str]) -> Needs {

@@ -18,6 +18,30 @@ macro_rules! for_every_store {
                 }
             )*
         }
+        mod postgres {
+            use crate::harness::{Home, Store};
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name(Store::new(Home::postgres()).await).await;
+                }
+            )*
+        }
+    };
+}
+
+/// The same for those that are in a file.
+macro_rules! for_every_file {
+    ($($name:ident,)*) => {
+        mod sqlite {
+            use crate::harness::{Home, Store};
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name(Store::new(Home::sqlite()).await).await;
+                }
+            )*
+        }
     };
 }
 

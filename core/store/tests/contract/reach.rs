@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use sqlx::ConnectOptions as _;
-use sqlx::sqlite::SqliteConnectOptions;
 use tidings_model::credential::is_usable;
 use tidings_model::forecast::{Forecast, Held, Wanted};
-use tidings_model::{AppName, CredentialFate, SourceName, State};
-use tidings_store::{Batch, HeldRow, NewCredential, NewMessage};
+use tidings_model::{AppName, CredentialFate, Recipient, SourceName, State, Timestamp};
+use tidings_store::{Batch, HeldRow, NewCredential, NewMessage, SuppressionChange};
 
 use crate::harness::{
     BOUND, CANARY, DAY, FORM_ID, FREE, GRANT, HOUR, NOON, PREPAY, Store, grant, outcome, permit, prepay, shop,
@@ -55,17 +53,15 @@ async fn walk(store: &Store) -> Vec<HeldRow> {
     }
 }
 
-async fn suppress(store: &Store, recipient: &str, until: Option<i64>) {
-    let mut connection = SqliteConnectOptions::new().filename(store.home.file()).connect().await.unwrap();
-    sqlx::query(
-        "INSERT INTO suppression (app, recipient, reason, who, created_at, expires_at)
-         VALUES ('shop', ?1, 'unsubscribed', 'local', 0, ?2)",
-    )
-    .bind(recipient.to_owned())
-    .bind(until)
-    .execute(&mut connection)
-    .await
-    .unwrap();
+async fn suppress(store: &mut Store, recipient: &str, until: Option<i64>) {
+    let suppressions = vec![SuppressionChange::Add {
+        app: shop(),
+        recipient: Recipient::new(recipient).unwrap(),
+        reason: "unsubscribed".to_owned(),
+        who: "local".to_owned(),
+        expires_at: until.map(Timestamp),
+    }];
+    store.commit(Batch { suppressions, ..Batch::default() }).await;
 }
 
 async fn a_recipient_is_shown_with_what_is_free_bound_and_waited_for(mut store: Store) {
@@ -133,8 +129,8 @@ async fn a_walk_goes_on_after_a_recipient_with_more_than_a_step(mut store: Store
 async fn who_is_suppressed_is_not_met_and_is_shown_as_such(mut store: Store) {
     let other = NewCredential { app: AppName::new("other").unwrap(), ..permit("ann", "x") };
     store.post(vec![permit("ann", "a"), other, permit("ben", "b")]).await;
-    suppress(&store, "ann", None).await;
-    suppress(&store, "ben", Some(NOON.0)).await;
+    suppress(&mut store, "ann", None).await;
+    suppress(&mut store, "ben", Some(NOON.0)).await;
     let met: Vec<(String, String)> = walk(&store).await.into_iter().map(|row| (row.recipient, row.app)).collect();
     assert_eq!(met, [("ann".to_owned(), "other".to_owned()), ("ben".to_owned(), "shop".to_owned())]);
     let of = store.reader.of_recipient("ann", &[shop()], store.now).await.unwrap();
@@ -238,8 +234,9 @@ async fn of_many_recipients_each_is_shown_with_what_is_free_and_who_is_told_noth
         .await;
     store.accept_one(BOUND, "ben").await;
     store.claim_one(BOUND).await;
-    suppress(&store, "cho", None).await;
-    suppress(&store, "ben", Some(store.now.0 - 1)).await;
+    suppress(&mut store, "cho", None).await;
+    let until = store.now.0 - 1;
+    suppress(&mut store, "ben", Some(until)).await;
     let (held, suppressed) =
         store.reader.of_recipients(&["ann", "ben", "cho", "ann"], &shop(), store.now).await.unwrap();
     // Who is asked for twice is shown twice.

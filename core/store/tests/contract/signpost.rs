@@ -6,7 +6,7 @@ use tidings_store::{Batch, MessageFilter, MessageRow, SignpostChange, Sweep};
 
 use crate::harness::{BOUND, FREE, HOUR, SECOND, Store, outcome};
 
-for_every_store! {
+for_every_file! {
     a_block_has_signposts_once_it_is_complete_and_no_sooner,
     the_messages_of_a_recipient_are_the_same_with_signposts_and_without,
     a_page_that_follows_signposts_looks_at_so_many_and_says_where_to_go_on,

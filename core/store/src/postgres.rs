@@ -1,0 +1,251 @@
+//! The PostgreSQL store: opening it, and what is true of every connection to it.
+//!
+//! Several engines share one database. Each is a node with a lease (`lease.rs`); what it claimed is its own as long as it
+//! renews that. A writer has one connection of its own; readers share a pool. Nothing is held by a session that a pooler
+//! in transaction mode would lose: locks end with their transaction, and whoever cannot listen asks again in time.
+
+mod bell;
+mod days;
+mod lease;
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+
+use crate::error::StoreError;
+use crate::shared::{self, Reader, Writer};
+use crate::sql::{self as dialects, Pool, sql};
+use crate::sqlite::Examined;
+pub(crate) use bell::Bell;
+pub(crate) use days::Days;
+pub use lease::{LEASE, Lease, NodeName, Standing};
+pub(crate) use lease::{Membership, TAKEN_OVER_MAX};
+
+/// Every schema there was, oldest first: the number in the database is how many of them it has.
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/postgres/0001_first.sql")];
+
+/// The oldest server whose ways are known here: 15 (a merge of what was asked for, and what `json_agg` answers).
+const SERVER_MIN: i64 = 150_000;
+
+/// Whoever upgrades the schema has this lock, so that one of several nodes does it.
+const UPGRADE_LOCK: i64 = 0x7469_6469_6e67_7301;
+
+/// Reader connections of a node.
+const READERS_MAX: u32 = 6;
+
+/// How long a reader waits for a free connection.
+const READER_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a connection may take.
+pub(crate) const CONNECT_WAIT: Duration = Duration::from_secs(10);
+
+/// How statements are planned: once, and by the indexes that they were written for. The tables of the queue are nearly
+/// empty in one minute and full in the next, and a plan made for an empty one would read a full one from end to end; to
+/// compile a statement takes longer than to run it.
+const PLANNING: [(&str, &str); 3] =
+    [("jit", "off"), ("enable_seqscan", "off"), ("plan_cache_mode", "force_generic_plan")];
+
+/// Statements a connection remembers.
+const STATEMENTS_MAX: usize = 512;
+
+/// A database, and what belongs to this node's use of it.
+#[derive(Debug)]
+pub(crate) struct Home {
+    /// How to connect again.
+    options: PgConnectOptions,
+    /// The database, for people: without a password.
+    shown: String,
+    pub(crate) membership: Membership,
+    pub(crate) days: Days,
+    pub(crate) bell: Bell,
+}
+
+impl Home {
+    pub(crate) async fn connect(&self) -> Result<dialects::Connection, StoreError> {
+        Ok(connect(&self.options, &self.shown).await?.into())
+    }
+
+    /// What is told while the server has no room: its keeper's business.
+    pub(crate) fn full(&self) -> StoreError {
+        StoreError::Full { path: self.shown.clone() }
+    }
+
+    /// Undoes the claims of that number, if they landed: their messages go back to the queue, with what was bound to them.
+    pub(crate) async fn release_claims(
+        &self,
+        connection: &mut dialects::Connection,
+        claim: i64,
+    ) -> Result<u64, StoreError> {
+        let query = sql!(postgres "release_claims").query().bind(self.membership.node()).bind(claim);
+        query.fetch_scalar(connection).await.map_err(StoreError::during("undo claims that nobody was told of"))
+    }
+}
+
+/// Opens the store at `postgres://…`, making or upgrading its schema if need be, and joins as a node.
+///
+/// # Errors
+///
+/// [`StoreError::Newer`] if a newer program made its schema, [`StoreError::Unsafe`] if the server does not do what safety
+/// needs, and [`StoreError::Unreachable`] if it does not answer.
+pub(crate) async fn open(url: &str, node: NodeName) -> Result<(Writer, Reader), StoreError> {
+    let options = options(url)?;
+    let shown = shown(&options);
+    let mut connection = connect(&options, &shown).await?;
+    migrate(&mut connection, &shown, MIGRATIONS).await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(READERS_MAX)
+        .acquire_timeout(READER_WAIT)
+        .connect_with(options.clone())
+        .await
+        .map_err(|source| StoreError::Unreachable { server: shown.clone(), source })?;
+    let mut connection = dialects::Connection::from(connection);
+    let membership = Membership::join(&mut connection, pool.clone(), node).await?;
+    let days = Days::load(&mut connection).await?;
+    let bell = Bell::hang(options.clone(), pool.clone());
+    let home = Home { options, shown, membership, days, bell };
+    let writer = Writer::begin(connection, shared::Home::Server(Box::new(home))).await?;
+    Ok((writer, Reader::new(Pool::Postgres(pool))))
+}
+
+/// Looks at the store of an address: whether it can be reached and whose schema it has.
+pub(crate) async fn examine(url: &str) -> Result<Examined, StoreError> {
+    let options = options(url)?;
+    let shown = shown(&options);
+    let mut connection = connect(&options, &shown).await?;
+    let schema = schema(&mut connection).await?;
+    let known = i64::try_from(MIGRATIONS.len()).expect("there are few migrations");
+    if schema > known {
+        return Err(StoreError::Newer { path: shown, found: schema, known });
+    }
+    if schema == 0 {
+        return Ok(Examined::Absent);
+    }
+    let during = StoreError::during("ask for the size of the database");
+    let bytes: i64 = sqlx::query_scalar("SELECT pg_database_size(current_database())")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(during)?;
+    Ok(Examined::Sound { schema, known, bytes: u64::try_from(bytes).unwrap_or(0) })
+}
+
+/// Whether that is an address of PostgreSQL.
+pub(crate) fn is_address(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
+fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    let options = PgConnectOptions::from_str(url).map_err(|_| StoreError::Address { url: without_password(url) })?;
+    let options = options.application_name("tidings").statement_cache_capacity(STATEMENTS_MAX);
+    Ok(options.options(PLANNING))
+}
+
+/// The address as it may be told: what stands between the user's name and the host is not.
+pub(crate) fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) => {
+            let user = rest[..at].split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}{}", &rest[at..])
+        }
+        None => url.to_owned(),
+    }
+}
+
+fn shown(options: &PgConnectOptions) -> String {
+    let host = match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => options.get_host().to_owned(),
+    };
+    format!("postgres://{host}:{}/{}", options.get_port(), options.get_database().unwrap_or_default())
+}
+
+/// A connection that may write, once it is shown that the server does what safety needs.
+async fn connect(options: &PgConnectOptions, shown: &str) -> Result<PgConnection, StoreError> {
+    let unreachable = |source| StoreError::Unreachable { server: shown.to_owned(), source };
+    let connecting = tokio::time::timeout(CONNECT_WAIT, PgConnection::connect_with(options));
+    let mut connection = connecting.await.map_err(|_| unreachable(sqlx::Error::PoolTimedOut))?.map_err(unreachable)?;
+    let during = || StoreError::during("read back a setting");
+    let version: i64 = sqlx::query_scalar("SELECT current_setting('server_version_num')::bigint")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(during())?;
+    let unsafe_ = |setting, found, expected| StoreError::Unsafe { path: shown.to_owned(), setting, found, expected };
+    if version < SERVER_MIN {
+        return Err(unsafe_("server_version_num", version.to_string(), "150000 or newer"));
+    }
+    // An answer means that it is on disk. Where the server's default is to answer before, its transactions would be lost
+    // with it.
+    let commit: String =
+        sqlx::query_scalar("SHOW synchronous_commit").fetch_one(&mut connection).await.map_err(during())?;
+    if commit == "off" {
+        sqlx::query("SET synchronous_commit = on").execute(&mut connection).await.map_err(during())?;
+    }
+    Ok(connection)
+}
+
+/// Brings the database from the schema it has to the last of these, each step with its number in a transaction of its own,
+/// one node at a time.
+async fn migrate(connection: &mut PgConnection, shown: &str, migrations: &[&'static str]) -> Result<(), StoreError> {
+    let during = || StoreError::during("bring the schema up to date");
+    let known = i64::try_from(migrations.len()).expect("there are few migrations");
+    loop {
+        let mut transaction = connection.begin().await.map_err(during())?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)")
+            .bind(UPGRADE_LOCK)
+            .execute(&mut *transaction)
+            .await
+            .map_err(during())?;
+        let found = schema(&mut transaction).await?;
+        if found > known {
+            return Err(StoreError::Newer { path: shown.to_owned(), found, known });
+        }
+        let Some(migration) = usize::try_from(found).ok().and_then(|done| migrations.get(done)) else { return Ok(()) };
+        sqlx::raw_sql(*migration).execute(&mut *transaction).await.map_err(during())?;
+        let mark = "INSERT INTO meta (key, value) VALUES ('schema', $1)
+                    ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        let mark = sqlx::query(mark).bind((found + 1).to_string());
+        mark.execute(&mut *transaction).await.map_err(during())?;
+        transaction.commit().await.map_err(during())?;
+    }
+}
+
+/// The number of the schema; 0 in an empty database.
+async fn schema(connection: &mut PgConnection) -> Result<i64, StoreError> {
+    let during = || StoreError::during("read the number of the schema");
+    let there: bool = sqlx::query_scalar("SELECT to_regclass('meta') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(during())?;
+    if !there {
+        return Ok(0);
+    }
+    let found: Option<String> = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'schema'")
+        .fetch_optional(connection)
+        .await
+        .map_err(during())?;
+    let found = found.unwrap_or_default();
+    found.parse().map_err(|_| StoreError::Corrupt(format!("`{found}` is no number of a schema")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_in_no_address_that_is_told() {
+        for (url, told) in [
+            ("postgres://ann:secret@db/tidings", "postgres://ann@db/tidings"),
+            ("postgres://ann:se@cret@db/tidings?x=1", "postgres://ann@db/tidings?x=1"),
+            ("postgres://db/tidings", "postgres://db/tidings"),
+            ("postgres:///tidings?host=/run/x", "postgres:///tidings?host=/run/x"),
+            ("sqlite://tidings.db", "sqlite://tidings.db"),
+        ] {
+            assert_eq!(without_password(url), told);
+        }
+        let refused = options("postgres://ann:secret@db:notaport/x").unwrap_err().to_string();
+        assert!(!refused.contains("secret"), "{refused}");
+    }
+}

@@ -1,0 +1,82 @@
+//! How nodes wake each other: `NOTIFY`, in a transaction of its own behind the one that has something to tell, and at most
+//! so often. A notification inside the writer's transaction would take a lock of the whole server at each commit. Nobody
+//! depends on it: whoever cannot listen (behind a pooler in transaction mode) looks every second.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+/// The channel.
+const CHANNEL: &str = "tidings";
+
+/// Rings are this far apart at least: what happens between them is one ring.
+const APART: Duration = Duration::from_millis(10);
+
+/// Between two tries to listen.
+const LISTEN_AGAIN: Duration = Duration::from_secs(5);
+
+/// This node's bell.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    /// There is something to tell the others.
+    ring: Arc<Notify>,
+    /// Another node rang.
+    rung: Arc<Notify>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Bell {
+    pub(crate) fn hang(options: PgConnectOptions, pool: PgPool) -> Bell {
+        let (ring, rung) = (Arc::<Notify>::default(), Arc::<Notify>::default());
+        let tasks = [tokio::spawn(tell(Arc::clone(&ring), pool)), tokio::spawn(listen(Arc::clone(&rung), options))];
+        Bell { ring, rung, tasks }
+    }
+
+    /// Wakes the other nodes, soon.
+    pub(crate) fn ring(&self) {
+        self.ring.notify_one();
+    }
+
+    /// Ends when another node rang.
+    pub(crate) fn rung(&self) -> Arc<Notify> {
+        Arc::clone(&self.rung)
+    }
+}
+
+async fn tell(ring: Arc<Notify>, pool: PgPool) {
+    loop {
+        ring.notified().await;
+        if let Err(error) = sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(&pool).await {
+            tracing::debug!("wake the other nodes: {error}");
+        }
+        tokio::time::sleep(APART).await;
+    }
+}
+
+async fn listen(rung: Arc<Notify>, options: PgConnectOptions) {
+    loop {
+        if let Err(error) = listen_once(&rung, &options).await {
+            tracing::debug!("listen to the other nodes: {error}");
+        }
+        tokio::time::sleep(LISTEN_AGAIN).await;
+    }
+}
+
+async fn listen_once(rung: &Notify, options: &PgConnectOptions) -> Result<(), sqlx::Error> {
+    let pool = PgPoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    let mut listener = PgListener::connect_with(&pool).await?;
+    listener.listen(CHANNEL).await?;
+    loop {
+        listener.recv().await?;
+        rung.notify_one();
+    }
+}

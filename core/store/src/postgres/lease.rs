@@ -1,0 +1,250 @@
+//! Which node this is, and until when it may be sure of it.
+//!
+//! A node's row says until when, by the database's clock, what it claimed is its own. It is renewed every few seconds. A
+//! node that cannot renew it stops sending some time before the lease is over: it goes by a clock that nobody sets and that
+//! goes on while the machine sleeps, counted from before the question was asked, so that it is always the more careful
+//! side. A node whose lease lapsed joins again as another; what it had claimed is settled by whoever looks first, itself
+//! perhaps, as after a crash.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use sqlx::postgres::PgPool;
+use tokio::task::JoinHandle;
+
+use crate::error::StoreError;
+use crate::sql::{Connection, Pool, sql};
+
+/// How long what a node claimed is its own without a word from it.
+pub const LEASE: Duration = Duration::from_secs(15);
+
+/// How often a lease is renewed in its length.
+const RENEWALS: u32 = 5;
+
+/// The part of a lease before its end in which its node no longer trusts it: a third.
+const MARGIN: u32 = 3;
+
+/// Messages that are taken over at once from nodes that are gone.
+pub(crate) const TAKEN_OVER_MAX: u32 = 1024;
+
+/// How a node is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeName {
+    /// The machine's name, or what config calls it.
+    pub name: String,
+    /// The program's version.
+    pub version: String,
+    /// Where its API is, if it has one.
+    pub address: Option<String>,
+    /// How long its lease is.
+    pub lease: Duration,
+}
+
+impl Default for NodeName {
+    fn default() -> NodeName {
+        NodeName { name: "node".to_owned(), version: String::new(), address: None, lease: LEASE }
+    }
+}
+
+/// What a node tells of itself with each renewal.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Messages on their way.
+    pub in_flight: u32,
+    /// Messages sent in the last second or so, as a rate.
+    pub sent_per_s: u32,
+    /// It takes nothing new.
+    pub draining: bool,
+    /// A fingerprint of the config it goes by.
+    pub config: String,
+}
+
+/// Whether this node may send. Cheap to clone; of a store in a file it always may.
+#[derive(Debug, Clone, Default)]
+pub struct Lease {
+    shared: Option<Arc<Shared>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// The node as it is now; another after a lease lapsed.
+    node: AtomicI64,
+    /// Until when the lease is trusted, in milliseconds of [`elapsed_ms`].
+    trusted_until: AtomicU64,
+    /// What is told of it.
+    standing: std::sync::Mutex<Standing>,
+    /// By how much the database's clock is ahead of ours, in milliseconds.
+    skew_ms: AtomicI64,
+}
+
+impl Lease {
+    /// Whether what this node claimed is still its own. Asked right before something is sent.
+    pub fn is_trusted(&self) -> bool {
+        self.shared.as_ref().is_none_or(|shared| elapsed_ms() < shared.trusted_until.load(Ordering::Acquire))
+    }
+
+    /// The node, where there are several.
+    pub fn node(&self) -> Option<i64> {
+        self.shared.as_ref().map(|shared| shared.node.load(Ordering::Acquire))
+    }
+
+    /// What the next renewal tells.
+    pub fn tell(&self, standing: Standing) {
+        if let Some(shared) = &self.shared {
+            *shared.standing.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = standing;
+        }
+    }
+
+    /// By how much the database's clock is ahead of ours, in milliseconds: 0 for a store in a file.
+    pub fn skew_ms(&self) -> i64 {
+        self.shared.as_ref().map_or(0, |shared| shared.skew_ms.load(Ordering::Relaxed))
+    }
+}
+
+/// A node's part of the store.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    name: NodeName,
+    shared: Arc<Shared>,
+    renewing: JoinHandle<()>,
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.renewing.abort();
+    }
+}
+
+impl Membership {
+    /// Joins, and keeps the lease from then on.
+    pub(crate) async fn join(
+        connection: &mut Connection,
+        pool: PgPool,
+        name: NodeName,
+    ) -> Result<Membership, StoreError> {
+        let shared = Arc::new(Shared {
+            node: AtomicI64::new(0),
+            trusted_until: AtomicU64::new(0),
+            standing: std::sync::Mutex::default(),
+            skew_ms: AtomicI64::new(0),
+        });
+        shared.join(connection, &name).await?;
+        let renewing = tokio::spawn(renew(Arc::clone(&shared), Pool::Postgres(pool), name.lease));
+        Ok(Membership { name, shared, renewing })
+    }
+
+    pub(crate) fn lease(&self) -> Lease {
+        Lease { shared: Some(Arc::clone(&self.shared)) }
+    }
+
+    pub(crate) fn node(&self) -> i64 {
+        self.shared.node.load(Ordering::Acquire)
+    }
+
+    /// Joins again as another node if the lease is over: what the former one claimed is no longer ours.
+    pub(crate) async fn rejoin(&mut self, connection: &mut Connection) -> Result<bool, StoreError> {
+        let during = || StoreError::during("look whether this node still has its lease");
+        let held: bool =
+            crate::sql::both("SELECT EXISTS (SELECT FROM node WHERE id = $1 AND lease_until > tidings_now())")
+                .bind(self.node())
+                .fetch_scalar(connection)
+                .await
+                .map_err(during())?;
+        if held {
+            return Ok(false);
+        }
+        let before = self.node();
+        self.shared.join(connection, &self.name).await?;
+        tracing::warn!(before, now = self.node(), "this node lost its lease and joined again as another");
+        Ok(true)
+    }
+
+    /// Leaves: nobody need wait for the lease to end.
+    pub(crate) async fn leave(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        self.shared.trusted_until.store(0, Ordering::Release);
+        let query = sql!(postgres "node_leave").query().bind(self.node());
+        query.execute(connection).await.map(drop).map_err(StoreError::during("leave as a node"))
+    }
+}
+
+impl Shared {
+    async fn join(&self, connection: &mut Connection, name: &NodeName) -> Result<(), StoreError> {
+        let asked_at = elapsed_ms();
+        let config = self.standing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).config.clone();
+        let row = sql!(postgres "node_join")
+            .query()
+            .bind(&name.name)
+            .bind(&name.version)
+            .bind(config)
+            .bind(millis(name.lease))
+            .bind(&name.address)
+            .fetch_one(connection)
+            .await
+            .map_err(StoreError::during("join as a node"))?;
+        self.node.store(row.get(0), Ordering::Release);
+        self.trust(asked_at, name.lease);
+        self.note_skew(row.get(1));
+        Ok(())
+    }
+
+    fn trust(&self, asked_at: u64, lease: Duration) {
+        let trusted = lease - lease / MARGIN;
+        self.trusted_until.store(asked_at + u64::try_from(millis(trusted)).unwrap_or(0), Ordering::Release);
+    }
+
+    fn note_skew(&self, database_ms: i64) {
+        let now = clock_gettime(ClockId::Realtime);
+        let ours = now.tv_sec * 1000 + now.tv_nsec / 1_000_000;
+        self.skew_ms.store(database_ms - ours, Ordering::Relaxed);
+    }
+}
+
+/// Renews the lease for as long as the node lives.
+async fn renew(shared: Arc<Shared>, pool: Pool, lease: Duration) {
+    let mut beat = tokio::time::interval(lease / RENEWALS);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    beat.tick().await;
+    loop {
+        beat.tick().await;
+        let asked_at = elapsed_ms();
+        // A renewal that hangs must not keep the next one from being tried.
+        let asked = tokio::time::timeout(lease / MARGIN, renew_once(&shared, &pool, lease)).await;
+        match asked {
+            Ok(Ok(Some(database_ms))) => {
+                shared.trust(asked_at, lease);
+                shared.note_skew(database_ms);
+            }
+            // The writer sees it at its next transaction and joins again.
+            Ok(Ok(None)) => shared.trusted_until.store(0, Ordering::Release),
+            Ok(Err(error)) => tracing::warn!("renew this node's lease: {error}"),
+            Err(_) => tracing::warn!("renew this node's lease: no answer in time"),
+        }
+    }
+}
+
+async fn renew_once(shared: &Shared, pool: &Pool, lease: Duration) -> Result<Option<i64>, sqlx::Error> {
+    let Standing { in_flight, sent_per_s, draining, config } =
+        shared.standing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    sql!(postgres "node_renew")
+        .query()
+        .bind(shared.node.load(Ordering::Acquire))
+        .bind(millis(lease))
+        .bind(in_flight)
+        .bind(sent_per_s)
+        .bind(draining)
+        .bind(config)
+        .fetch_optional_scalar(&mut pool.acquire().await?)
+        .await
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Time since the machine started, also while it slept.
+fn elapsed_ms() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    u64::try_from(now.tv_sec * 1000 + now.tv_nsec / 1_000_000).unwrap_or(0)
+}

@@ -1,0 +1,408 @@
+//! Claiming: what may go now, in the order of the queue, with the credential each needs bound in the same transaction.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use tidings_model::credential::{Need, Permit, bind, usable_if_ends_after};
+use tidings_model::rate::{Arrival, Rate};
+use tidings_model::{AppName, CredentialId, Event, MessageId, State, Timestamp};
+
+use super::suppression::{SUPPRESSED, note};
+use super::tally::Tally;
+use super::tick::{Step, json, length};
+use crate::batch::{Bound, ChannelId, ClaimRequest, Claimed, Committed, Moved, Needs, TemplateId, Waiting};
+use crate::error::StoreError;
+use crate::sql::{Dialect, ROWS_MAX, RowsStatement, Statement, both, sql};
+
+static CLAIM_BIND: LazyLock<RowsStatement> = LazyLock::new(|| RowsStatement::new(sql!("claim_bind")));
+
+/// Permits of all recipients of one claim that are fetched without ranking them: two each, for the largest claim.
+const FEW_PERMITS_MAX: usize = 1024;
+
+/// A message at the head of the queue, with the credential it kept, as it is before the claim.
+struct Head {
+    claimed: Claimed,
+    /// Whether it waited for a credential before.
+    waited: bool,
+}
+
+/// A row of `claim_head.sql`: an array in the order of these fields.
+#[derive(serde::Deserialize)]
+struct HeadRow {
+    id: i64,
+    generation: i64,
+    template: i64,
+    recipient: String,
+    attempts: u32,
+    rescues: u32,
+    ambiguous: i64,
+    first_try_at: Option<i64>,
+    expires_at: Option<i64>,
+    created_at: i64,
+    data: Option<String>,
+    credential: Option<i64>,
+    source: Option<String>,
+    value: Option<String>,
+    credential_expires_at: Option<i64>,
+    taken_at: Option<i64>,
+    trace: Option<String>,
+    waited: Option<i64>,
+}
+
+impl HeadRow {
+    fn into_head(self, channel: ChannelId) -> Result<Head, StoreError> {
+        let credential = match (self.credential, self.source, self.value, self.taken_at) {
+            (Some(id), Some(source), Some(value), Some(taken_at)) => Some(Bound {
+                credential: CredentialId(id),
+                source,
+                value,
+                expires_at: self.credential_expires_at.map(Timestamp),
+                taken_at: Timestamp(taken_at),
+            }),
+            _ => None,
+        };
+        Ok(Head {
+            waited: self.waited == Some(1),
+            claimed: Claimed {
+                message: MessageId(self.id),
+                generation: self.generation,
+                channel,
+                template: TemplateId(self.template),
+                recipient: self.recipient,
+                data: self.data.ok_or_else(|| StoreError::Corrupt(format!("message {} has no body", self.id)))?,
+                attempts: self.attempts,
+                rescues: self.rescues,
+                ambiguous: self.ambiguous != 0,
+                first_try_at: Timestamp(self.first_try_at.unwrap_or_default()),
+                expires_at: self.expires_at.map(Timestamp),
+                created_at: Timestamp(self.created_at),
+                credential,
+                trace: self.trace,
+            },
+        })
+    }
+}
+
+/// A row of `claim_permits.sql`: an array in the order of these fields.
+#[derive(serde::Deserialize)]
+struct PermitRow {
+    id: i64,
+    recipient: String,
+    source: String,
+    scope: Option<String>,
+    value: String,
+    expires_at: Option<i64>,
+    taken_at: i64,
+}
+
+impl PermitRow {
+    fn into_free(self) -> Free {
+        Free {
+            recipient: self.recipient,
+            scope: self.scope,
+            bound: Bound {
+                credential: CredentialId(self.id),
+                source: self.source,
+                value: self.value,
+                expires_at: self.expires_at.map(Timestamp),
+                taken_at: Timestamp(self.taken_at),
+            },
+        }
+    }
+}
+
+/// A free permit.
+struct Free {
+    recipient: String,
+    scope: Option<String>,
+    bound: Bound,
+}
+
+impl Step<'_> {
+    /// `app` is whose recipients may be suppressed; `None` while nobody is.
+    pub(super) async fn claim(
+        &mut self,
+        tally: &Tally,
+        request: &ClaimRequest,
+        app: Option<&AppName>,
+        committed: &mut Committed,
+    ) -> Result<(), StoreError> {
+        if request.limit == 0 || self.queued(tally, request.channel) <= 0 {
+            return Ok(());
+        }
+        let (limit, rate) = self.room(request).await?;
+        if limit == 0 {
+            return Ok(());
+        }
+        let before = committed.claimed.len();
+        let head = self.head(request.channel, limit).await?;
+        let full = head.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+        let head = match app {
+            Some(app) => self.told(app, head, full, committed).await?,
+            None => head,
+        };
+        self.claim_head(request.channel, request.needs.as_ref(), head, full, committed).await?;
+        let count = u32::try_from(committed.claimed.len() - before).expect("a claim is bounded");
+        if let (Some((rate, arrival)), 1..) = (rate, count) {
+            let arrival = rate.after(arrival, count, self.now);
+            both("UPDATE channel SET arrival_us = $2 WHERE id = $1")
+                .bind(request.channel.0)
+                .bind(arrival.0)
+                .execute(self.connection)
+                .await
+                .map_err(StoreError::during("write a channel's rate"))?;
+            committed.arrivals.push((request.channel, arrival));
+        }
+        Ok(())
+    }
+
+    /// How many may be claimed, and the channel's rate as it is now. Beside other engines the channel is this one's until
+    /// the transaction ends: its rate and its bound hold for all of them together.
+    async fn room(&mut self, request: &ClaimRequest) -> Result<(u32, Option<(Rate, Arrival)>), StoreError> {
+        let (mut limit, mut rate) = (request.limit, request.rate);
+        if self.connection.dialect() == Dialect::Postgres && (rate.is_some() || request.in_flight_max.is_some()) {
+            let lock = sql!(postgres "lane_lock").query().bind(request.channel.0);
+            let lane = lock.fetch_one(self.connection).await.map_err(during())?;
+            rate = rate.map(|(rate, _)| (rate, Arrival(lane.get(0))));
+            if let Some(most) = request.in_flight_max {
+                // Those that this transaction settled are not in the counts yet.
+                let settled = self.moves.change(request.channel, State::Sending);
+                let room = i64::from(most) - (lane.get::<i64>(1) + settled);
+                limit = limit.min(u32::try_from(room.max(0)).unwrap_or(u32::MAX));
+            }
+        }
+        let allowed = rate.map_or(u32::MAX, |(rate, arrival)| rate.allowed(arrival, self.now));
+        Ok((limit.min(allowed), rate))
+    }
+
+    /// Those whose recipients may be told something; the others are cancelled.
+    async fn told(
+        &mut self,
+        app: &AppName,
+        head: Vec<Head>,
+        full: bool,
+        committed: &mut Committed,
+    ) -> Result<Vec<Head>, StoreError> {
+        let of = |head: &Head| (app.to_string(), head.claimed.recipient.clone());
+        let suppressed = self.told_nothing(head.iter().map(of).collect()).await?;
+        if suppressed.is_empty() {
+            return Ok(head);
+        }
+        let (mut told, mut away) = (Vec::with_capacity(head.len()), Vec::new());
+        for head in head {
+            match suppressed.get(&of(&head)) {
+                None => told.push(head),
+                Some(until) => away.push(Moved {
+                    message: head.claimed.message,
+                    channel: head.claimed.channel,
+                    template: head.claimed.template,
+                    recipient: head.claimed.recipient,
+                    event: Event::Cancel,
+                    to: State::Cancelled,
+                    reason: Some(SUPPRESSED),
+                    detail: note(*until),
+                }),
+            }
+        }
+        self.turn_away(&away).await?;
+        committed.moved.append(&mut away);
+        // Behind them there may be others.
+        committed.more |= full;
+        Ok(told)
+    }
+
+    async fn claim_head(
+        &mut self,
+        channel: ChannelId,
+        needs: Option<&Needs>,
+        mut head: Vec<Head>,
+        full: bool,
+        committed: &mut Committed,
+    ) -> Result<(), StoreError> {
+        if head.is_empty() {
+            return Ok(());
+        }
+        let mut waiting = Vec::new();
+        if let Some(needs) = needs {
+            let seekers: Vec<&Head> = head.iter().filter(|head| head.claimed.credential.is_none()).collect();
+            let free = self.free_permits(needs, &seekers).await?;
+            let wants: Vec<(MessageId, &str, TemplateId)> = seekers
+                .iter()
+                .map(|head| (head.claimed.message, head.claimed.recipient.as_str(), head.claimed.template))
+                .collect();
+            let mut chosen = choose(&wants, &free, needs).into_iter();
+            // What it kept, or else what was chosen for it: without either it waits.
+            head.retain_mut(|head| {
+                if head.claimed.credential.is_none() {
+                    let choice = chosen.next().expect("each seeker was answered");
+                    head.claimed.credential = choice.map(|index| free[index].bound.clone());
+                }
+                let is_bound = head.claimed.credential.is_some();
+                if !is_bound {
+                    waiting.push(Waiting {
+                        message: head.claimed.message,
+                        channel,
+                        template: head.claimed.template,
+                        recipient: head.claimed.recipient.clone(),
+                    });
+                }
+                is_bound
+            });
+            self.bind(&head).await?;
+            let waited: Vec<&Claimed> = head.iter().filter(|head| head.waited).map(|head| &head.claimed).collect();
+            if !waited.is_empty() {
+                self.go_on(&waited).await?;
+            }
+        }
+        self.take(&mut head, channel).await?;
+        committed.claimed.extend(head.into_iter().map(|head| head.claimed));
+        if !waiting.is_empty() {
+            if let Some(needs) = needs {
+                self.none_came_meanwhile(needs, &waiting).await?;
+            }
+            let ids: Vec<i64> = waiting.iter().map(|row| row.message.0).collect();
+            self.execute(sql!("claim_wait"), &json(&ids)).await.map_err(during())?;
+            self.begin_to_wait(&ids).await?;
+            self.moves.go_many(channel, State::Queued, State::Waiting, count(&ids));
+            committed.waiting.append(&mut waiting);
+            // Behind those who now wait there may be others who need not.
+            committed.more |= full;
+        }
+        Ok(())
+    }
+
+    /// Beside other engines: with their part of the ledger to itself it looks once more for permits of those who are to
+    /// wait. Where one came meanwhile the transaction begins again, and finds it.
+    async fn none_came_meanwhile(&mut self, needs: &Needs, waiting: &[Waiting]) -> Result<(), StoreError> {
+        if self.connection.dialect() == Dialect::Sqlite {
+            return Ok(());
+        }
+        let mut recipients: Vec<String> = waiting.iter().map(|row| row.recipient.clone()).collect();
+        recipients.sort_unstable();
+        recipients.dedup();
+        self.lock_ledger(&recipients).await?;
+        let free = self.permits_of(needs, &recipients.iter().map(String::as_str).collect::<Vec<_>>(), 1).await?;
+        let wants: Vec<(MessageId, &str, TemplateId)> =
+            waiting.iter().map(|row| (row.message, row.recipient.as_str(), row.template)).collect();
+        // What is bound by this transaction already is in no answer.
+        if choose(&wants, &free, needs).iter().all(Option::is_none) { Ok(()) } else { Err(StoreError::Contended) }
+    }
+
+    async fn bind(&mut self, head: &[Head]) -> Result<(), StoreError> {
+        for rows in head.chunks(ROWS_MAX) {
+            let mut query = CLAIM_BIND.query(rows.len());
+            for head in rows {
+                let bound = head.claimed.credential.as_ref().expect("who has none waits");
+                query = query.bind(bound.credential.0).bind(head.claimed.message.0);
+            }
+            let written = self.run(query).await.map_err(during())?;
+            self.all_written(written, rows.len(), "every credential chosen in this transaction is still free")?;
+        }
+        Ok(())
+    }
+
+    /// What a transaction alone saw is as it saw it. Beside others it may be theirs by now: then it begins again.
+    fn all_written(&self, written: u64, rows: usize, invariant: &str) -> Result<(), StoreError> {
+        let all = written == rows as u64;
+        match self.connection.dialect() {
+            Dialect::Postgres if !all => Err(StoreError::Contended),
+            _ => {
+                assert!(all, "{invariant}: {written} of {rows}");
+                Ok(())
+            }
+        }
+    }
+
+    /// Raises the fence of each, in the store and in what is handed out.
+    async fn take(&mut self, head: &mut [Head], channel: ChannelId) -> Result<(), StoreError> {
+        if head.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<i64> = head.iter().map(|head| head.claimed.message.0).collect();
+        let query = sql!("claim").query().bind(json(&ids)).bind(self.now.0);
+        let query = query.bind_postgres(self.node).bind_postgres(self.claim);
+        let written = self.run(query).await.map_err(during())?;
+        self.all_written(written, ids.len(), "every message at the head of this transaction is still queued")?;
+        for head in head {
+            head.claimed.generation += 1;
+            if !head.claimed.ambiguous {
+                head.claimed.first_try_at = self.now;
+            }
+        }
+        self.moves.go_many(channel, State::Queued, State::Sending, count(&ids));
+        Ok(())
+    }
+
+    async fn head(&mut self, channel: ChannelId, limit: u32) -> Result<Vec<Head>, StoreError> {
+        let query = sql!("claim_head").query();
+        let query = query.bind(channel.0).bind(self.now.0).bind(limit);
+        let rows: Vec<HeadRow> = query.fetch_json(self.connection, "look at the head of a queue").await?;
+        rows.into_iter().map(|row| row.into_head(channel)).collect()
+    }
+
+    async fn free_permits(&mut self, needs: &Needs, seekers: &[&Head]) -> Result<Vec<Free>, StoreError> {
+        let mut per_recipient: HashMap<&str, i64> = HashMap::new();
+        for head in seekers {
+            *per_recipient.entry(&head.claimed.recipient).or_default() += 1;
+        }
+        let Some(most) = per_recipient.values().max().copied() else {
+            return Ok(Vec::new());
+        };
+        let recipients: Vec<&str> = per_recipient.into_keys().collect();
+        self.permits_of(needs, &recipients, most).await
+    }
+
+    /// The free permits of these recipients: all, or of each kind so many.
+    async fn permits_of(&mut self, needs: &Needs, recipients: &[&str], most: i64) -> Result<Vec<Free>, StoreError> {
+        // By name, so that a source that is named twice does not offer a credential twice.
+        let ends_after = |margin| usable_if_ends_after(margin, self.now).0;
+        let sources: HashMap<&str, i64> =
+            needs.sources.iter().map(|rule| (rule.source.as_str(), ends_after(rule.margin))).collect();
+        let (recipients, sources) = (json(&recipients), json(&sources));
+        let query = |sql: Statement| {
+            sql.query().bind(needs.app.as_str().to_owned()).bind(recipients.clone()).bind(sources.clone())
+        };
+        // Nearly everybody has a few, and then there is nothing to rank.
+        let all = query(sql!("claim_permits")).bind(length(FEW_PERMITS_MAX));
+        let mut rows: Vec<PermitRow> = all.fetch_json(self.connection, "look for credentials").await?;
+        if rows.len() == FEW_PERMITS_MAX {
+            let best = query(sql!("claim_permits_of_many")).bind(most);
+            rows = best.fetch_json(self.connection, "look for credentials").await?;
+        }
+        // Oldest first, so that those that end together are used in the order they came.
+        rows.sort_unstable_by_key(|row| row.id);
+        Ok(rows.into_iter().map(PermitRow::into_free).collect())
+    }
+}
+
+fn during() -> impl FnOnce(sqlx::Error) -> StoreError {
+    StoreError::during("claim messages")
+}
+
+fn count(ids: &[i64]) -> i64 {
+    i64::try_from(ids.len()).expect("a claim is bounded")
+}
+
+/// Which free permit each message of a recipient and a template gets, by its place in `free`.
+fn choose(seekers: &[(MessageId, &str, TemplateId)], free: &[Free], needs: &Needs) -> Vec<Option<usize>> {
+    let scopes: HashMap<TemplateId, &str> = needs.scopes.iter().map(|(id, scope)| (*id, scope.as_str())).collect();
+    let wants: Vec<Need<'_, MessageId>> = seekers
+        .iter()
+        .map(|(message, recipient, template)| Need {
+            message: *message,
+            recipient,
+            scope: scopes.get(template).copied().unwrap_or_default(),
+        })
+        .collect();
+    let permits: Vec<Permit<'_, usize>> = free
+        .iter()
+        .enumerate()
+        .map(|(index, free)| Permit {
+            credential: index,
+            recipient: &free.recipient,
+            scope: free.scope.as_deref(),
+            expires_at: free.bound.expires_at,
+        })
+        .collect();
+    bind(&wants, &permits)
+}

@@ -1,0 +1,309 @@
+//! One transaction of the writer: the steps, in their order.
+//!
+//! Outcomes first, so that what they free can be claimed at once; claims last, so that they see everything. Each step
+//! is one statement over many rows, or a few: never a statement per row on the hot path.
+
+use std::sync::LazyLock;
+
+use tidings_model::{State, Timestamp};
+
+use super::due::{earliest, quiet_until};
+use super::suppression::{Suppressed, any};
+use super::tally::{Moves, Tally};
+use super::writer::{Home, LOOK_NOW, Last, Writer};
+use crate::batch::{Batch, ChannelId, Committed, Settle, Sweep};
+use crate::error::StoreError;
+use crate::notice::NewNotice;
+use crate::sql::{Connection, Dialect, Query, ROWS_MAX, RowsStatement, Statement, both, sql};
+
+impl Writer {
+    /// Commits everything in the batch, or nothing.
+    ///
+    /// When this returns `Ok`, what it says is on disk. When it returns an error nothing of the batch is, unless the
+    /// error came from the commit itself: then nobody can say, and the caller must not answer yes.
+    ///
+    /// # Panics
+    ///
+    /// On an [`Operation`](crate::Operation) that is no act of an operator.
+    pub async fn commit(&mut self, batch: &Batch) -> Result<Committed, StoreError> {
+        self.commit_and_tell(batch, |_| Vec::new()).await
+    }
+
+    /// The same, and what `tell` answers with to what the batch did is written in the same transaction: what webhooks are
+    /// to be told. It is asked at the end of the transaction, before anything of it is on disk.
+    pub async fn commit_and_tell(
+        &mut self,
+        batch: &Batch,
+        mut tell: impl FnMut(&Committed) -> Vec<NewNotice> + Send,
+    ) -> Result<Committed, StoreError> {
+        self.resolve_doubt().await?;
+        // Whatever ends this early leaves a transaction open, and the next one connects anew.
+        self.in_doubt = true;
+        self.look_around(batch.now).await?;
+        let mut fence = Fence::Counts;
+        for _ in 0..TRIES_MAX {
+            let done = self.transact(batch, fence, &mut tell).await;
+            match &done {
+                // Rare: the same again, looking first.
+                Err(StoreError::Late) => fence = Fence::Looks,
+                // Another engine was quicker.
+                Err(error) if error.is_contention() && self.connection.dialect() == Dialect::Postgres => {
+                    tracing::debug!("the same batch again: {error}");
+                }
+                _ => {
+                    self.in_doubt = done.is_err();
+                    return done;
+                }
+            }
+            both("ROLLBACK").execute(&mut self.connection).await.map_err(StoreError::during("roll back"))?;
+        }
+        self.in_doubt = false;
+        Err(StoreError::Contended)
+    }
+
+    async fn transact(
+        &mut self,
+        batch: &Batch,
+        fence: Fence,
+        tell: &mut (impl FnMut(&Committed) -> Vec<NewNotice> + Send),
+    ) -> Result<Committed, StoreError> {
+        let now = batch.now;
+        let mut committed = Committed::default();
+        BEGIN.query().execute(&mut self.connection).await.map_err(StoreError::during("begin"))?;
+        // Others may have let somebody wait since this was counted.
+        let waiting = match self.connection.dialect() {
+            Dialect::Sqlite => self.tally.waiting(),
+            Dialect::Postgres => i64::MAX,
+        };
+        let connection = &mut self.connection;
+        let node = match &self.home {
+            Home::File(_) => 0,
+            Home::Server(server) => server.membership.node(),
+        };
+        self.claim += 1;
+        let claim = self.claim;
+        let mut step = Step { connection, moves: Moves::default(), now, fence, waiting, last: self.last, node, claim };
+
+        committed.settled = step.settle(&batch.settles).await?;
+        committed.operated = step.operate(&batch.operations, &mut committed.moved).await?;
+        committed.ran = step.save_runs(&batch.runs).await?;
+        committed.recorded = step.record(batch, &committed.operated, &committed.ran).await?;
+        step.save_suppressions(&batch.suppressions).await?;
+        let suppresses = self.suppresses || !batch.suppressions.is_empty();
+        let suppressed = if suppresses && !batch.messages.is_empty() {
+            step.suppressed(&batch.messages, &self.apps).await?
+        } else {
+            Suppressed::new()
+        };
+        let over = step.over(&batch.steps).await?;
+        committed.accepted = step.accept(&batch.messages, &suppressed, &over, &self.apps).await?;
+        committed.stepped = step.step_runs(&batch.steps, &committed.accepted, &over).await?;
+        committed.credentials = step.take_credentials(&batch.credentials).await?;
+        step.withdraw(&batch.withdrawals).await?;
+        let applied = batch.settles.iter().zip(&committed.settled).filter(|(_, applied)| **applied);
+        let applied: Vec<&Settle> = applied.map(|(settle, _)| settle).collect();
+        let (received, moved, early) = step.receive(&batch.receipts, &applied, &self.early, &self.apps).await?;
+        committed.received = received;
+        committed.moved.extend(moved);
+        step.save_tokens(&batch.tokens).await?;
+        step.save_lanes(&batch.lanes).await?;
+        step.save_apps(&batch.apps).await?;
+        step.save_keys(&batch.keys).await?;
+        committed.fired = step.fire(&batch.firings).await?;
+        step.change_schedules(&batch.schedules).await?;
+        if batch.wake_all {
+            step.wake_all().await?;
+        }
+        let mut quiet_until = earliest(self.quiet_until, quiet_until(batch));
+        if let Some(by) = batch.set_back {
+            step.set_back(by).await?;
+            quiet_until = LOOK_NOW;
+        }
+        let is_quiet = batch.spare || quiet_until.is_none_or(|at| at > now);
+        if !is_quiet {
+            committed.more |= step.promote().await?;
+            committed.more |= step.expire(&mut committed.moved).await?;
+        }
+        for sweep in &batch.sweeps {
+            committed.swept.push(step.sweep(sweep).await?);
+        }
+        step.save_signposts(&batch.signposts).await?;
+        // The last of them may have left just now.
+        let may_have_left =
+            !batch.suppressions.is_empty() || batch.sweeps.iter().any(|sweep| matches!(sweep, Sweep::Audit { .. }));
+        let suppresses = if suppresses && may_have_left { any(&mut *step.connection).await? } else { suppresses };
+        for request in &batch.claims {
+            let app = self.apps.get(&request.channel).filter(|_| suppresses);
+            step.claim(&self.tally, request, app, &mut committed).await?;
+        }
+        step.settle_notices(&batch.notices, &self.pending, &mut committed.backlogs).await?;
+        step.resume_webhooks(&batch.resumed, &self.pending, &mut committed.backlogs).await?;
+        let notices = tell(&committed);
+        step.add_notices(&notices, &self.pending, &mut committed.backlogs).await?;
+        committed.next_due = if is_quiet { quiet_until } else { step.next_due().await? };
+        let (moves, last) = step.end().await?;
+
+        self.tally.apply(moves);
+        self.early.apply(early);
+        let pending = committed.backlogs.iter().map(|(webhook, backlog)| (webhook.clone(), backlog.pending));
+        self.pending.extend(pending);
+        self.quiet_until = committed.next_due;
+        self.last = last;
+        self.suppresses = suppresses;
+        let rows = batch.settles.len() + batch.messages.len() + batch.credentials.len() + committed.claimed.len();
+        // The transaction is on disk whatever comes of this; what is wrong with the disk, the next one will meet.
+        match &mut self.home {
+            Home::File(file) => {
+                if let Err(error) = file.committed(&mut self.connection, rows).await {
+                    tracing::warn!("{error}");
+                }
+            }
+            // What is new and was not claimed here may be somebody else's to send.
+            Home::Server(server) if !committed.accepted.is_empty() || batch.changes_standing() => server.bell.ring(),
+            Home::Server(_) => {}
+        }
+        Ok(committed)
+    }
+}
+
+/// How the outcomes pass the fence. Either way it is the statement's own condition that holds a late one back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fence {
+    /// All are written, and counted: if one of them was held back, the transaction begins again with [`Fence::Looks`].
+    Counts,
+    /// Those that are late are sorted out before.
+    Looks,
+}
+
+/// One transaction under way.
+pub(super) struct Step<'a> {
+    pub(super) connection: &'a mut Connection,
+    pub(super) moves: Moves,
+    pub(super) last: Last,
+    pub(super) now: Timestamp,
+    pub(super) fence: Fence,
+    /// Messages that waited for a credential when the transaction began. Where nobody waits, nobody is woken.
+    pub(super) waiting: i64,
+    /// Which engine this is, and its transaction, where there are several.
+    pub(super) node: i64,
+    pub(super) claim: i64,
+}
+
+/// The counts and the end of the transaction: to SQLite one hop.
+static SAVE_TALLY_AND_COMMIT: LazyLock<RowsStatement> = LazyLock::new(|| {
+    let text = sql!("save_tally").text(Dialect::Sqlite);
+    RowsStatement::one_after_the_other(&[&format!("{text};\n{COMMIT}")])
+});
+static SAVE_TALLY: LazyLock<RowsStatement> = LazyLock::new(|| RowsStatement::new(sql!("save_tally")));
+
+/// SQLite takes the right to write at once: one that is asked for later may be refused, and then nothing helps.
+const BEGIN: Statement = Statement::new("BEGIN IMMEDIATE", "BEGIN ISOLATION LEVEL READ COMMITTED");
+const COMMIT: &str = "COMMIT";
+
+/// Tries of one batch that met the fence, or other engines.
+const TRIES_MAX: u32 = 8;
+
+/// A list as the JSON array a statement walks.
+pub(super) fn json(rows: &impl serde::Serialize) -> String {
+    serde_json::to_string(rows).expect("rows of numbers and strings are always JSON")
+}
+
+pub(super) fn length(count: usize) -> i64 {
+    i64::try_from(count).expect("a batch is bounded")
+}
+
+impl Step<'_> {
+    /// Writes the counts, and commits.
+    async fn end(mut self) -> Result<(Moves, Last), StoreError> {
+        let rows = self.moves.rows();
+        let mut slices = rows.chunks(ROWS_MAX).peekable();
+        let is_one_hop = self.connection.dialect() == Dialect::Sqlite;
+        while let Some(rows) = slices.next_if(|rows| !is_one_hop || rows.len() == ROWS_MAX) {
+            let query = counts(SAVE_TALLY.query(rows.len()), rows).bind_postgres(self.node);
+            self.run(query).await.map_err(StoreError::during("write the counts"))?;
+        }
+        // With the last of them, as a rule the only one, comes the end.
+        let query = match slices.next() {
+            Some(rows) => counts(SAVE_TALLY_AND_COMMIT.query(rows.len()), rows),
+            None => both(COMMIT),
+        };
+        self.run(query).await.map_err(StoreError::during("commit"))?;
+        Ok((self.moves, self.last))
+    }
+
+    /// Ids for so many new rows.
+    pub(super) async fn new_ids(&mut self, of: Numbered, rows: usize) -> Result<Vec<i64>, StoreError> {
+        if rows == 0 {
+            return Ok(Vec::new());
+        }
+        match self.connection.dialect() {
+            Dialect::Sqlite => {
+                let last = of.of(&mut self.last);
+                let first = *last + 1;
+                *last += length(rows);
+                Ok((first..=*last).collect())
+            }
+            Dialect::Postgres => {
+                let during = StoreError::during("take new ids");
+                both(of.next()).bind(length(rows)).fetch_scalars(self.connection).await.map_err(during)
+            }
+        }
+    }
+
+    /// Runs a statement that answers with no rows, and says how many it wrote.
+    pub(super) async fn run(&mut self, query: Query<'_>) -> Result<u64, sqlx::Error> {
+        query.execute(self.connection).await
+    }
+
+    /// A statement whose one argument is a JSON array.
+    pub(super) async fn execute(&mut self, sql: Statement, rows: &str) -> Result<(), sqlx::Error> {
+        sql.query().bind(rows).execute(self.connection).await.map(drop)
+    }
+
+    pub(super) fn queued(&self, tally: &Tally, channel: ChannelId) -> i64 {
+        self.moves.count(tally, channel, State::Queued)
+    }
+}
+
+/// Binds the changes of counts in the order of `save_tally.sql`.
+fn counts<'q>(mut query: Query<'q>, rows: &[(i64, i64, i64)]) -> Query<'q> {
+    for (channel, state, change) in rows {
+        query = query.bind(*channel).bind(*state).bind(*change);
+    }
+    query
+}
+
+pub(super) fn apart(state: Option<&(Timestamp, String)>) -> (Option<i64>, Option<&str>) {
+    (state.map(|(at, _)| at.0), state.map(|(_, text)| text.as_str()))
+}
+
+/// Rows that are numbered.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Numbered {
+    Message,
+    Credential,
+    Audit,
+    Run,
+}
+
+impl Numbered {
+    /// The one that was given out last, of the only engine there is.
+    fn of(self, last: &mut Last) -> &mut i64 {
+        match self {
+            Numbered::Message => &mut last.message,
+            Numbered::Credential => &mut last.credential,
+            Numbered::Audit => &mut last.audit,
+            Numbered::Run => &mut last.run,
+        }
+    }
+
+    /// PostgreSQL's statement: so many that no other engine has.
+    fn next(self) -> &'static str {
+        match self {
+            Numbered::Message => "SELECT nextval('message_id') FROM generate_series(1, $1)",
+            Numbered::Credential => "SELECT nextval('credential_id') FROM generate_series(1, $1)",
+            Numbered::Audit => "SELECT nextval('audit_id') FROM generate_series(1, $1)",
+            Numbered::Run => "SELECT nextval('run_id_seq') FROM generate_series(1, $1)",
+        }
+    }
+}

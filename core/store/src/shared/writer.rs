@@ -1,0 +1,339 @@
+//! The one way to change a store: its connection, what it remembers from one transaction to the next, and where it lives.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tidings_model::{AppName, ChannelName, State, TemplateName, Timestamp, WebhookName};
+use tokio::sync::Notify;
+
+use super::receipt::Early;
+use super::tally::Tally;
+use super::{keys, notice, row, suppression};
+use crate::batch::{AppHalt, ChannelId, ChannelState, KeyRow, Orphan, TemplateId, TokenRow};
+use crate::error::StoreError;
+use crate::notice::WebhookStanding;
+use crate::postgres::{Lease, TAKEN_OVER_MAX};
+use crate::sql::{Connection, Dialect, Statement, both};
+use crate::{postgres, sqlite};
+
+/// A time before every other: the next transaction looks for what is due.
+pub(super) const LOOK_NOW: Option<Timestamp> = Some(Timestamp(i64::MIN));
+
+/// How old may be what is remembered of a store that other engines change, too.
+const LOOK_AROUND: Duration = Duration::from_millis(250);
+
+/// The one way to change the store.
+#[derive(Debug)]
+pub struct Writer {
+    pub(super) connection: Connection,
+    pub(super) home: Home,
+    pub(super) tally: Tally,
+    pub(super) early: Early,
+    /// Whose app the messages of a channel are sent with: a provider's name for a message holds in its app alone.
+    pub(super) apps: HashMap<ChannelId, AppName>,
+    /// Somebody may be suppressed: as long as nobody is, nobody asks.
+    pub(super) suppresses: bool,
+    pub(super) last: Last,
+    /// No message becomes due or runs out of time before this; `None` if none ever does. Until then nobody looks.
+    pub(super) quiet_until: Option<Timestamp>,
+    /// When what others may have changed was read last.
+    pub(super) looked_at: Instant,
+    /// Claims are numbered, so that those of a transaction of which nobody can say whether it landed are found again.
+    pub(super) claim: i64,
+    /// A transaction failed: whether it landed, and what state the connection is in, nobody can say.
+    pub(super) in_doubt: bool,
+    instance: String,
+    /// How many notices of each webhook wait.
+    pub(super) pending: notice::Pending,
+}
+
+/// Where a store lives.
+#[derive(Debug)]
+pub(crate) enum Home {
+    /// In a file of its own.
+    File(Box<sqlite::Home>),
+    /// In a database that several engines share.
+    Server(Box<postgres::Home>),
+}
+
+impl Home {
+    async fn connect(&self) -> Result<Connection, StoreError> {
+        match self {
+            Home::File(file) => file.connect().await,
+            Home::Server(server) => server.connect().await,
+        }
+    }
+}
+
+/// The ids that were given out last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Last {
+    pub(super) message: i64,
+    pub(super) credential: i64,
+    pub(super) audit: i64,
+    pub(super) run: i64,
+}
+
+impl Last {
+    async fn load(connection: &mut Connection) -> Result<Last, StoreError> {
+        Ok(Last {
+            message: sequence(connection, "message").await?,
+            credential: sequence(connection, "credential").await?,
+            audit: sequence(connection, "audit").await?,
+            run: sequence(connection, "run").await?,
+        })
+    }
+}
+
+/// The numbers of names.
+#[derive(Debug, Clone, Default)]
+pub struct Ids {
+    /// Channels.
+    pub channels: HashMap<ChannelName, ChannelId>,
+    /// Templates.
+    pub templates: HashMap<TemplateName, TemplateId>,
+}
+
+impl Writer {
+    /// A writer of a store whose schema is this program's.
+    pub(crate) async fn begin(mut connection: Connection, home: Home) -> Result<Writer, StoreError> {
+        Ok(Writer {
+            tally: Tally::load(&mut connection).await?,
+            early: Early::load(&mut connection).await?,
+            last: Last::load(&mut connection).await?,
+            pending: notice::pending(&mut connection).await?,
+            suppresses: suppression::any(&mut connection).await?,
+            instance: instance(&mut connection).await?,
+            apps: HashMap::new(),
+            quiet_until: LOOK_NOW,
+            looked_at: Instant::now(),
+            claim: 0,
+            in_doubt: false,
+            connection,
+            home,
+        })
+    }
+
+    /// Connects anew after a transaction that failed, and reads again what was remembered: the transaction may have
+    /// landed, and a connection whose commit failed takes no other (a full disk did it once, for good).
+    pub(super) async fn resolve_doubt(&mut self) -> Result<(), StoreError> {
+        if !self.in_doubt {
+            return Ok(());
+        }
+        let fresh = self.home.connect().await?;
+        // What it was in the middle of is rolled back with it.
+        if let Err(error) = std::mem::replace(&mut self.connection, fresh).close_hard().await {
+            tracing::warn!("close a connection that failed: {error}");
+        }
+        if let Home::Server(server) = &mut self.home {
+            server.membership.rejoin(&mut self.connection).await?;
+            let released = server.release_claims(&mut self.connection, self.claim).await?;
+            if released > 0 {
+                tracing::warn!(released, "a transaction landed that had failed for all we knew; its claims are undone");
+            }
+        }
+        self.last = Last::load(&mut self.connection).await?;
+        self.read_again().await?;
+        self.in_doubt = false;
+        Ok(())
+    }
+
+    /// Reads again what is remembered from one transaction to the next.
+    async fn read_again(&mut self) -> Result<(), StoreError> {
+        self.tally = Tally::load(&mut self.connection).await?;
+        self.early = Early::load(&mut self.connection).await?;
+        self.pending = notice::pending(&mut self.connection).await?;
+        self.suppresses = suppression::any(&mut self.connection).await?;
+        self.quiet_until = LOOK_NOW;
+        self.looked_at = Instant::now();
+        Ok(())
+    }
+
+    /// Looks what other engines changed, where there may be any: after a while, or when one of them rang.
+    pub(super) async fn look_around(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let Home::Server(server) = &mut self.home else { return Ok(()) };
+        server.days.ensure(&mut self.connection, now).await?;
+        if self.looked_at.elapsed() < LOOK_AROUND {
+            return Ok(());
+        }
+        self.read_again().await
+    }
+
+    /// Whether this engine may send. Cheap to clone.
+    pub fn lease(&self) -> Lease {
+        match &self.home {
+            Home::File(_) => Lease::default(),
+            Home::Server(server) => server.membership.lease(),
+        }
+    }
+
+    /// Notified when another engine changed something; never of a store in a file.
+    pub fn rung(&self) -> Arc<Notify> {
+        match &self.home {
+            Home::File(_) => Arc::default(),
+            Home::Server(server) => server.bell.rung(),
+        }
+    }
+
+    /// What tells this store from every other: part of the ids that providers see.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Numbers the names that config defines, and notes which app each channel sends with. A name keeps its number for ever.
+    pub async fn define(
+        &mut self,
+        channels: impl IntoIterator<Item = (ChannelName, AppName)>,
+        templates: impl IntoIterator<Item = TemplateName>,
+    ) -> Result<Ids, StoreError> {
+        let mut ids = Ids::default();
+        for (name, app) in channels {
+            let id = number(&mut self.connection, Table::Channel, name.as_str()).await?;
+            self.apps.insert(ChannelId(id), app);
+            ids.channels.insert(name, ChannelId(id));
+        }
+        for name in templates {
+            let id = number(&mut self.connection, Table::Template, name.as_str()).await?;
+            ids.templates.insert(name, TemplateId(id));
+        }
+        Ok(ids)
+    }
+
+    /// Sets space aside for the outcomes of what is on its way when the disk is full.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Full`] if there is no room for it now.
+    pub fn lay_ballast(&self) -> Result<(), StoreError> {
+        match &self.home {
+            Home::File(file) => file.ballast.lay(),
+            // The server's disk is the server's.
+            Home::Server(_) => Ok(()),
+        }
+    }
+
+    /// What is told while there is no room.
+    pub fn full(&self) -> StoreError {
+        match &self.home {
+            Home::File(file) => file.ballast.full(),
+            Home::Server(server) => server.full(),
+        }
+    }
+
+    /// Gives that space up.
+    pub fn release_ballast(&self) {
+        match &self.home {
+            Home::File(file) => file.ballast.release(),
+            Home::Server(_) => {}
+        }
+    }
+
+    /// What a crash left in the middle of an attempt. Empty after a clean stop. Where several engines share the store, what
+    /// those left that are gone: it is this one's from now on, and to be settled by it; a bounded part of it at a time.
+    pub async fn orphans(&mut self) -> Result<Vec<Orphan>, StoreError> {
+        let node = match &self.home {
+            Home::File(_) => 0,
+            Home::Server(server) => server.membership.node(),
+        };
+        row::orphans(&mut self.connection, node, TAKEN_OVER_MAX).await
+    }
+
+    /// The state of every channel that has one.
+    pub async fn channel_states(&mut self) -> Result<HashMap<ChannelId, ChannelState>, StoreError> {
+        row::channel_states(&mut self.connection).await
+    }
+
+    /// The token of every app that has one.
+    pub async fn tokens(&mut self) -> Result<HashMap<AppName, TokenRow>, StoreError> {
+        row::tokens(&mut self.connection).await
+    }
+
+    /// The halted apps.
+    pub async fn halts(&mut self) -> Result<HashMap<AppName, AppHalt>, StoreError> {
+        row::halts(&mut self.connection).await
+    }
+
+    /// The keys of callers, the revoked ones too.
+    pub async fn keys(&mut self) -> Result<Vec<KeyRow>, StoreError> {
+        keys::read(&mut self.connection).await
+    }
+
+    /// How every webhook stands that has stood somehow.
+    pub async fn webhooks(&mut self) -> Result<HashMap<WebhookName, WebhookStanding>, StoreError> {
+        notice::standings(&mut self.connection).await
+    }
+
+    /// How many notices of each webhook wait.
+    pub fn pending(&self) -> &HashMap<WebhookName, u64> {
+        &self.pending
+    }
+
+    /// Forgets what waits for webhooks that config no longer has, and says how many that was.
+    pub async fn forget_notices(&mut self, webhook: &WebhookName) -> Result<u64, StoreError> {
+        let during = || StoreError::during("forget the notices of a webhook");
+        for sql in ["DELETE FROM notice WHERE webhook = $1", "DELETE FROM webhook WHERE name = $1"] {
+            both(sql).bind(webhook.as_str()).execute(&mut self.connection).await.map_err(during())?;
+        }
+        Ok(self.pending.remove(webhook).unwrap_or_default())
+    }
+
+    /// How many messages of a channel are in a state.
+    pub fn count(&self, channel: ChannelId, state: State) -> i64 {
+        self.tally.count(channel, state)
+    }
+
+    /// Writes what is in the log into the file and lets go of it. Nothing is lost without this call; the next start
+    /// is a little quicker with it.
+    pub async fn close(mut self) -> Result<(), StoreError> {
+        if let Home::Server(server) = &self.home {
+            server.membership.leave(&mut self.connection).await?;
+        }
+        self.connection.close().await.map_err(StoreError::during("close store"))
+    }
+}
+
+/// The highest id that was ever given out. PostgreSQL gives them out itself, for several engines at once.
+async fn sequence(connection: &mut Connection, table: &'static str) -> Result<i64, StoreError> {
+    if connection.dialect() == Dialect::Postgres {
+        return Ok(0);
+    }
+    let last = both("SELECT seq FROM sqlite_sequence WHERE name = $1")
+        .bind(table)
+        .fetch_optional_scalar(connection)
+        .await
+        .map_err(StoreError::during("read the last id"))?;
+    Ok(last.unwrap_or(0))
+}
+
+const MAKE_INSTANCE: Statement = Statement::new(
+    "INSERT INTO meta (key, value) VALUES ('instance', lower(hex(randomblob(6)))) ON CONFLICT (key) DO NOTHING",
+    "INSERT INTO meta (key, value) VALUES ('instance', right(gen_random_uuid()::text, 12)) ON CONFLICT (key) DO NOTHING",
+);
+
+async fn instance(connection: &mut Connection) -> Result<String, StoreError> {
+    let during = || StoreError::during("read the store's name");
+    MAKE_INSTANCE.query().execute(connection).await.map_err(during())?;
+    both("SELECT value FROM meta WHERE key = 'instance'").fetch_scalar(connection).await.map_err(during())
+}
+
+enum Table {
+    Channel,
+    Template,
+}
+
+async fn number(connection: &mut Connection, table: Table, name: &str) -> Result<i64, StoreError> {
+    let (insert, select) = match table {
+        Table::Channel => (
+            "INSERT INTO channel (name) VALUES ($1) ON CONFLICT (name) DO NOTHING",
+            "SELECT id FROM channel WHERE name = $1",
+        ),
+        Table::Template => (
+            "INSERT INTO template (name) VALUES ($1) ON CONFLICT (name) DO NOTHING",
+            "SELECT id FROM template WHERE name = $1",
+        ),
+    };
+    let during = || StoreError::during("number a name");
+    both(insert).bind(name).execute(connection).await.map_err(during())?;
+    both(select).bind(name).fetch_scalar(connection).await.map_err(during())
+}

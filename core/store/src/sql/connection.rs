@@ -1,0 +1,186 @@
+//! Connections to either database: one's own, or one of a pool's for a while.
+
+use std::borrow::Cow;
+use std::ops::{Deref, DerefMut};
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr as _, SqlStr, Sqlite, Transaction};
+
+use super::value::{postgres_arguments, sqlite_arguments};
+use super::{Dialect, Query, Row};
+
+/// Whose connection it is.
+#[derive(Debug)]
+pub(crate) enum Held<D: sqlx::Database> {
+    Own(D::Connection),
+    /// A pool's, which gets it back.
+    Lent(PoolConnection<D>),
+    /// A pool's, in the middle of a transaction that ends with the look.
+    Looking(Transaction<'static, D>),
+}
+
+impl<D: sqlx::Database> Held<D> {
+    fn inner(&mut self) -> &mut D::Connection {
+        match self {
+            Held::Own(connection) => connection,
+            Held::Lent(connection) => connection,
+            Held::Looking(transaction) => transaction,
+        }
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) enum Connection {
+    Sqlite(Held<Sqlite>),
+    Postgres(Held<Postgres>),
+}
+
+impl From<SqliteConnection> for Connection {
+    fn from(connection: SqliteConnection) -> Connection {
+        Connection::Sqlite(Held::Own(connection))
+    }
+}
+
+impl From<PgConnection> for Connection {
+    fn from(connection: PgConnection) -> Connection {
+        Connection::Postgres(Held::Own(connection))
+    }
+}
+
+impl Connection {
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self {
+            Connection::Sqlite(_) => Dialect::Sqlite,
+            Connection::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// SQLite's own.
+    ///
+    /// # Panics
+    ///
+    /// On a connection to PostgreSQL.
+    pub(crate) fn sqlite(&mut self) -> &mut SqliteConnection {
+        match self {
+            Connection::Sqlite(held) => held.inner(),
+            Connection::Postgres(_) => panic!("only a store in a file is asked for its file"),
+        }
+    }
+
+    pub(super) async fn execute(&mut self, query: Query<'_>) -> Result<u64, sqlx::Error> {
+        let (text, values) = query.resolve(self.dialect());
+        let text = safe(text);
+        match self {
+            Connection::Sqlite(held) => {
+                let done = sqlx::query_with(text, sqlite_arguments(values)?).execute(held.inner()).await?;
+                Ok(done.rows_affected())
+            }
+            Connection::Postgres(held) => {
+                let done = sqlx::query_with(text, postgres_arguments(values)?).execute(held.inner()).await?;
+                Ok(done.rows_affected())
+            }
+        }
+    }
+
+    pub(super) async fn fetch_all(&mut self, query: Query<'_>) -> Result<Vec<Row>, sqlx::Error> {
+        let (text, values) = query.resolve(self.dialect());
+        let text = safe(text);
+        match self {
+            Connection::Sqlite(held) => {
+                let rows = sqlx::query_with(text, sqlite_arguments(values)?).fetch_all(held.inner()).await?;
+                Ok(rows.into_iter().map(Row::Sqlite).collect())
+            }
+            Connection::Postgres(held) => {
+                let rows = sqlx::query_with(text, postgres_arguments(values)?).fetch_all(held.inner()).await?;
+                Ok(rows.into_iter().map(Row::Postgres).collect())
+            }
+        }
+    }
+
+    /// Several statements without variables, as they are.
+    #[cfg(test)]
+    pub(crate) async fn run_script(&mut self, script: &str) -> Result<(), sqlx::Error> {
+        let script = AssertSqlSafe(script.to_owned());
+        match self {
+            Connection::Sqlite(held) => sqlx::raw_sql(script).execute(held.inner()).await.map(drop),
+            Connection::Postgres(held) => sqlx::raw_sql(script).execute(held.inner()).await.map(drop),
+        }
+    }
+
+    /// Ends one's own connection in good order.
+    pub(crate) async fn close(self) -> Result<(), sqlx::Error> {
+        use sqlx::Connection as _;
+        match self {
+            Connection::Sqlite(Held::Own(connection)) => connection.close().await,
+            Connection::Postgres(Held::Own(connection)) => connection.close().await,
+            Connection::Sqlite(_) | Connection::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Ends one's own connection at once.
+    pub(crate) async fn close_hard(self) -> Result<(), sqlx::Error> {
+        use sqlx::Connection as _;
+        match self {
+            Connection::Sqlite(Held::Own(connection)) => connection.close_hard().await,
+            Connection::Postgres(Held::Own(connection)) => connection.close_hard().await,
+            Connection::Sqlite(_) | Connection::Postgres(_) => Ok(()),
+        }
+    }
+}
+
+/// Texts are this crate's: what others wrote is bound.
+fn safe(text: Cow<'static, str>) -> SqlStr {
+    match text {
+        Cow::Borrowed(text) => text.into_sql_str(),
+        Cow::Owned(text) => AssertSqlSafe(text).into_sql_str(),
+    }
+}
+
+/// A look at the store as it is at one instant: what is written meanwhile is not in it. It ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Look(Connection);
+
+impl Deref for Look {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.0
+    }
+}
+
+impl DerefMut for Look {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.0
+    }
+}
+
+/// The connections of readers.
+#[derive(Debug, Clone)]
+pub(crate) enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+impl Pool {
+    /// A connection for one statement.
+    pub(crate) async fn acquire(&self) -> Result<Connection, sqlx::Error> {
+        Ok(match self {
+            Pool::Sqlite(pool) => Connection::Sqlite(Held::Lent(pool.acquire().await?)),
+            Pool::Postgres(pool) => Connection::Postgres(Held::Lent(pool.acquire().await?)),
+        })
+    }
+
+    /// A connection for several statements that see the same.
+    pub(crate) async fn look(&self) -> Result<Look, sqlx::Error> {
+        Ok(Look(match self {
+            Pool::Sqlite(pool) => Connection::Sqlite(Held::Looking(pool.begin().await?)),
+            Pool::Postgres(pool) => {
+                let begun = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+                Connection::Postgres(Held::Looking(begun))
+            }
+        }))
+    }
+}
