@@ -1,5 +1,5 @@
 use tidings_model::cron::Cron;
-use tidings_store::Verdict;
+use tidings_store::{Fired, Verdict};
 
 use super::plan::{Plan, Situation};
 use super::*;
@@ -340,4 +340,13 @@ fn a_run_before_it_leaves_all_that_is_due_out_and_not_only_the_last() {
     let hourly = every_hour(Missed::Once, Overlap::Skip);
     let told = told(&plan(&hourly, at("03:00:00"), at("05:30:00"), true, false).unwrap());
     assert_eq!(told, [("04:00".to_owned(), "skipped_overlap"), ("05:00".to_owned(), "skipped_overlap")]);
+}
+
+#[test]
+fn what_was_decided_before_a_doubt_was_settled_takes_no_cursor_back() {
+    let mut agenda = hourly_at_three();
+    let decisions = agenda.decide(at("04:00:00"), 10);
+    agenda.adopt(&[stored(at("05:00:00"), at("06:00:00"))], &[]);
+    assert_eq!(agenda.settle(&decisions, &[Fired::Before(None)]), []);
+    assert_eq!(agenda.next_wake(), Some(at("06:00:00")));
 }
