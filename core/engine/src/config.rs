@@ -50,8 +50,37 @@ use crate::retention::Keep;
 use crate::stages::{CallbackStage, RendererStage, SourceStage, TokenStage, TransportStage};
 use crate::webhooks::WebhookConfig;
 
+/// How long a lease may be: shorter, and a pause of the database loses it; longer, and what a dead node left waits.
+const NODE_LEASE: std::ops::RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(300);
+
 /// The default of `[store] url`.
 pub const STORE_URL: &str = "sqlite://tidings.db";
+
+/// How this engine is known to others that share its store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// Its name: the machine's, if config gives none.
+    pub name: String,
+    /// How long what it claimed is its own without a word from it: from 2 s to 5 min.
+    pub lease: Duration,
+}
+
+impl Default for NodeConfig {
+    fn default() -> NodeConfig {
+        let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        NodeConfig { name: machine, lease: tidings_store::LEASE }
+    }
+}
+
+/// Whether that is the address of a database that several engines may share.
+pub(crate) fn is_shared(store_url: &str) -> bool {
+    store_url.starts_with("postgres://") || store_url.starts_with("postgresql://")
+}
+
+/// The file beside which the engine keeps its socket and its log: the store's, where that is a file.
+pub fn beside(store_url: &str, folder: &Path) -> PathBuf {
+    if is_shared(store_url) { folder.join("tidings") } else { store_url.trim_start_matches("sqlite://").into() }
+}
 
 /// Everything config defines, ready to run.
 #[derive(Debug)]
@@ -60,6 +89,8 @@ pub struct Config {
     pub folder: PathBuf,
     /// The store's address.
     pub store_url: String,
+    /// How this engine is known to others that share its store.
+    pub node: NodeConfig,
     /// How long messages stay that have ended.
     pub keep: Keep,
     /// Our own API.
@@ -305,17 +336,23 @@ fn create_key(path: &Path) -> std::io::Result<String> {
 /// Where the engine of a config file listens for callers on the same machine. It reads no secrets and checks nothing
 /// else, so that a caller need not be able to run the engine.
 pub fn local_socket(path: &Path) -> Result<PathBuf, String> {
-    let (store, socket) = local(path)?;
-    Ok(socket.unwrap_or_else(|| PathBuf::from(format!("{}.sock", store.display()))))
+    let Local { store_url, socket, folder } = local(path)?;
+    Ok(socket.unwrap_or_else(|| PathBuf::from(format!("{}.sock", beside(&store_url, &folder).display()))))
 }
 
 /// The address of the store of a config file, read as [`local_socket`] reads it.
 pub fn local_store(path: &Path) -> Result<String, String> {
-    local(path).map(|(store, _)| format!("sqlite://{}", store.display()))
+    local(path).map(|local| local.store_url)
 }
 
-/// The file of the store, and the socket if the file names one.
-fn local(path: &Path) -> Result<(PathBuf, Option<PathBuf>), String> {
+/// What a caller on the same machine has to know of a config file.
+struct Local {
+    store_url: String,
+    socket: Option<PathBuf>,
+    folder: PathBuf,
+}
+
+fn local(path: &Path) -> Result<Local, String> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read `{shown}`: {error}"))?;
     let document = toml::de::DeTable::parse(&text).map_err(|error| format!("`{shown}`: {}", error.message()))?;
@@ -323,9 +360,16 @@ fn local(path: &Path) -> Result<(PathBuf, Option<PathBuf>), String> {
         document.get_ref().get(table)?.get_ref().as_table()?.get(key)?.get_ref().as_str().map(str::to_owned)
     };
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    let url = find("store", "url").unwrap_or_else(|| STORE_URL.to_owned());
-    let store = folder.join(url.trim_start_matches("sqlite://"));
-    Ok((store, find("api", "socket").map(|socket| folder.join(socket))))
+    let store_url = resolve_store(&find("store", "url").unwrap_or_else(|| STORE_URL.to_owned()), &folder);
+    Ok(Local { store_url, socket: find("api", "socket").map(|socket| folder.join(socket)), folder })
+}
+
+/// The address with the path of its file from the config file's folder.
+fn resolve_store(url: &str, folder: &Path) -> String {
+    if is_shared(url) {
+        return url.to_owned();
+    }
+    format!("sqlite://{}", folder.join(url.trim_start_matches("sqlite://")).display())
 }
 
 impl Config {
@@ -391,7 +435,7 @@ impl Reading<'_> {
         if root.parsed("version", known).is_none() && root.find("version").is_none() {
             root.missing("version", "`version = 1` at the top");
         }
-        let (store_url, keep) = self.store(root);
+        let (store_url, node, keep) = self.store(root);
         let api = self.api(root, &store_url);
         let grace = self.engine(root);
         let (log, telemetry) = (self.log(root), self.telemetry(root));
@@ -402,7 +446,7 @@ impl Reading<'_> {
         let registry = self.plugins(root, &mut notes);
         let reading = Reading { registry: &registry, ..*self };
         let config = reading.definitions(root, store_url, keep, api, grace, notes);
-        Config { log, telemetry, ..config }
+        Config { log, telemetry, node, ..config }
     }
 
     /// What config defines, once it is known which plugins there are.
@@ -426,6 +470,7 @@ impl Reading<'_> {
         Config {
             folder: PathBuf::new(),
             store_url,
+            node: NodeConfig::default(),
             keep,
             api,
             grace,
@@ -443,33 +488,36 @@ impl Reading<'_> {
         }
     }
 
-    fn store(&self, root: &Section<'_>) -> (String, Keep) {
+    fn store(&self, root: &Section<'_>) -> (String, NodeConfig, Keep) {
+        let mut node = NodeConfig::default();
         let mut keep = Keep { done: KEEP_DONE_DEFAULT, failed: KEEP_FAILED_DEFAULT, audit: KEEP_AUDIT_DEFAULT };
-        let Some(section) = root.section("store") else { return (self.resolve_store(STORE_URL), keep) };
+        let Some(section) = root.section("store") else {
+            return (resolve_store(STORE_URL, self.folder), node, keep);
+        };
         let url = section.parsed("url", |value| {
             let url = read::text(value)?;
             if url.strip_prefix("sqlite://").is_some_and(|path| !path.is_empty()) {
                 Ok(url)
-            } else if url.starts_with("postgres") {
-                Err("PostgreSQL is not there yet; use `sqlite://FILE`".to_owned())
+            } else if is_shared(&url) {
+                Ok(url)
             } else {
-                Err(format!("`{}` is no store; expected `sqlite://FILE`", without_password(&url)))
+                let shown = without_password(&url);
+                Err(format!("`{shown}` is no store; expected `sqlite://FILE` or `postgres://USER@HOST/DATABASE`"))
             }
         });
+        if let Some(name) = section.text("node") {
+            node.name = name;
+        }
+        node.lease = section.duration_within("lease", NODE_LEASE).unwrap_or(node.lease);
         keep.done = section.duration("keep_done").unwrap_or(keep.done);
         keep.failed = section.duration("keep_failed").unwrap_or(keep.failed);
         keep.audit = section.duration("keep_audit").unwrap_or(keep.audit);
         section.finish();
-        (self.resolve_store(url.as_deref().unwrap_or(STORE_URL)), keep)
-    }
-
-    fn resolve_store(&self, url: &str) -> String {
-        let path = url.trim_start_matches("sqlite://");
-        format!("sqlite://{}", self.folder.join(path).display())
+        (resolve_store(url.as_deref().unwrap_or(STORE_URL), self.folder), node, keep)
     }
 
     fn api(&self, root: &Section<'_>, store_url: &str) -> ApiConfig {
-        let socket = PathBuf::from(format!("{}.sock", store_url.trim_start_matches("sqlite://")));
+        let socket = PathBuf::from(format!("{}.sock", beside(store_url, self.folder).display()));
         let limits = ApiLimits::default();
         let Some(section) = root.section("api") else {
             return ApiConfig { listen: None, keys: Vec::new(), socket, tls: None, limits, metrics_open: false };

@@ -7,7 +7,7 @@ use tidings_model::limits::TICK_CHANGES_MAX;
 use tidings_model::retry::Backoff;
 use tidings_model::settle::rescue;
 use tidings_model::{Attempt, Clock, OnUnknown, Policy, State, WebhookName};
-use tidings_store::{Batch, Committed, Orphan, Reader, Settle, StoreError, Writer};
+use tidings_store::{Batch, Committed, NodeName, Orphan, Reader, Settle, StoreError, Writer};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -78,7 +78,7 @@ impl Engine {
     pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Engine, EngineError> {
         let config = Arc::new(config);
         let http = Http::new().map_err(EngineError::Http)?;
-        let (mut store, reader) = tidings_store::open(&config.store_url).await?;
+        let (mut store, reader) = tidings_store::open_as(&config.store_url, node_name(&config)).await?;
         let ids = definitions::number(&mut store, &config).await?;
         let keys = Keys::new(store.keys().await?);
         let (states, halts, tokens) = (store.channel_states().await?, store.halts().await?, store.tokens().await?);
@@ -256,6 +256,16 @@ impl Engine {
         }
         let sum = |state| counts.messages.iter().filter(|(_, of, _)| *of == state).map(|(_, _, count)| count).sum();
         Ok(Left { sending, queued: sum(State::Queued), waiting: sum(State::Waiting), scheduled: sum(State::Scheduled) })
+    }
+}
+
+/// How this engine is known to others that share its store.
+fn node_name(config: &Config) -> NodeName {
+    NodeName {
+        name: config.node.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        address: config.api.listen.map(|address| address.to_string()),
+        lease: config.node.lease,
     }
 }
 

@@ -452,9 +452,9 @@ impl EngineHandle {
         self.definitions().channels.iter().map(|(id, (name, _))| (*id, name.clone())).collect()
     }
 
-    /// Where the store is.
-    pub fn store_file(&self) -> std::path::PathBuf {
-        self.definitions().config.store_url.trim_start_matches("sqlite://").into()
+    /// Where the store is, if it is a file.
+    pub fn store_file(&self) -> Option<std::path::PathBuf> {
+        self.definitions().config.store_url.strip_prefix("sqlite://").map(Into::into)
     }
 
     /// Reads what is in the store.

@@ -155,6 +155,15 @@ impl<'a> Section<'a> {
         self.parsed(key, |value| text(value).and_then(|text| duration(&text)))
     }
 
+    /// A duration from the one to the other.
+    pub(crate) fn duration_within(&self, key: &'a str, range: std::ops::RangeInclusive<Duration>) -> Option<Duration> {
+        self.parsed(key, |value| {
+            let found = text(value).and_then(|text| duration(&text))?;
+            let expected = || format!("expected from {} s to {} s", range.start().as_secs(), range.end().as_secs());
+            if range.contains(&found) { Ok(found) } else { Err(expected()) }
+        })
+    }
+
     /// A whole number within `range`.
     pub(crate) fn number(&self, key: &'a str, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
         self.parsed(key, |value| {

@@ -265,7 +265,7 @@ fn writer(page: &mut Page, engine: &EngineHandle) {
     page.gauge("tidings_store_full", "Whether the disk is full: 1 if so.")
         .value(&[], u8::from(engine.store_problem().is_some()));
     let mut series = page.gauge("tidings_store_bytes", "Bytes of the store, and of its log.");
-    let file = engine.store_file();
+    let Some(file) = engine.store_file() else { return };
     for (part, end) in [("store", ""), ("log", "-wal")] {
         let mut name = file.clone().into_os_string();
         name.push(end);
