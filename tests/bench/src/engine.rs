@@ -26,7 +26,7 @@ use crate::usage::Usage;
 use crate::workload::{CHANNEL, Kind, SOURCE, intake, submission};
 
 /// The store in the engine's folder.
-pub(crate) const SQLITE: &str = "sqlite://tidings.db";
+const SQLITE: &str = "sqlite://tidings.db";
 
 /// What callers of the API show.
 pub(crate) const KEY: &str = "bench-key";
@@ -34,7 +34,7 @@ pub(crate) const KEY: &str = "bench-key";
 /// Messages or credentials in one call while a store is filled.
 const STEP: u32 = 500;
 /// Callers at once while a store is filled: one is admitted while another is written.
-const LOADERS: u32 = 4;
+pub(crate) const LOADERS: u32 = 4;
 /// How often somebody looks whether it is done.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// The same where the store has to be asked.

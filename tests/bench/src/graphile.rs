@@ -20,7 +20,7 @@ const PATIENCE_PER_MESSAGE: Duration = Duration::from_millis(5);
 
 #[derive(Serialize)]
 enum Order {
-    Accept { first: u32, count: u32 },
+    Accept { first: u32, count: u32, callers: u32 },
     Send { count: u32 },
 }
 
@@ -74,8 +74,9 @@ impl Graphile {
         Ok(Graphile { process })
     }
 
-    pub(crate) fn accept(&mut self, first: u32, count: u32) -> Result<Told, Failure> {
-        self.process.ask(&Order::Accept { first, count }, PATIENCE + PATIENCE_PER_MESSAGE * count)
+    /// So many callers at once add these.
+    pub(crate) fn accept(&mut self, first: u32, count: u32, callers: u32) -> Result<Told, Failure> {
+        self.process.ask(&Order::Accept { first, count, callers }, PATIENCE + PATIENCE_PER_MESSAGE * count)
     }
 
     pub(crate) fn send(&mut self, count: u32) -> Result<Told, Failure> {

@@ -42,6 +42,14 @@ fn pipeline_without_credentials() {
 }
 
 #[test]
+fn pipeline_on_postgresql() {
+    let report = run("pipeline --store postgres --messages 300 --in-flight 32 --done 600 --no-graphile");
+    check_positive(&report, &["per_second", "ratio_to_bare", "ratio_to_least", "accept_ratio_to_least", "rss_mb"]);
+    check_positive(&report, &["two_ratio", "done_ratio"]);
+    assert_eq!(report["store"], "postgres");
+}
+
+#[test]
 fn queue() {
     let report = run("queue --messages 700");
     check_positive(&report, &["per_second", "bare_per_second", "ratio_to_bare", "accept_per_second"]);

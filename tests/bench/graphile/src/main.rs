@@ -3,17 +3,17 @@
 //! message 424242, how many are on their way at once.
 //!
 //! It works as its documentation has it for many small jobs: a local queue, completions in batches, jobs added 500 in a
-//! call. The client, the allocator and the number of callers are those of the others who are measured.
+//! call. The client and the allocator are those of the others who are measured.
 
 use std::error::Error;
 use std::io::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use graphile_worker::{
-    IntoTaskHandlerResult, JobSpec, LocalQueueConfig, RawJobSpec, TaskHandler, Worker, WorkerContext, WorkerContextExt,
-    WorkerOptions,
+    IntoTaskHandlerResult, JobSpec, LocalQueueConfig, RawJobSpec, TaskHandler, Worker, WorkerContext, WorkerOptions,
 };
 use mimalloc::MiMalloc;
 use serde::{Deserialize, Serialize};
@@ -27,8 +27,6 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 const EXAMPLE: &str = "424242";
 /// Jobs in one call.
 const STEP: u32 = 500;
-/// Callers at once while jobs are added.
-const CALLERS: u32 = 4;
 /// How often somebody looks whether it is done.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// Jobs that a worker fetches ahead, connections it has, and how often it asks and tells.
@@ -40,7 +38,9 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 #[derive(Deserialize)]
 enum Order {
-    Accept { first: u32, count: u32 },
+    /// Add jobs for these numbers, so many callers at once.
+    Accept { first: u32, count: u32, callers: u32 },
+    /// Run until so many were sent.
     Send { count: u32 },
 }
 
@@ -109,7 +109,7 @@ async fn main() -> Result<(), Failure> {
     let mut orders = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = orders.next_line().await? {
         let told = match serde_json::from_str(&line)? {
-            Order::Accept { first, count } => accept(&worker, example, first, count).await?,
+            Order::Accept { first, count, callers } => accept(&worker, example, first..first + count, callers).await?,
             Order::Send { count } => send(&worker, &sent, count).await?,
         };
         say(&told)?;
@@ -118,10 +118,10 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Adds a job for each number, from several callers, so many in a call.
-async fn accept(worker: &Arc<Worker>, example: &str, first: u32, count: u32) -> Result<Told, Failure> {
-    let (begun, end, next) = (Instant::now(), first + count, Arc::new(AtomicU32::new(first)));
-    let callers: Vec<_> = (0..CALLERS)
+/// Adds a job for each number.
+async fn accept(worker: &Arc<Worker>, example: &str, numbers: Range<u32>, callers: u32) -> Result<Told, Failure> {
+    let (begun, end, next) = (Instant::now(), numbers.end, Arc::new(AtomicU32::new(numbers.start)));
+    let callers: Vec<_> = (0..callers)
         .map(|_| {
             let (worker, next, example) = (Arc::clone(worker), Arc::clone(&next), example.to_owned());
             tokio::spawn(async move {
@@ -141,7 +141,7 @@ async fn accept(worker: &Arc<Worker>, example: &str, first: u32, count: u32) -> 
     for caller in callers {
         caller.await??;
     }
-    Ok(Told { seconds: begun.elapsed().as_secs_f64(), count })
+    Ok(Told { seconds: begun.elapsed().as_secs_f64(), count: numbers.end - numbers.start })
 }
 
 fn job(example: &str, number: u32) -> Result<RawJobSpec, serde_json::Error> {

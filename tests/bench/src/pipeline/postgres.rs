@@ -1,7 +1,7 @@
 //! The same on PostgreSQL: one engine, then two on one queue, then one with a long past, beside graphile_worker and the
 //! least that is durable, all on one server of ours that syncs what it commits.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
@@ -9,7 +9,7 @@ use tidings_cluster::{Cluster, DURABLE, Database};
 
 use super::{PipelineArgs, WARM_UP};
 use crate::bare;
-use crate::engine::{EngineProcess, Told};
+use crate::engine::{EngineProcess, LOADERS, Told};
 use crate::failure::{Failure, check};
 use crate::folder::Folder;
 use crate::graphile::{self, Graphile};
@@ -40,11 +40,19 @@ struct Turn {
     second_cpu_seconds: f64,
 }
 
+/// What graphile_worker did, in jobs a second.
+struct GraphileRates {
+    /// One caller adds them, each call after the other, as most programs would.
+    added_by_one: f64,
+    /// As many callers at once as the engine has.
+    added_by_all: f64,
+    sent: f64,
+}
+
 /// What one round found, in messages a second where nothing else is said.
 struct Round {
     bare: f64,
-    graphile_accepts: f64,
-    graphile: f64,
+    graphile: Option<GraphileRates>,
     least_accepts: f64,
     least: f64,
     one: Turn,
@@ -66,7 +74,7 @@ pub(super) async fn pipeline(args: PipelineArgs) -> Result<(), Failure> {
         eprintln!(
             "round {number}: bare loop {:.0}/s, graphile_worker {:.0}/s, the least {:.0}/s, engine {:.0}/s, two {:.0}/s",
             round.bare,
-            round.graphile,
+            round.graphile(|rates| rates.sent),
             round.least,
             round.one.sent.per_second(),
             round.two.sent.per_second()
@@ -76,15 +84,21 @@ pub(super) async fn pipeline(args: PipelineArgs) -> Result<(), Failure> {
     report(&args, &rounds).tell(args.common.json)
 }
 
+impl Round {
+    fn graphile(&self, rate: impl FnOnce(&GraphileRates) -> f64) -> f64 {
+        self.graphile.as_ref().map_or(f64::NAN, rate)
+    }
+}
+
 impl Ground<'_> {
     async fn round(&self, number: u32, past: Option<&Database>) -> Result<Round, Failure> {
         let messages = self.args.messages;
         self.provider.reset().await?;
         let took = bare::send(&self.provider, self.kind, messages, self.args.in_flight as usize).await?;
         let bare_bytes = self.provider.check("the bare loop", messages).await?.bytes;
-        let (graphile_accepts, graphile) = match &self.graphile {
-            Some(program) => self.graphile(program).await?,
-            None => (f64::NAN, f64::NAN),
+        let graphile = match &self.graphile {
+            Some(program) => Some(self.graphile(program).await?),
+            None => None,
         };
 
         let database = self.fresh().await?;
@@ -117,17 +131,19 @@ impl Ground<'_> {
         };
         let (least_accepts, least) = (rate(messages.into(), least.accepted), rate(messages.into(), least.sent));
         let bare = rate(messages.into(), took);
-        Ok(Round { bare, graphile_accepts, graphile, least_accepts, least, one, two, past })
+        Ok(Round { bare, graphile, least_accepts, least, one, two, past })
     }
 
-    /// What graphile_worker takes in and sends.
-    async fn graphile(&self, program: &std::path::Path) -> Result<(f64, f64), Failure> {
-        let database = self.fresh().await?;
+    async fn graphile(&self, program: &Path) -> Result<GraphileRates, Failure> {
+        let (database, messages) = (self.fresh().await?, self.args.messages);
         let mut graphile = Graphile::start(program, database.url(), &self.provider, self.kind, self.args.in_flight)?;
-        let accepted = graphile.accept(1, self.args.messages)?;
-        let sent = graphile.send(self.args.messages)?;
-        self.provider.check("graphile_worker", self.args.messages).await?;
-        Ok((accepted.per_second(), sent.per_second()))
+        let half = messages.div_ceil(2);
+        let by_one = graphile.accept(1, half, 1)?;
+        let by_all = graphile.accept(1 + half, messages - half, LOADERS)?;
+        let sent = graphile.send(messages)?;
+        self.provider.check("graphile_worker", messages).await?;
+        let (added_by_one, added_by_all) = (by_one.per_second(), by_all.per_second());
+        Ok(GraphileRates { added_by_one, added_by_all, sent: sent.per_second() })
     }
 
     /// So many engines on one queue: the first takes all messages in, all of them send.
@@ -223,16 +239,32 @@ fn report(args: &PipelineArgs, rounds: &[Round]) -> Report {
     report.rate("least_per_second", "the least that is durable sends", over(&|round| round.least));
     report.ratio("ratio_to_least", "  ratio", over(&|round| one(round) / round.least));
     if !args.no_graphile {
-        report.rate("graphile_per_second", "graphile_worker sends", over(&|round| round.graphile));
-        report.ratio("ratio_to_graphile", "  ratio: of graphile sending", over(&|round| one(round) / round.graphile));
+        let sent = |round: &Round| round.graphile(|rates| rates.sent);
+        report.rate("graphile_per_second", "graphile_worker sends", over(&sent));
+        report.ratio("ratio_to_graphile", "  ratio: of graphile sending", over(&|round| one(round) / sent(round)));
     }
     report.rate("accept_per_second", "engine accepts, in batches", over(&accepts));
     report.rate("least_accept_per_second", "the least accepts", over(&|round| round.least_accepts));
     report.ratio("accept_ratio_to_least", "  ratio", over(&|round| accepts(round) / round.least_accepts));
     if !args.no_graphile {
-        report.rate("graphile_accept_per_second", "graphile_worker enqueues", over(&|round| round.graphile_accepts));
-        let ratio = |round: &Round| accepts(round) / round.graphile_accepts;
-        report.ratio("accept_ratio_to_graphile", "  ratio: of graphile enqueue", over(&ratio));
+        for (name, ratio, label, callers) in [
+            (
+                "graphile_accept_per_second",
+                "accept_ratio_to_graphile",
+                "graphile_worker enqueues, one caller",
+                (|rates| rates.added_by_one) as fn(&GraphileRates) -> f64,
+            ),
+            (
+                "graphile_all_accept_per_second",
+                "accept_ratio_to_graphile_all",
+                "graphile_worker enqueues, as many callers as the engine's",
+                |rates| rates.added_by_all,
+            ),
+        ] {
+            let added = |round: &Round| round.graphile(callers);
+            report.rate(name, label, over(&added));
+            report.ratio(ratio, "  ratio: of graphile enqueue", over(&|round| accepts(round) / added(round)));
+        }
     }
     report.rate("two_per_second", "two engines send", over(&two));
     report.ratio("two_ratio", "  ratio: two nodes / one node", over(&|round| two(round) / one(round)));
