@@ -37,7 +37,7 @@ pub use postgres::{LEASE, Lease, NodeName, Standing};
 pub use reach::{BoundRow, HeldRow, OfRecipient, SuppressedRow};
 pub use read::{
     AttemptRow, BulkCount, BulkFilter, Counts, CredentialFilter, CredentialRow, MessageFilter, MessageRow, MomentRow,
-    Page, Planned, ReasonRow, Span, SuppressionFilter, SuppressionRow,
+    NodeRow, Page, Planned, ReasonRow, Span, SuppressionFilter, SuppressionRow,
 };
 pub use run::{RunBegin, RunFilter, RunLevel, RunLine, RunLogRow, RunNote, RunRow, RunStep, Stepped};
 pub use schedule::{

@@ -281,3 +281,39 @@ pub struct SuppressionRow {
     /// Until when; `None` for good.
     pub expires_at: Option<Timestamp>,
 }
+
+/// An engine that shares the store. Every time here is told by the database's clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRow {
+    /// Its number, which no other ever has: an engine that starts again is another.
+    pub id: i64,
+    /// What it is called.
+    pub name: String,
+    /// The program's version.
+    pub version: String,
+    /// A fingerprint of the config it goes by; empty before it told.
+    pub config: String,
+    /// Where its API is, if it has one.
+    pub address: Option<String>,
+    /// When it came.
+    pub started_at: Timestamp,
+    /// When it was heard of last.
+    pub renewed_at: Timestamp,
+    /// Until when what it sends is its own.
+    pub lease_until: Timestamp,
+    /// It takes nothing new.
+    pub draining: bool,
+    /// Messages on their way.
+    pub in_flight: u32,
+    /// Messages sent in a second, as it told last.
+    pub sent_per_s: u32,
+    /// The instant of this look.
+    pub now: Timestamp,
+}
+
+impl NodeRow {
+    /// Whether it was there at the instant of the look.
+    pub fn is_there(&self) -> bool {
+        self.lease_until > self.now
+    }
+}

@@ -7,6 +7,7 @@ mod depth;
 mod due;
 mod keys;
 mod moment;
+mod nodes;
 mod notice;
 mod operate;
 mod reach;
