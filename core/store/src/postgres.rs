@@ -72,13 +72,13 @@ impl Home {
         StoreError::Full { path: self.shown.clone() }
     }
 
-    /// Undoes the claims of that number, if they landed: their messages go back to the queue, with what was bound to them.
+    /// Undoes the claims of those numbers that landed: their messages go back to the queue, with what was bound to them.
     pub(crate) async fn release_claims(
         &self,
         connection: &mut dialects::Connection,
-        claim: i64,
+        claims: &[i64],
     ) -> Result<u64, StoreError> {
-        let query = sql!(postgres "release_claims").query().bind(self.membership.node()).bind(claim);
+        let query = sql!(postgres "release_claims").query().bind(self.membership.node()).bind(shared::json(&claims));
         query.fetch_scalar(connection).await.map_err(StoreError::during("undo claims that nobody was told of"))
     }
 }

@@ -31,5 +31,6 @@ mod writer;
 
 pub use reach::REACH_MANY_MAX;
 pub use reader::Reader;
+pub(crate) use tick::json;
 pub(crate) use writer::Home;
 pub use writer::{Ids, Writer};

@@ -1,5 +1,6 @@
 -- Takes over what nodes whose lease is over left in the middle of an attempt, with the credential each had. The
 -- generation goes up: what the old node still says of them passes no fence. $1: the node that takes them  $2: at most
+-- $3: the number under which it takes them, below zero  $4: [number under which it took some and heard no answer, …]
 -- SQLite's only looks: there it is sure at a start that nobody else is at work. Here a node that is just renewing its
 -- lease has locked its row, and is not lapsed; one that is locked here finds its lease over when it comes to renew it.
 -- Of the nodes that are not there at all those that came after this began are none.
@@ -13,6 +14,7 @@ lost AS MATERIALIZED (
       AND (
           node_id IS NULL
           OR node_id = ANY (ARRAY(SELECT id FROM lapsed))
+          OR node_id = $1 AND claim = ANY (ARRAY(SELECT value::bigint FROM json_array_elements_text($4::json)))
           OR node_id <> ALL (ARRAY(SELECT id FROM node)) AND node_id < (SELECT max(id) FROM node)
       )
     ORDER BY id
@@ -21,7 +23,7 @@ lost AS MATERIALIZED (
 ),
 taken AS (
     UPDATE message
-    SET node_id = $1, generation = generation + 1
+    SET node_id = $1, claim = $3, generation = generation + 1
     WHERE state = 3 AND id = ANY (ARRAY(SELECT id FROM lost))
     RETURNING id, generation, channel_id, template_id, attempts, rescues, ambiguous, claimed_at, first_try_at,
               expires_at, recipient

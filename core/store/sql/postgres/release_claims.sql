@@ -1,10 +1,10 @@
--- Undoes the claims of a transaction of which its node heard no end: nothing of them was sent. The messages go back to the
+-- Undoes the claims of transactions of which their node heard no end: nothing of them was sent. The messages go back to the
 -- queue with what was bound to them, and the counts with them. Answers with how many there were.
--- $1: the node  $2: the transaction's number
+-- $1: the node  $2: [number of a transaction, …]
 WITH released AS (
     UPDATE message
     SET state = 1, generation = generation + 1
-    WHERE state = 3 AND node_id = $1 AND claim = $2
+    WHERE state = 3 AND node_id = $1 AND claim = ANY (ARRAY(SELECT value::bigint FROM json_array_elements_text($2::json)))
     RETURNING channel_id
 ),
 counted AS (

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use tidings_model::rate::Arrival;
 use tidings_model::{AppName, MessageId, Timestamp};
 
+use super::tick::json;
 use crate::batch::{AppHalt, ChannelId, ChannelState, Orphan, TemplateId, TokenRow};
 use crate::error::StoreError;
 use crate::sql::{Connection, Row, both, sql};
@@ -27,11 +28,21 @@ fn app(row: &Row) -> Result<AppName, StoreError> {
     AppName::new(row.get::<String>(0)).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
-pub(super) async fn orphans(connection: &mut Connection, node: i64, most: u32) -> Result<Vec<Orphan>, StoreError> {
+/// Those that a crash left. Where several engines share the store: so many of those that nodes left that are gone, taken
+/// by this node under that number, and those that it took under one of the other numbers and heard no answer.
+pub(super) async fn orphans(
+    connection: &mut Connection,
+    node: i64,
+    most: u32,
+    taking: i64,
+    unheard: &[i64],
+) -> Result<Vec<Orphan>, StoreError> {
     let rows = sql!("orphans")
         .query()
         .bind_postgres(node)
         .bind_postgres(most)
+        .bind_postgres(taking)
+        .bind_postgres(json(&unheard))
         .fetch_all(connection)
         .await
         .map_err(StoreError::during("look for what a crash left"))?;

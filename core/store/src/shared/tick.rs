@@ -52,10 +52,14 @@ impl Writer {
                 }
                 _ => {
                     self.in_doubt = done.is_err();
+                    if self.in_doubt {
+                        self.doubt();
+                    }
                     return done;
                 }
             }
             both("ROLLBACK").execute(&mut self.connection).await.map_err(StoreError::during("roll back"))?;
+            self.rejoin().await?;
         }
         self.in_doubt = false;
         Err(StoreError::Contended)
@@ -204,7 +208,7 @@ const COMMIT: &str = "COMMIT";
 const TRIES_MAX: u32 = 8;
 
 /// A list as the JSON array a statement walks.
-pub(super) fn json(rows: &impl serde::Serialize) -> String {
+pub(crate) fn json(rows: &impl serde::Serialize) -> String {
     serde_json::to_string(rows).expect("rows of numbers and strings are always JSON")
 }
 

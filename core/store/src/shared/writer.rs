@@ -1,6 +1,6 @@
 //! The one way to change a store: its connection, what it remembers from one transaction to the next, and where it lives.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,13 @@ pub(super) const LOOK_NOW: Option<Timestamp> = Some(Timestamp(i64::MIN));
 /// How old may be what is remembered of a store that other engines change, too.
 const LOOK_AROUND: Duration = Duration::from_millis(250);
 
+/// For how long a transaction that failed for all we knew may yet land: its connection broke, and the server has not ended
+/// it.
+const DOUBT_LASTS: Duration = Duration::from_secs(600);
+
+/// Doubtful transactions that are looked for.
+const DOUBTFUL_MAX: usize = 256;
+
 /// The one way to change the store.
 #[derive(Debug)]
 pub struct Writer {
@@ -41,6 +48,10 @@ pub struct Writer {
     pub(super) looked_at: Instant,
     /// Claims are numbered, so that those of a transaction of which nobody can say whether it landed are found again.
     pub(super) claim: i64,
+    /// The numbers of those of which nobody can say whether they landed, and since when. The newest ones are kept.
+    doubtful: VecDeque<(i64, Instant)>,
+    /// The numbers under which orphans were taken over and no answer was heard.
+    unheard: Vec<i64>,
     /// A transaction failed: whether it landed, and what state the connection is in, nobody can say.
     pub(super) in_doubt: bool,
     instance: String,
@@ -109,6 +120,8 @@ impl Writer {
             quiet_until: LOOK_NOW,
             looked_at: Instant::now(),
             claim: 0,
+            doubtful: VecDeque::new(),
+            unheard: Vec::new(),
             in_doubt: false,
             connection,
             home,
@@ -128,15 +141,45 @@ impl Writer {
         }
         if let Home::Server(server) = &mut self.home {
             server.membership.rejoin(&mut self.connection).await?;
-            let released = server.release_claims(&mut self.connection, self.claim).await?;
-            if released > 0 {
-                tracing::warn!(released, "a transaction landed that had failed for all we knew; its claims are undone");
-            }
         }
+        self.undo_doubtful().await?;
         self.last = Last::load(&mut self.connection).await?;
         self.read_again().await?;
         self.in_doubt = false;
         Ok(())
+    }
+
+    /// Notes that nobody can say whether the last transaction landed.
+    pub(super) fn doubt(&mut self) {
+        if matches!(self.home, Home::Server(_)) {
+            if self.doubtful.len() == DOUBTFUL_MAX {
+                self.doubtful.pop_front();
+            }
+            self.doubtful.push_back((self.claim, Instant::now()));
+        }
+    }
+
+    /// Undoes the claims of transactions that landed although they had failed for all we knew.
+    async fn undo_doubtful(&mut self) -> Result<(), StoreError> {
+        let Home::Server(server) = &self.home else { return Ok(()) };
+        self.doubtful.retain(|(_, since)| since.elapsed() < DOUBT_LASTS);
+        if self.doubtful.is_empty() {
+            return Ok(());
+        }
+        let claims: Vec<i64> = self.doubtful.iter().map(|(claim, _)| *claim).collect();
+        let released = server.release_claims(&mut self.connection, &claims).await?;
+        if released > 0 {
+            tracing::warn!(released, "a transaction landed that had failed for all we knew; its claims are undone");
+        }
+        Ok(())
+    }
+
+    /// Joins again as another node if the lease is over.
+    pub(super) async fn rejoin(&mut self) -> Result<(), StoreError> {
+        match &mut self.home {
+            Home::File(_) => Ok(()),
+            Home::Server(server) => server.membership.rejoin(&mut self.connection).await.map(drop),
+        }
     }
 
     /// Reads again what is remembered from one transaction to the next.
@@ -154,9 +197,13 @@ impl Writer {
     pub(super) async fn look_around(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let Home::Server(server) = &mut self.home else { return Ok(()) };
         server.days.ensure(&mut self.connection, now).await?;
+        if !server.membership.lease().is_trusted() {
+            server.membership.rejoin(&mut self.connection).await?;
+        }
         if self.looked_at.elapsed() < LOOK_AROUND {
             return Ok(());
         }
+        self.undo_doubtful().await?;
         self.read_again().await
     }
 
@@ -232,11 +279,23 @@ impl Writer {
     /// What a crash left in the middle of an attempt. Empty after a clean stop. Where several engines share the store, what
     /// those left that are gone: it is this one's from now on, and to be settled by it; a bounded part of it at a time.
     pub async fn orphans(&mut self) -> Result<Vec<Orphan>, StoreError> {
+        self.resolve_doubt().await?;
         let node = match &self.home {
             Home::File(_) => 0,
             Home::Server(server) => server.membership.node(),
         };
-        row::orphans(&mut self.connection, node, TAKEN_OVER_MAX).await
+        self.claim += 1;
+        // Below zero: what was taken over is no claim to undo.
+        let taking = -self.claim;
+        let found = row::orphans(&mut self.connection, node, TAKEN_OVER_MAX, taking, &self.unheard).await;
+        match &found {
+            Ok(_) => self.unheard.clear(),
+            Err(_) => {
+                self.unheard.push(taking);
+                self.in_doubt = true;
+            }
+        }
+        found
     }
 
     /// The state of every channel that has one.

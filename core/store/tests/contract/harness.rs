@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tidings_cluster::Database;
+use tidings_cluster::{Cluster, Database};
 use tidings_model::limits::PAGE_ROWS_MAX;
 use tidings_model::{
     AppName, ChannelName, CredentialFate, Event, IdempotencyKey, MessageId, Recipient, Settlement, SourceName, State,
@@ -38,15 +39,17 @@ pub(crate) const PREPAY: &str = "wechat.prepay_id";
 pub(crate) const GRANT: &str = "wechat.grant";
 
 /// Where a store lives. Another kind of store is another way to make one of these.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Home {
-    place: Place,
+    place: Arc<Place>,
 }
 
 #[derive(Debug)]
 enum Place {
     Folder(PathBuf),
     Database(Database),
+    /// On a server of its own.
+    Server(String, #[expect(dead_code, reason = "it is there as long as this is")] Cluster),
 }
 
 impl Home {
@@ -55,23 +58,30 @@ impl Home {
         let name = format!("tidings-store-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).expect("the temporary folder takes a folder");
-        Home { place: Place::Folder(folder) }
+        Home { place: Arc::new(Place::Folder(folder)) }
     }
 
     pub(crate) fn postgres() -> Home {
-        Home { place: Place::Database(tidings_cluster::fresh_database()) }
+        Home { place: Arc::new(Place::Database(tidings_cluster::fresh_database())) }
+    }
+
+    /// On a server that nobody else uses, so that it may be set otherwise.
+    pub(crate) fn postgres_alone() -> Home {
+        let server = Cluster::private(&std::env::temp_dir(), &[]).expect("a server starts");
+        let url = server.create_database("tidings").expect("it takes a database");
+        Home { place: Arc::new(Place::Server(url, server)) }
     }
 
     pub(crate) fn file(&self) -> PathBuf {
-        match &self.place {
+        match &*self.place {
             Place::Folder(folder) => folder.join("tidings.db"),
-            Place::Database(_) => panic!("a database has no file"),
+            Place::Database(_) | Place::Server(..) => panic!("a database has no file"),
         }
     }
 
     /// Whether several engines may open it at once.
     pub(crate) fn is_shared(&self) -> bool {
-        matches!(self.place, Place::Database(_))
+        !matches!(*self.place, Place::Folder(_))
     }
 
     /// A text as it reads back: PostgreSQL's have no U+0000.
@@ -80,19 +90,25 @@ impl Home {
     }
 
     pub(crate) fn url(&self) -> String {
-        match &self.place {
+        match &*self.place {
             Place::Folder(_) => format!("sqlite://{}", self.file().display()),
             Place::Database(database) => database.url().to_owned(),
+            Place::Server(url, _) => url.clone(),
         }
     }
 
     /// Has the leases of those that are gone end now: nobody waits for them.
-    async fn end_leases(&self) {
+    pub(crate) async fn end_leases(&self) {
+        if self.is_shared() {
+            let end = sqlx::query("UPDATE node SET lease_until = 0").execute(&mut self.connect().await).await;
+            end.expect("a lease ends");
+        }
+    }
+
+    /// A connection past every store, to a database.
+    pub(crate) async fn connect(&self) -> sqlx::PgConnection {
         use sqlx::Connection as _;
-        let Place::Database(database) = &self.place else { return };
-        let mut connection = sqlx::PgConnection::connect(database.url()).await.expect("the database answers");
-        let end = sqlx::query("UPDATE node SET lease_until = 0").execute(&mut connection).await;
-        end.expect("a lease ends");
+        sqlx::PgConnection::connect(&self.url()).await.expect("the database answers")
     }
 
     pub(crate) async fn open(&self) -> Result<(Writer, Reader), StoreError> {
@@ -100,9 +116,9 @@ impl Home {
     }
 }
 
-impl Drop for Home {
+impl Drop for Place {
     fn drop(&mut self) {
-        if let Place::Folder(folder) = &self.place {
+        if let Place::Folder(folder) = self {
             // A folder that stays in the temporary folder fails no test.
             drop(std::fs::remove_dir_all(folder));
         }
@@ -118,6 +134,8 @@ pub(crate) struct Store {
     pub(crate) paid: TemplateId,
     pub(crate) shipped: TemplateId,
     channels: BTreeMap<&'static str, ChannelId>,
+    /// Nobody else writes: what the writer remembers is what there is.
+    is_alone: bool,
     pub(crate) home: Home,
 }
 
@@ -129,15 +147,21 @@ impl Store {
         let ids = writer.define(names, templates).await.expect("names are numbered");
         let channels = [FREE, BOUND, SISTER].map(|name| (name, ids.channels[name])).into();
         let (paid, shipped) = (ids.templates["paid"], ids.templates["shipped"]);
-        Store { now: NOON, writer, reader, paid, shipped, channels, home }
+        Store { now: NOON, writer, reader, paid, shipped, channels, is_alone: true, home }
+    }
+
+    /// Another engine on the same database.
+    pub(crate) async fn beside(&mut self) -> Store {
+        self.is_alone = false;
+        Store { now: self.now, is_alone: false, ..Store::new(self.home.clone()).await }
     }
 
     /// As a crash does it: nothing is settled, nothing closed in order.
     pub(crate) async fn crash(self) -> Store {
-        let Store { now, writer, reader, home, .. } = self;
+        let Store { now, writer, reader, home, is_alone, .. } = self;
         drop((writer, reader));
         home.end_leases().await;
-        Store { now, ..Store::new(home).await }
+        Store { now, is_alone, ..Store::new(home).await }
     }
 
     /// As a clean stop does it.
@@ -172,7 +196,7 @@ impl Store {
         let kept: BTreeMap<(String, State), i64> =
             kept.into_iter().filter(|row| row.2 != 0).map(|(name, state, count)| ((name, state), count)).collect();
         assert_eq!(kept, real, "the counts on disk are those of the rows");
-        for (name, id) in &self.channels {
+        for (name, id) in self.channels.iter().filter(|_| self.is_alone) {
             for state in State::ALL {
                 let count = real.get(&((*name).to_owned(), state)).copied().unwrap_or(0);
                 assert_eq!(self.writer.count(*id, state), count, "the writer knows how many of {name} are {state}");

@@ -30,6 +30,21 @@ macro_rules! for_every_store {
     };
 }
 
+/// The same for those that several engines share.
+macro_rules! for_every_server {
+    ($($name:ident,)*) => {
+        mod postgres {
+            use crate::harness::{Home, Store};
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name(Store::new(Home::postgres()).await).await;
+                }
+            )*
+        }
+    };
+}
+
 /// The same for those that are in a file.
 macro_rules! for_every_file {
     ($($name:ident,)*) => {
@@ -59,6 +74,7 @@ mod examine;
 mod fence;
 mod file;
 mod keys;
+mod nodes;
 mod notices;
 mod operate;
 mod reach;
