@@ -4,6 +4,7 @@
 use std::io::{self, BufRead as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -359,6 +360,15 @@ impl EngineProcess {
         let mut arguments = arguments(folder, provider, kind, in_flight);
         arguments.push(format!("--store={store}"));
         let mut process = Child::spawn("engine", &arguments)?;
+        let started = process.answer(PATIENCE)?;
+        Ok(EngineProcess { process, started })
+    }
+
+    /// One of another build of this program, that has nothing to send.
+    pub(crate) fn of(program: &Path, folder: &Path, provider: &str) -> Result<EngineProcess, Failure> {
+        let mut command = Command::new(program);
+        command.arg("engine").args(arguments(folder, provider, Kind::Free, 1));
+        let mut process = Child::run("engine", command)?;
         let started = process.answer(PATIENCE)?;
         Ok(EngineProcess { process, started })
     }

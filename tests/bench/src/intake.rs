@@ -10,6 +10,7 @@ use clap::Args;
 use tidings_api::wire::{SendReply, SendRequest};
 
 use crate::Common;
+use crate::caller::Caller;
 use crate::child::PATIENCE;
 use crate::disk;
 use crate::engine::{EngineProcess, KEY, Told};
@@ -51,10 +52,10 @@ const REAL_MESSAGES: u32 = 4000;
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// What the clients saw of one server.
-struct Seen {
-    per_second: f64,
+pub(crate) struct Seen {
+    pub(crate) per_second: f64,
     /// How long each call took, in order.
-    calls: Vec<Duration>,
+    pub(crate) calls: Vec<Duration>,
 }
 
 struct Round {
@@ -202,14 +203,14 @@ async fn hostile(provider: &Provider, args: &IntakeArgs) -> Result<(Seen, Vec<Se
 }
 
 /// What these clients saw of one server, from the message of that number on.
-async fn seen(url: &str, first: u32, messages: u32, clients: u32) -> Result<Seen, Failure> {
-    let client = client(Some(PATIENCE))?;
+pub(crate) async fn seen(url: &str, first: u32, messages: u32, clients: u32) -> Result<Seen, Failure> {
     let next = Arc::new(AtomicU32::new(first));
     let begun = Instant::now();
     let clients: Vec<_> = (0..clients)
         .map(|_| {
-            let (client, url, next) = (client.clone(), url.to_owned(), Arc::clone(&next));
+            let (url, next) = (url.to_owned(), Arc::clone(&next));
             tokio::spawn(async move {
+                let mut caller = Caller::connect(&url).await?;
                 let mut calls = Vec::new();
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
@@ -217,7 +218,8 @@ async fn seen(url: &str, first: u32, messages: u32, clients: u32) -> Result<Seen
                         return Ok::<_, Failure>(calls);
                     }
                     let begun = Instant::now();
-                    let reply = post(&client, &url, number).await?;
+                    let answer = tokio::time::timeout(PATIENCE, caller.post(number)).await;
+                    let reply = answer.map_err(|_| Failure::new("a call was not answered"))??;
                     calls.push(begun.elapsed());
                     check(!reply.replayed, || "a fresh message was known before".to_owned())?;
                 }
@@ -234,7 +236,8 @@ async fn seen(url: &str, first: u32, messages: u32, clients: u32) -> Result<Seen
     Ok(Seen { per_second: rate(messages.into(), took), calls })
 }
 
-fn request(number: u32) -> SendRequest {
+/// The message of that number.
+pub(crate) fn request(number: u32) -> SendRequest {
     SendRequest { template: TEMPLATE.to_owned(), to: recipient(number), data: data(number), ..SendRequest::default() }
 }
 

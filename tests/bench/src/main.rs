@@ -6,8 +6,10 @@
 
 #![expect(clippy::print_stderr, reason = "progress goes there; what was measured goes through `report`")]
 
+mod accepts;
 mod backlog;
 mod bare;
+mod caller;
 mod child;
 mod disk;
 mod engine;
@@ -62,6 +64,8 @@ enum Scenario {
     /// Messages over the API: one by one beside an API that stores nothing, in bulk beside raw SQLite, and while others
     /// mean no good.
     Intake(intake::IntakeArgs),
+    /// Messages over the API one by one, in this build and in another by turns.
+    Accepts(accepts::AcceptsArgs),
     /// From a message's POST to its arrival at the provider, at a steady rate.
     Latency(latency::LatencyArgs),
     /// The engine with a long past and a long queue beside an empty one, and its start after a crash.
@@ -130,6 +134,7 @@ async fn run(scenario: Scenario) -> Result<(), Failure> {
         Scenario::Pipeline(args) => Box::pin(pipeline::pipeline(args)).await,
         Scenario::Queue(args) => Box::pin(queue::queue(args)).await,
         Scenario::Intake(args) => Box::pin(intake::intake(args)).await,
+        Scenario::Accepts(args) => Box::pin(accepts::accepts(args)).await,
         Scenario::Latency(args) => Box::pin(latency::latency(args)).await,
         Scenario::Backlog(args) => Box::pin(backlog::backlog(args)).await,
         Scenario::Plugin(args) => Box::pin(plugin::plugin(args)).await,

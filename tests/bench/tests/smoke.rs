@@ -64,6 +64,13 @@ fn intake() {
 }
 
 #[test]
+fn accepts_by_turns_with_another_build() {
+    let other = env!("CARGO_BIN_EXE_tidings-bench");
+    let report = run(&format!("accepts --messages 200 --clients 8 --against {other}"));
+    check_positive(&report, &["per_second", "other_per_second", "p99_ms", "other_p99_ms", "rate_ratio"]);
+}
+
+#[test]
 fn latency() {
     let report = run("latency --messages 200 --per-second 400");
     check_positive(&report, &["per_second", "p50_ms", "p99_ms", "bare_p50_ms"]);
