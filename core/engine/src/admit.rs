@@ -84,7 +84,7 @@ impl Admission {
             let detail = format!("template `{name}`: `{}`: {}", violation.field, violation.problem);
             return Err(Refusal::invalid("data-invalid", detail));
         }
-        let data = data.to_string();
+        let data = serde_json::to_string(&data).expect("JSON is always JSON");
         if data.len() > DATA_BYTES_MAX {
             let detail = format!("the data is {} bytes; at most {DATA_BYTES_MAX} are taken", data.len());
             return Err(Refusal::invalid("data-too-large", detail));

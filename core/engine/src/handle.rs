@@ -123,26 +123,31 @@ impl EngineHandle {
     /// Accepts messages. The answer has one entry each, in order; when it is there, what it says is on disk.
     pub async fn submit(&self, submissions: Vec<Submission>) -> Vec<Result<Submitted, Refusal>> {
         let begun = self.shared.clock.now();
-        let (mut answers, mut messages) = self.admit(submissions).await;
-        let named = trace::current();
-        for (_, message) in &mut messages {
-            message.trace = named.map(|context| context.to_string());
-        }
-        let said: Vec<(ChannelId, TemplateId)> = match self.intake_is_told() {
-            true => messages.iter().map(|(_, message)| (message.channel, message.template)).collect(),
-            false => Vec::new(),
-        };
-        let places: Vec<usize> = messages.iter().map(|(place, _)| *place).collect();
-        let times: Vec<Option<Timestamp>> = messages.iter().map(|(_, message)| message.send_at).collect();
+        let (mut answers, places, mut messages) = self.admit(submissions).await;
         if places.is_empty() {
             return answers;
         }
-        let now = self.shared.clock.now();
-        match self.shared.writer.accept(messages.into_iter().map(|(_, message)| message).collect()).await {
+        let named = trace::current();
+        if let Some(context) = named {
+            messages.iter_mut().for_each(|message| message.trace = Some(context.to_string()));
+        }
+        let said: Vec<(ChannelId, TemplateId)> = match self.intake_is_told() {
+            true => messages.iter().map(|message| (message.channel, message.template)).collect(),
+            false => Vec::new(),
+        };
+        match self.shared.writer.accept(messages).await {
             Ok(accepted) => {
-                for (index, ((place, one), send_at)) in places.into_iter().zip(accepted).zip(times).enumerate() {
-                    answers[place] = self.accepted(one, send_at, now, named.as_ref()).await;
-                    if let (Accepted::New(message), Some(said)) = (one, said.get(index)) {
+                for (index, (place, one)) in places.into_iter().zip(accepted).enumerate() {
+                    let Accepted::New(message) = one else {
+                        answers[place] = self.not_new(one).await;
+                        continue;
+                    };
+                    // Where it stands was said when it was admitted.
+                    if let Ok(submitted) = &mut answers[place] {
+                        submitted.message = Some(message);
+                        submitted.trace = Some(self.trace_of(message, named.as_ref()));
+                    }
+                    if let Some(said) = said.get(index) {
                         self.tell_intake(message, *said, begun, named.as_ref());
                     }
                 }
@@ -158,8 +163,8 @@ impl EngineHandle {
 
     /// Checks messages as [`EngineHandle::submit`] would, and accepts none.
     pub async fn dry_run(&self, submissions: Vec<Submission>) -> Vec<Result<Submitted, Refusal>> {
-        let (mut answers, messages) = self.admit(submissions).await;
-        for (place, message) in messages {
+        let (mut answers, places, messages) = self.admit(submissions).await;
+        for (place, message) in places.into_iter().zip(messages) {
             match self.suppression_of(&message).await {
                 Ok(None) => {}
                 Ok(Some(row)) => answers[place] = Err(suppressed(row.expires_at)),
@@ -169,19 +174,25 @@ impl EngineHandle {
         answers
     }
 
-    /// Answers with a no, or with what a yes would be; and the messages of the yeses by their place.
-    async fn admit(&self, submissions: Vec<Submission>) -> (Vec<Result<Submitted, Refusal>>, Vec<(usize, NewMessage)>) {
+    /// Answers with a no, or with what a yes would be; and the places of the yeses, and their messages.
+    async fn admit(
+        &self,
+        submissions: Vec<Submission>,
+    ) -> (Vec<Result<Submitted, Refusal>>, Vec<usize>, Vec<NewMessage>) {
         let now = self.shared.clock.now();
         let definitions = self.definitions();
-        let (mut answers, mut messages) = (Vec::with_capacity(submissions.len()), Vec::new());
+        let count = submissions.len();
+        let (mut answers, mut places) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut messages = Vec::with_capacity(count);
         for (place, submission) in submissions.into_iter().enumerate() {
             answers.push(definitions.admission.message(submission, now).await.map(|message| {
                 let state = state_of(message.send_at, now);
-                messages.push((place, message));
+                places.push(place);
+                messages.push(message);
                 Submitted { message: None, state: Some(state), replayed: false, trace: None }
             }));
         }
-        (answers, messages)
+        (answers, places, messages)
     }
 
     /// Where a message stands that was accepted before. It may have ended and left: its key is remembered longer.
@@ -238,18 +249,10 @@ impl EngineHandle {
         });
     }
 
-    async fn accepted(
-        &self,
-        one: Accepted,
-        send_at: Option<Timestamp>,
-        now: Timestamp,
-        named: Option<&TraceContext>,
-    ) -> Result<Submitted, Refusal> {
+    /// The answer for a message that was not taken as a new one.
+    async fn not_new(&self, one: Accepted) -> Result<Submitted, Refusal> {
         match one {
-            Accepted::New(message) => {
-                let trace = Some(self.trace_of(message, named));
-                Ok(Submitted { message: Some(message), state: Some(state_of(send_at, now)), replayed: false, trace })
-            }
+            Accepted::New(_) => unreachable!("a new message is answered for where it was admitted"),
             Accepted::Repeat(message) => {
                 let row = self.stand(message).await?;
                 let named = row.as_ref().and_then(|row| TraceContext::read(row.trace.as_deref()?));

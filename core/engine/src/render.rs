@@ -4,7 +4,7 @@
 //! of the send there is nothing left to find. A template cannot loop for ever: it has fuel.
 
 use std::cell::LazyCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use minijinja::value::{Serde, Value as Filling};
@@ -24,6 +24,9 @@ const RENDERED_BYTES_MAX: usize = 64 * 1024;
 /// Private-use characters: they mean nothing, and values are cleaned of them.
 const VALUE_START: char = '\u{f8f0}';
 const VALUE_END: char = '\u{f8f1}';
+
+/// What the names of pages begin with in the environment.
+const PAGE: &str = "page:";
 
 /// What is filled in for each message of a template.
 #[derive(Debug)]
@@ -63,7 +66,7 @@ impl Body {
     /// What is not filled in: template ids and the like.
     pub(crate) fn fixed(&self) -> Map<String, Value> {
         match self {
-            Body::Strings(rendering) => fixed(&rendering.parts),
+            Body::Strings(rendering) => rendering.fixed(),
             Body::ByPlugin { parts, .. } => fixed(parts),
             Body::Absent(_) => Map::new(),
         }
@@ -98,9 +101,25 @@ pub(crate) enum FillError {
 /// A template, compiled.
 pub struct Rendering {
     environment: Environment<'static>,
-    parts: Vec<(String, Part)>,
-    /// The strings that only put values between words, by the names they have in the environment.
-    plain: BTreeMap<String, Plain>,
+    parts: Vec<(String, Compiled)>,
+}
+
+/// A part of a template, ready to be filled in: whatever can be known before there is data is looked up here once.
+enum Compiled {
+    Fixed(Value),
+    Text(Text),
+    Page(Text),
+    Table(Vec<(String, Text)>),
+}
+
+/// One string of a template.
+struct Text {
+    /// What it is called in the environment.
+    name: String,
+    /// What people call it: `data.keyword1`.
+    field: String,
+    /// If it only puts values between words.
+    plain: Option<Plain>,
 }
 
 impl fmt::Debug for Rendering {
@@ -126,7 +145,7 @@ impl Rendering {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL));
         environment.set_auto_escape_callback(|name| {
-            if name.starts_with("page:") { AutoEscape::Custom("url".into()) } else { AutoEscape::None }
+            if name.starts_with(PAGE) { AutoEscape::Custom("url".into()) } else { AutoEscape::None }
         });
         environment.set_formatter(|out, state, value| {
             let is_page = matches!(state.auto_escape(), AutoEscape::Custom(name) if name == "url");
@@ -140,14 +159,30 @@ impl Rendering {
             write!(out, "{VALUE_START}{text}{VALUE_END}").map_err(minijinja::Error::from)
         });
         let mut errors = Vec::new();
-        let mut plain = BTreeMap::new();
-        for (name, field, text) in strings(&parts) {
-            plain.extend(Plain::of(text).map(|plain| (name.clone(), plain)));
-            if let Err(error) = environment.add_template_owned(name, text.to_owned()) {
-                errors.push(RenderError { field, problem: told(&error) });
+        let mut compile = |name: String, field: String, text: String| {
+            let plain = Plain::of(&text);
+            if let Err(error) = environment.add_template_owned(name.clone(), text) {
+                errors.push(RenderError { field: field.clone(), problem: told(&error) });
             }
-        }
-        if errors.is_empty() { Ok(Rendering { environment, parts, plain }) } else { Err(errors) }
+            Text { name, field, plain }
+        };
+        let compiled = parts.into_iter().map(|(key, part)| {
+            let compiled = match part {
+                Part::Fixed(value) => Compiled::Fixed(value),
+                Part::Text(text) => Compiled::Text(compile(key.clone(), key.clone(), text)),
+                Part::Page(text) => Compiled::Page(compile(format!("{PAGE}{key}"), key.clone(), text)),
+                Part::Table(rows) => {
+                    let row = |(name, text): (String, String)| {
+                        let field = format!("{key}.{name}");
+                        (name, compile(field.clone(), field, text))
+                    };
+                    Compiled::Table(rows.into_iter().map(row).collect())
+                }
+            };
+            (key, compiled)
+        });
+        let parts = compiled.collect();
+        if errors.is_empty() { Ok(Rendering { environment, parts }) } else { Err(errors) }
     }
 
     /// Fills the template in.
@@ -156,14 +191,13 @@ impl Rendering {
         let mut content = Map::new();
         for (key, part) in &self.parts {
             let value = match part {
-                Part::Fixed(value) => value.clone(),
-                Part::Text(_) => self.fill(key, key, data, &filling)?.into(),
-                Part::Page(_) => encode_page(&self.fill(&format!("page:{key}"), key, data, &filling)?).into(),
-                Part::Table(rows) => {
+                Compiled::Fixed(value) => value.clone(),
+                Compiled::Text(text) => self.fill(text, data, &filling, false)?.into(),
+                Compiled::Page(text) => encode_page(&self.fill(text, data, &filling, true)?).into(),
+                Compiled::Table(rows) => {
                     let mut table = Map::new();
-                    for (name, _) in rows {
-                        let field = format!("{key}.{name}");
-                        table.insert(name.clone(), self.fill(&field, &field, data, &filling)?.into());
+                    for (name, text) in rows {
+                        table.insert(name.clone(), self.fill(text, data, &filling, false)?.into());
                     }
                     table.into()
                 }
@@ -171,6 +205,15 @@ impl Rendering {
             content.insert(key.clone(), value);
         }
         Ok(content)
+    }
+
+    /// What is not filled in.
+    fn fixed(&self) -> Map<String, Value> {
+        let fixed = |part: &Compiled| match part {
+            Compiled::Fixed(value) => Some(value.clone()),
+            _ => None,
+        };
+        self.parts.iter().filter_map(|(key, part)| Some((key.clone(), fixed(part)?))).collect()
     }
 
     /// The variables the template asks for: `order.id`.
@@ -198,14 +241,13 @@ impl Rendering {
 
     fn fill<F: FnOnce() -> Filling>(
         &self,
-        name: &str,
-        field: &str,
+        Text { name, field, plain }: &Text,
         data: &Value,
         filling: &LazyCell<Filling, F>,
+        is_page: bool,
     ) -> Result<String, RenderError> {
-        let failed = |problem: String| RenderError { field: field.to_owned(), problem };
-        let plain = self.plain.get(name).and_then(|plain| plain.fill(data, name.starts_with("page:")));
-        let text = match plain {
+        let failed = |problem: String| RenderError { field: field.clone(), problem };
+        let text = match plain.as_ref().and_then(|plain| plain.fill(data, is_page)) {
             Some(text) => text,
             None => self.evaluate(name, filling).map_err(failed)?,
         };
@@ -241,7 +283,12 @@ impl Rendering {
 #[derive(Debug)]
 struct Plain {
     pieces: Vec<Piece>,
+    /// Bytes that it takes, more or less.
+    about: usize,
 }
+
+/// Bytes of a value, more or less: an id, a name, an amount.
+const VALUE_ABOUT: usize = 24;
 
 #[derive(Debug)]
 enum Piece {
@@ -271,11 +318,12 @@ impl Plain {
             rest = after;
         }
         pieces.push(Piece::Literal(rest.to_owned()));
-        Some(Plain { pieces })
+        let about = text.len() + VALUE_ABOUT * (pieces.len() / 2);
+        Some(Plain { pieces, about })
     }
 
     fn fill(&self, data: &Value, is_page: bool) -> Option<String> {
-        let mut text = String::new();
+        let mut text = String::with_capacity(self.about);
         for piece in &self.pieces {
             let path = match piece {
                 Piece::Literal(literal) => {
@@ -324,20 +372,6 @@ fn has(filling: &Filling, path: &str) -> bool {
         .is_some()
 }
 
-fn strings(parts: &[(String, Part)]) -> impl Iterator<Item = (String, String, &str)> {
-    parts.iter().flat_map(|(key, part)| -> Vec<(String, String, &str)> {
-        match part {
-            Part::Fixed(_) => Vec::new(),
-            Part::Text(text) => vec![(key.clone(), key.clone(), text)],
-            Part::Page(text) => vec![(format!("page:{key}"), key.clone(), text)],
-            Part::Table(rows) => rows
-                .iter()
-                .map(|(name, text)| (format!("{key}.{name}"), format!("{key}.{name}"), text.as_str()))
-                .collect(),
-        }
-    })
-}
-
 /// What minijinja says, without the values and without its own name for the string.
 fn told(error: &minijinja::Error) -> String {
     let kind = error.kind().to_string();
@@ -351,17 +385,18 @@ fn told(error: &minijinja::Error) -> String {
 /// Encodes the marked values that stand in the query; those in the path go as they are.
 fn encode_page(marked: &str) -> String {
     let mut page = String::with_capacity(marked.len());
-    let (mut in_query, mut in_value) = (false, false);
-    for c in marked.chars() {
-        match c {
-            VALUE_START => in_value = true,
-            VALUE_END => in_value = false,
-            _ if in_value && in_query => page.push_str(&percent_encode(c.encode_utf8(&mut [0; 4]))),
-            _ => {
-                in_query |= c == '?';
-                page.push(c);
-            }
+    let mut in_query = false;
+    for piece in marked.split(VALUE_START) {
+        // Before the first mark stands no value, and each value ends with a mark.
+        let (value, literal) = piece.split_once(VALUE_END).unwrap_or(("", piece));
+        let path_end = if in_query { 0 } else { value.find('?').map_or(value.len(), |place| place + 1) };
+        let (path, query) = value.split_at(path_end);
+        page.push_str(path);
+        if !query.is_empty() {
+            page.push_str(&percent_encode(query));
         }
+        page.push_str(literal);
+        in_query |= path.ends_with('?') || literal.contains('?');
     }
     page
 }
@@ -387,6 +422,13 @@ mod tests {
         assert_eq!(content["template_id"], "{{ not touched }}");
         assert_eq!(content["page"], "pages/a/b/show?id=7&q=a%20b%26c%3D%C3%A9%3F#a%20b%26c%3D%C3%A9%3F");
         assert_eq!(content["data"]["keyword1"], "订单 7");
+    }
+
+    fn text_of(part: &mut Compiled) -> Option<&mut Text> {
+        match part {
+            Compiled::Text(text) | Compiled::Page(text) => Some(text),
+            Compiled::Fixed(_) | Compiled::Table(_) => None,
+        }
     }
 
     /// What is filled in by hand is what minijinja makes of it, or is left to it.
@@ -439,8 +481,9 @@ mod tests {
             for part in [Part::Text(text.into()), Part::Page(text.into())] {
                 let Ok(mut rendering) = Rendering::compile(vec![("k".to_owned(), part)]) else { continue };
                 let quick = rendering.render(&data);
-                by_hand += rendering.plain.len();
-                rendering.plain.clear();
+                for text in rendering.parts.iter_mut().filter_map(|(_, part)| text_of(part)) {
+                    by_hand += usize::from(text.plain.take().is_some());
+                }
                 assert_eq!(quick, rendering.render(&data), "{text:?}");
                 compared += 1;
             }
@@ -482,6 +525,19 @@ mod tests {
     fn placeholders_fill_every_variable() {
         let rendering = compile(vec![("a", Part::Text("{{ order.id }} {{ order.total }} {{ title }}".into()))]);
         assert_eq!(rendering.render(&rendering.placeholders()).unwrap()["a"], "order.id order.total title");
+    }
+
+    #[test]
+    fn a_question_mark_in_a_value_begins_the_query_and_what_follows_is_encoded() {
+        let page = |text: &str| compile(vec![("page", Part::Page(text.into()))]);
+        let data = json!({"x": "a b?c d?", "y": "e f", "z": ""});
+        for (text, filled) in [
+            ("{{ x }}/{{ y }}", "a b?c%20d%3F/e%20f"),
+            ("{{ y }}/{{ z }}?{{ y }}", "e f/?e%20f"),
+            ("p/{{ y }}/q r", "p/e f/q r"),
+        ] {
+            assert_eq!(page(text).render(&data).unwrap()["page"], filled, "{text}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Every call of the API, as the callers of one door have it: what is done around each of them, whatever it is.
 //!
-//! These are plain steps around the router and not layers of it: a layer costs each call a copy of the service behind it
-//! and a boxed future, and five of them cost a call as much as all that it asks for.
+//! These are plain steps around the routes and not layers of a router: a layer costs each call a copy of the service behind
+//! it and a boxed future, and five of them cost a call as much as all that it asks for.
 
-use axum::Router;
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -12,11 +13,10 @@ use tidings_engine::EngineHandle;
 use tidings_engine::config::ApiLimits;
 use tidings_engine::trace::within;
 use tidings_model::trace::TraceContext;
-use tower_service::Service as _;
 
 use super::caller::Caller;
 use super::problem::from_framework;
-use super::routes::routes;
+use super::routes::Routes;
 
 /// As W3C Trace Context has it: what the request is part of, at its caller.
 const TRACEPARENT: &str = "traceparent";
@@ -27,12 +27,15 @@ const TRACERESPONSE: &str = "traceresponse";
 /// The calls for those who come in by one door. Cheap to clone.
 #[derive(Clone)]
 pub struct Calls {
-    router: Router,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    routes: Routes,
     door: Door,
 }
 
 /// How callers are known.
-#[derive(Clone)]
 enum Door {
     /// Whoever may open the socket's file is this one.
     Local(Caller),
@@ -43,17 +46,21 @@ enum Door {
 impl Calls {
     /// For callers that need no key: the local socket's.
     pub fn local(engine: EngineHandle, limits: ApiLimits) -> Calls {
-        Calls { router: routes(engine, limits), door: Door::Local(Caller::local()) }
+        Calls::by(Door::Local(Caller::local()), Routes::new(engine, limits))
     }
 
     /// For callers that must show a key.
     pub fn keyed(engine: EngineHandle, limits: ApiLimits) -> Calls {
-        Calls { router: routes(engine.clone(), limits), door: Door::Keyed(engine) }
+        Calls::by(Door::Keyed(engine.clone()), Routes::new(engine, limits))
+    }
+
+    fn by(door: Door, routes: Routes) -> Calls {
+        Calls { shared: Arc::new(Shared { routes, door }) }
     }
 
     /// Answers a request: as part of the trace that it names, if it names one.
-    pub(super) async fn answer(mut self, mut request: Request<Body>) -> Response {
-        if let Some(caller) = self.door.caller(request.headers()) {
+    pub(super) async fn answer(self, mut request: Request<Body>) -> Response {
+        if let Some(caller) = self.shared.door.caller(request.headers()) {
             request.extensions_mut().insert(caller);
         }
         let named = request.headers().get(TRACEPARENT).and_then(|value| TraceContext::read(value.to_str().ok()?));
@@ -65,9 +72,8 @@ impl Calls {
         response
     }
 
-    async fn routed(&mut self, request: Request<Body>) -> Response {
-        let Ok(response) = self.router.call(request).await;
-        in_our_form(response)
+    async fn routed(&self, request: Request<Body>) -> Response {
+        in_our_form(self.shared.routes.answer(request).await)
     }
 }
 

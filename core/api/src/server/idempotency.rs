@@ -1,12 +1,26 @@
 //! The header `Idempotency-Key`, as draft-ietf-httpapi-idempotency-key-header-07 has it: a quoted string of RFC 9651.
 //! Most clients send the bare key; that is taken too.
 
+use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use tidings_model::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 
 use super::problem::{Refused, key_invalid};
 
 pub(super) const HEADER: &str = "idempotency-key";
+
+/// The key of a request, if it has one, for a handler that wants nothing else of its head.
+#[derive(Debug)]
+pub(super) struct Key(pub(super) Option<String>);
+
+impl<S: Sync> FromRequestParts<S> for Key {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Key, Refused> {
+        key(&parts.headers).map(Key)
+    }
+}
 
 /// The key of a request, if it has one.
 pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Refused> {

@@ -1,4 +1,4 @@
-//! The table of calls, readable as a list of what the API does and who may, and what is looked at before each of them.
+//! The table of calls, readable as a list of what the API does and who may, and how the call is found that a request is for.
 
 mod answer;
 mod audit;
@@ -10,6 +10,7 @@ mod config;
 mod credentials;
 mod endpoint;
 mod events;
+mod gate;
 mod health;
 mod keys;
 mod messages;
@@ -26,28 +27,27 @@ mod suppressions;
 mod tokens;
 mod webhooks;
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::extract::Request;
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
+use axum::routing::{MethodFilter, on};
 use axum::{Extension, Router};
 use tidings_engine::EngineHandle;
 use tidings_engine::config::ApiLimits;
 use tidings_model::Scope;
 use tidings_model::limits::{PUSH_BYTES_MAX, REQUEST_BYTES_MAX};
+use tower_service::Service as _;
 
 pub(super) use endpoint::{Access, Content, Endpoint, Form};
 use endpoint::{EVENT_STREAM, FORM, NDJSON, TEXT, call};
+use gate::{Bearing, Gate};
 pub(super) use parameter::parameter;
 
-use super::body::{Memory, take};
 use super::caller::Caller;
-use super::idempotency;
-use super::problem::{Refused, forbidden, from_framework, key_unread, local_only, no_route, unauthorised, unreadable};
-use super::rates::Rates;
+use super::problem::{Refused, from_framework, no_route, unauthorised};
 use crate::wire;
 
 /// Bytes of a message to send: its data in its widest spelling fits.
@@ -371,98 +371,42 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// The calls, for requests that carry their [`Caller`].
-pub(super) fn routes(engine: EngineHandle, limits: ApiLimits) -> Router {
-    let mut router = Router::new();
-    let bearing = Arc::new(Bearing {
-        memory: Memory::of(limits.bodies_mib as usize * 1024 * 1024),
-        rates: Rates::of(limits.rate),
-        engine: engine.clone(),
-    });
-    for endpoint in endpoints() {
-        let path = endpoint.path;
-        let is_open = path == "/metrics" && engine.metrics_are_open();
-        let taking = Taking {
-            access: if is_open { Access::Open } else { endpoint.access },
-            parameters: endpoint.parameters,
-            is_idempotent: endpoint.is_idempotent,
-            body_bytes_max: (!endpoint.is_streamed()).then_some(endpoint.body_bytes_max),
-        };
-        let bearing = Arc::clone(&bearing);
-        let method = endpoint.method_name();
-        let check = move |request: Request, next: Next| {
-            let bearing = Arc::clone(&bearing);
-            async move {
-                let begun = Instant::now();
-                let response = pass(taking, &bearing, request, next).await.into_response();
-                bearing.engine.measures().answered(method, path, response.status().as_u16(), begun.elapsed());
-                response
+///
+/// One whose path has no parameter is found at once, by its path; all others, and what is no call at all, by the router,
+/// which copies and boxes as much for each request as such a call takes itself.
+pub(super) struct Routes {
+    by_path: HashMap<&'static str, Vec<Arc<Gate>>>,
+    router: Router,
+}
+
+impl Routes {
+    pub(super) fn new(engine: EngineHandle, limits: ApiLimits) -> Routes {
+        let (mut by_path, mut router) = (HashMap::<&'static str, Vec<Arc<Gate>>>::new(), Router::new());
+        let bearing = Arc::new(Bearing::new(engine, limits));
+        for endpoint in endpoints() {
+            let path = endpoint.path;
+            let filter = MethodFilter::try_from(endpoint.method.clone()).expect("a call has a method of HTTP");
+            let gate = Arc::new(Gate::new(endpoint, &bearing));
+            if !path.contains('{') {
+                by_path.entry(path).or_default().push(Arc::clone(&gate));
             }
-        };
-        router = router.route(path, endpoint.handler.route_layer(middleware::from_fn(check)));
-    }
-    router.fallback(missing).method_not_allowed_fallback(other_method).with_state(engine)
-}
-
-/// What all calls are measured by.
-struct Bearing {
-    memory: Arc<Memory>,
-    rates: Rates,
-    engine: EngineHandle,
-}
-
-/// What a call takes, of its line in the table.
-#[derive(Debug, Clone, Copy)]
-struct Taking {
-    access: Access,
-    parameters: &'static [&'static str],
-    is_idempotent: bool,
-    /// `None` if the body is read while it comes.
-    body_bytes_max: Option<usize>,
-}
-
-/// Lets a request through that its line in the table allows, with its whole body.
-async fn pass(taking: Taking, bearing: &Bearing, mut request: Request, next: Next) -> Result<Response, Refused> {
-    let Taking { access, parameters, is_idempotent, body_bytes_max } = taking;
-    let caller = request.extensions().get::<Caller>();
-    match access {
-        Access::Open => {}
-        Access::Key(scope) => match caller {
-            Some(caller) if caller.scopes.contains(scope) => {}
-            Some(caller) => return Err(forbidden(&caller.name, scope)),
-            None => return Err(unauthorised()),
-        },
-        Access::AnyKey if caller.is_some() => {}
-        Access::AnyKey => return Err(unauthorised()),
-        Access::Local => match caller {
-            Some(caller) if caller.local => {}
-            Some(_) => return Err(local_only()),
-            None => return Err(unauthorised()),
-        },
-    }
-    let is_v1 = request.uri().path().starts_with("/v1/");
-    for pair in request.uri().query().filter(|_| is_v1).unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-        let name = pair.split('=').next().unwrap_or_default();
-        if !parameters.contains(&name) {
-            return Err(unknown_parameter(name, parameters));
+            let pass = move |request: Request| {
+                let gate = Arc::clone(&gate);
+                async move { gate.answer(request).await }
+            };
+            router = router.route(path, on(filter, pass));
         }
+        Routes { by_path, router: router.fallback(missing).method_not_allowed_fallback(other_method) }
     }
-    if let Some(caller) = caller.filter(|caller| !caller.local)
-        && let Some(too_fast) = bearing.rates.take(&caller.name, caller.rate, bearing.engine.now())
-    {
-        return Ok(too_fast);
-    }
-    if !is_idempotent && request.headers().contains_key(idempotency::HEADER) {
-        return Err(key_unread());
-    }
-    let Some(bytes_max) = body_bytes_max else { return Ok(next.run(request).await) };
-    let _held = take(&mut request, bytes_max, &bearing.memory).await?;
-    Ok(next.run(request).await)
-}
 
-fn unknown_parameter(name: &str, known: &[&str]) -> Refused {
-    let known =
-        if known.is_empty() { "this path takes none".to_owned() } else { format!("known: {}", known.join(", ")) };
-    unreadable(format!("unknown parameter `{}`; {known}", name.escape_debug()))
+    pub(super) async fn answer(&self, request: Request) -> Response {
+        let of_path = self.by_path.get(request.uri().path()).map(Vec::as_slice).unwrap_or_default();
+        if let Some(gate) = of_path.iter().find(|gate| gate.method == *request.method()) {
+            return gate.answer(request).await;
+        }
+        let Ok(response) = self.router.clone().call(request).await;
+        response
+    }
 }
 
 /// A stranger learns no paths.

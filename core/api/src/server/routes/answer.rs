@@ -1,7 +1,8 @@
 //! What every answer is made with: JSON out, JSON in, the reason of an act.
 
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -12,8 +13,11 @@ use crate::wire;
 pub(super) type Answer<T> = Result<T, Refused>;
 
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response {
-    let body = serde_json::to_string(value).expect("wire types are JSON");
-    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    let body = serde_json::to_vec(value).expect("wire types are JSON");
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Answer<T> {

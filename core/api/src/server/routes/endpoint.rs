@@ -3,9 +3,13 @@
 //! The router is made from these lines, and so is the description that callers read: neither can say what the other
 //! does not.
 
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::Method;
-use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::response::Response;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use tidings_engine::EngineHandle;
 use tidings_model::Scope;
@@ -45,8 +49,14 @@ pub(in crate::server) struct Endpoint {
     pub(in crate::server) gives: Vec<(u16, Content)>,
     /// The problems that are its own; those that any such call may meet are not named.
     pub(in crate::server) refuses: Vec<&'static str>,
-    pub(in crate::server) handler: MethodRouter<EngineHandle>,
+    pub(in crate::server) handler: Handling,
 }
+
+/// What makes the answer to a request.
+pub(in crate::server) type Handling = Arc<dyn Fn(Request, EngineHandle) -> Answering + Send + Sync>;
+
+/// An answer that is being made.
+pub(in crate::server) type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// What a body is.
 #[derive(Clone, Copy)]
@@ -84,10 +94,9 @@ pub(super) fn call<H, T>(
     handler: H,
 ) -> Endpoint
 where
-    H: Handler<T, EngineHandle>,
+    H: Handler<T, EngineHandle, Future = Answering> + Sync,
     T: 'static,
 {
-    let filter = MethodFilter::try_from(method.clone()).expect("a call has a method of HTTP");
     Endpoint {
         method,
         path,
@@ -100,7 +109,7 @@ where
         takes: Vec::new(),
         gives: Vec::new(),
         refuses: Vec::new(),
-        handler: on(filter, handler),
+        handler: Arc::new(move |request, engine| handler.clone().call(request, engine)),
     }
 }
 

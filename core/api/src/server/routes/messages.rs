@@ -3,7 +3,7 @@
 use std::str::FromStr as _;
 
 use axum::extract::{Path, Query, State as Shared};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use tidings_engine::{BulkAct, BulkKind, Class, EngineHandle, Refusal};
 use tidings_model::trace::TraceContext;
@@ -15,20 +15,21 @@ use super::query::{Asked, cursor, flag, limit, past};
 use super::runs::run_id;
 use crate::server::acting::Acting;
 use crate::server::body::Sent;
+use crate::server::convert;
+use crate::server::idempotency::Key;
 use crate::server::problem::{key_invalid, unreadable};
 use crate::server::timeline::timeline;
-use crate::server::{convert, idempotency};
 use crate::wire;
 
 pub(super) async fn send_message(
     Shared(engine): Shared<EngineHandle>,
     Query(query): Asked,
-    headers: HeaderMap,
+    Key(key): Key,
     Sent(body): Sent,
 ) -> Answer<Response> {
     let dry_run = flag(&query, "dry_run")?;
     let mut request: wire::SendRequest = parse(&body)?;
-    if let Some(key) = idempotency::key(&headers)? {
+    if let Some(key) = key {
         if request.key.as_ref().is_some_and(|other| *other != key) {
             return Err(key_invalid("the header `Idempotency-Key` and the member `key` are different keys"));
         }
@@ -40,9 +41,9 @@ pub(super) async fn send_message(
     let status = if dry_run { StatusCode::OK } else { StatusCode::ACCEPTED };
     let mut response = json(status, &reply);
     if reply.replayed {
-        response.headers_mut().insert("idempotency-replayed", header::HeaderValue::from_static("true"));
+        response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
     }
-    if !dry_run && let Ok(location) = format!("/v1/messages/{}", reply.id).parse() {
+    if !dry_run && let Ok(location) = HeaderValue::try_from(format!("/v1/messages/{}", reply.id)) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
