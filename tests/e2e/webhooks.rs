@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
 
-use crate::harness::World;
+use crate::harness::{World, message};
 
 /// The library that receivers use, on PyPI.
 const LIBRARY: &str = "standardwebhooks==1.0.1";
@@ -294,6 +294,25 @@ fn a_webhook_gets_the_recipient_only_if_its_config_says_so() {
     let posts = receiver.until(&world, 2);
     let with: Vec<bool> = posts.iter().map(|post| post.body.contains("o-alice")).collect();
     assert_eq!(with.iter().filter(|with| **with).count(), 1, "{posts:?}");
+}
+
+#[test]
+fn what_a_webhook_is_told_names_the_trace_that_the_caller_named() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let receiver = Receiver::start(Some(NO_CONTENT));
+    let world = world(&receiver, "events = [\"message.*\"]");
+    let traceparent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    let headers = [("content-type", "application/json"), ("traceparent", traceparent.as_str())];
+    let answer = world.http("POST", "/v1/messages", &headers, &message("notice", "o-alice", "1").to_string());
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let named = |post: &Post| (post.json()["type"].clone(), post.json()["data"]["trace_id"].clone());
+    let mut told: Vec<_> = receiver.until(&world, 2).iter().map(named).collect();
+    told.sort_by_key(|(kind, _)| kind.to_string());
+    assert_eq!(told, [(json!("message.accepted"), json!(TRACE)), (json!("message.sent"), json!(TRACE))]);
+    // Who names none is told none: the message's own follows from its id.
+    world.send("notice", "o-bob", "1");
+    let told: Vec<_> = receiver.until(&world, 4)[2..].iter().map(named).collect();
+    assert!(told.iter().all(|(_, trace)| trace.is_null()), "{told:?}");
 }
 
 #[test]

@@ -288,7 +288,11 @@ async fn settle_orphans(
         let batch = Batch { now: clock.now(), settles, ..Batch::default() };
         let whose: Vec<Whose> = slice
             .iter()
-            .map(|orphan| Whose { template: orphan.template, recipient: orphan.recipient.clone() })
+            .map(|Orphan { template, recipient, .. }| Whose {
+                template: *template,
+                recipient: recipient.clone(),
+                trace: None,
+            })
             .collect();
         let mut happened = Vec::new();
         let mut tell = |committed: &Committed| {

@@ -13,9 +13,10 @@ mod watch;
 
 use std::sync::Arc;
 
+use tidings_model::trace::TraceId;
 use tidings_model::{MessageId, RunId, RunState, State, Timestamp};
 
-pub(crate) use changes::{Besides, Names, Whose, changes, cut};
+pub(crate) use changes::{Besides, Names, Whose, changes, cut, named};
 pub use filter::EventFilter;
 pub use kind::EventKind;
 pub(crate) use object::Object;
@@ -151,6 +152,9 @@ pub struct MessageChange {
     pub detail: String,
     /// What the provider calls it.
     pub provider_id: Option<String>,
+    /// The trace that its caller named. Only where it is at hand: what is accepted and what is attempted has it; what
+    /// operators, receipts and time do is done to thousands at once, without their requests being read.
+    pub trace: Option<TraceId>,
 }
 
 /// How much is told of a message.
@@ -184,6 +188,9 @@ impl Happened {
                 object.some("template", &change.template);
                 object.text("state", change.state.as_str());
                 object.some("reason", change.reason.unwrap_or_default());
+                if let Some(trace) = change.trace {
+                    object.text("trace_id", &trace.to_string());
+                }
                 if content == Content::Full {
                     object.text("recipient", &change.recipient);
                     object.some("detail", &change.detail);

@@ -19,7 +19,7 @@ use tidings_store::{Claimed, Orphan, Settle};
 use crate::clock::random;
 use crate::config::ChannelConfig;
 use crate::definitions::{Definitions, Present, present};
-use crate::events::{Whose, cut};
+use crate::events::{Whose, cut, named};
 use crate::http::{Exchange, Http};
 use crate::stages::{Begun, Parcel, StageError};
 use crate::telemetry::{Attribute, Span, SpanKind, Telemetry};
@@ -89,7 +89,8 @@ impl Pipeline {
             settlement,
             rescued: false,
         };
-        let whose = Whose { template: claimed.template, recipient: claimed.recipient };
+        let trace = named(claimed.trace.as_deref());
+        let whose = Whose { template: claimed.template, recipient: claimed.recipient, trace };
         self.writer.settle(Finished { whose, settle }).await;
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tidings_model::limits::DETAIL_BYTES_MAX;
+use tidings_model::trace::{TraceContext, TraceId};
 use tidings_model::{Event, ScheduleName, State, Timestamp};
 use tidings_store::{
     Accepted, Batch, ChannelId, Committed, CredentialIntake, Fired, Firing, Moved, NewMessage, RunNote, RunStep,
@@ -17,6 +18,13 @@ use super::{EventKind, Happened, MessageChange, Name, What};
 pub(crate) struct Whose {
     pub(crate) template: TemplateId,
     pub(crate) recipient: String,
+    /// The trace that its caller named.
+    pub(crate) trace: Option<TraceId>,
+}
+
+/// The trace of a `traceparent` that was kept with a message.
+pub(crate) fn named(traceparent: Option<&str>) -> Option<TraceId> {
+    traceparent.and_then(TraceContext::read).map(|context| context.trace)
 }
 
 /// What happened to channels, apps and plugins, and is in force before it is written. It is told with the transaction
@@ -107,6 +115,7 @@ impl List<'_> {
             reason,
             detail: String::new(),
             provider_id: None,
+            trace: None,
         }
     }
 
@@ -116,6 +125,7 @@ impl List<'_> {
         let change = MessageChange {
             detail: settlement.detail.clone(),
             provider_id: settlement.provider_id.clone().map(cut),
+            trace: whose.trace,
             ..change(settlement.to, settlement.reason)
         };
         self.told(after_attempt(settlement.to), change)
@@ -143,7 +153,8 @@ impl List<'_> {
         let Accepted::New(message) = accepted else { return None };
         let state = if new.send_at.is_some_and(|due| due > self.at) { State::Scheduled } else { State::Queued };
         let change = self.message(*message, new.channel, new.template, new.recipient.as_str());
-        Some(self.told(EventKind::MessageAccepted, change(state, None)))
+        let change = MessageChange { trace: named(new.trace.as_deref()), ..change(state, None) };
+        Some(self.told(EventKind::MessageAccepted, change))
     }
 
     fn moved(&self, moved: &Moved) -> Happened {

@@ -20,6 +20,7 @@ fn message(number: i64, kind: EventKind, channel: &str) -> Happened {
         reason: None,
         detail: "CANARY-detail".to_owned(),
         provider_id: Some("CANARY-provider".to_owned()),
+        trace: None,
     });
     Happened { at: Timestamp(NOON.0 + number), kind, what }
 }
@@ -54,6 +55,10 @@ fn what_is_told_thin_says_nothing_personal() {
     let right = r#"{"type":"message.sent","timestamp":"2023-11-14T22:13:20.007Z","data":{"id":"msg_7","channel":"orders","template":"paid","state":"sent"}}"#;
     assert_eq!(thin, right);
     assert!(!thin.contains("CANARY"));
+    let What::Message(change) = sent(7).what else { unreachable!() };
+    let trace = Some(TraceId::from_numbers(1, 2));
+    let traced = Happened { what: What::Message(MessageChange { trace, ..change }), ..sent(7) }.to_json(Content::Thin);
+    assert_eq!(traced, right.replace("}}", r#","trace_id":"00000000000000010000000000000002"}}"#));
     let full = sent(7).to_json(Content::Full);
     for part in ["recipient", "detail", "provider_id"] {
         assert!(full.contains(&format!("\"{part}\":\"CANARY")), "{full}");
