@@ -81,6 +81,29 @@ fn another_config_and_a_token_that_cannot_be_fetched_are_told() {
 }
 
 #[test]
+fn permits_that_run_low_are_told_once_for_each_channel_that_wants_more() {
+    let world = World::new();
+    world.run();
+    world.permits(&users(3));
+    world.terminate();
+    world.configure(&[("in_flight  = 16", "in_flight  = 16\ncredential_low = 3")]);
+    world.configure_more(
+        "[channels.spare]\napp = \"shop\"\ntoken = \"wechat.access_token\"\ncredential = \"wechat.form_id\"\n\
+        transport = \"wechat.template\"\ncredential_low = 2",
+    );
+    world.run();
+    let mut low = stream(&world, &[("types", "credential.low")], None);
+    let people = users(3);
+    world.send("order-paid", &people[0], "1");
+    let told = next(&world, &mut low).unwrap();
+    assert_eq!(told["data"], json!({"channel": "orders", "app": "shop", "count": 2, "bound": 3}));
+    // It stays low, and that is told already: what is told next is of another channel.
+    world.send("order-paid", &people[1], "2");
+    let told = next(&world, &mut low).unwrap();
+    assert_eq!(told["data"], json!({"channel": "spare", "app": "shop", "count": 1, "bound": 2}));
+}
+
+#[test]
 fn acts_of_operators_and_the_end_of_a_messages_time_are_told() {
     let world = World::running();
     let mut stream = stream(&world, &[("types", "message.*,channel.*")], None);

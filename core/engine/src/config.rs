@@ -192,6 +192,8 @@ pub struct ChannelConfig {
     pub token: Option<TokenStage>,
     /// The credential stage: any of these sources.
     pub credentials: Vec<CredentialStage>,
+    /// How many messages its free permits are to carry at least, if anybody wants to be told.
+    pub credential_low: Option<u32>,
     /// The renderer, where it is not the engine's own.
     pub renderer: Option<RendererStage>,
     /// The transport.

@@ -27,6 +27,7 @@ use crate::reach::Forecaster;
 use crate::retention::Retention;
 use crate::scheduler::{ScheduleDesk, Scheduler};
 use crate::signposts::Surveyor;
+use crate::stock::StockWatch;
 use crate::telemetry::{Exporter, Telemetry};
 use crate::webhooks::{Couriers, Desk, Mail, notices};
 use crate::writer::{SharedLanes, WriterHandle, WriterTask, look};
@@ -202,6 +203,7 @@ impl Engine {
             instance,
         };
         let handle = EngineHandle { shared: Arc::new(shared) };
+        drop(tokio::spawn(StockWatch { handle: handle.clone(), stop: stop.subscribe() }.run()));
         Ok(Engine { handle, stop, stop_writer, in_flight, lanes, writer: writer_join, scheduler, couriers, exporter })
     }
 

@@ -117,6 +117,17 @@ pub enum What {
         /// How many.
         count: u64,
     },
+    /// Permits that a channel has too few of.
+    CredentialsLow {
+        /// Whose sources they are of.
+        channel: Name,
+        /// Its app.
+        app: Name,
+        /// How many messages those carry that no message holds.
+        count: u64,
+        /// Fewer than so many are told.
+        bound: u32,
+    },
     /// The config.
     Config {
         /// Which settings differ, as far as there is room.
@@ -243,6 +254,12 @@ impl Happened {
                 object.some("source", source);
                 object.number("count", *count);
             }
+            What::CredentialsLow { channel, app, count, bound } => {
+                object.text("channel", channel);
+                object.text("app", app);
+                object.number("count", *count);
+                object.number("bound", (*bound).into());
+            }
             What::Config { changes, reason } => {
                 object.some("changes", changes);
                 object.some("reason", reason);
@@ -259,7 +276,7 @@ impl Happened {
     pub(crate) fn channel(&self) -> Option<&str> {
         match &self.what {
             What::Message(change) => Some(&change.channel),
-            What::Channel { channel, .. } => Some(channel),
+            What::Channel { channel, .. } | What::CredentialsLow { channel, .. } => Some(channel),
             _ => None,
         }
     }

@@ -38,6 +38,7 @@ mod reload;
 mod retention;
 mod scheduler;
 mod signposts;
+mod stock;
 mod suppression;
 mod telemetry;
 mod token;

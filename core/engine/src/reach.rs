@@ -379,13 +379,13 @@ struct Walk {
 impl Walk {
     fn new(config: &Config, now: Timestamp) -> Walk {
         let (mut templates, mut wants) = (Vec::new(), Vec::new());
-        let mut stock = BTreeMap::new();
+        let taken = config.channels.values().flat_map(|channel| {
+            channel.credentials.iter().map(|stage| (channel.app.to_string(), stage.name.to_string()))
+        });
+        let stock = taken.map(|source| (source, Stock::default())).collect();
         for (name, template) in &config.templates {
             let Some(channel) = config.channels.get(&template.channel) else { continue };
             let sources = || channel.credentials.iter();
-            for stage in sources() {
-                stock.entry((channel.app.to_string(), stage.name.to_string())).or_default();
-            }
             let minting = sources().filter(|stage| stage.source.rules().mints);
             templates.push(TemplateForecast {
                 template: name.clone(),

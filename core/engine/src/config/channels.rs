@@ -15,6 +15,9 @@ use super::{AppConfig, ChannelConfig, CredentialStage, Names, Reading};
 use crate::registry::{Kind, Offer};
 use crate::stages::{RendererStage, TransportStage};
 
+/// Messages that permits can be wanted for at most.
+const CREDENTIAL_LOW_MAX: u32 = 1_000_000_000;
+
 /// How close to its end a credential is still bound, when config does not say: a day, so that a message can be tried
 /// again with it.
 const CREDENTIAL_MARGIN: Duration = Duration::from_secs(86_400);
@@ -84,6 +87,10 @@ impl Reading<'_> {
         {
             check_credentials(section, credentials, transport);
         }
+        let credential_low = section.number("credential_low", 1..=CREDENTIAL_LOW_MAX);
+        if credential_low.is_some() && section.find("credential").is_none() {
+            section.report_at("credential_low", "this channel needs no permits; there are none to count");
+        }
         let renderer = section.parsed("renderer", |value| self.renderer(root, &text(value)?, account, apps));
         let rate = section.parsed("rate", |value| text(value).and_then(|text| rate(&text)));
         let in_flight = section.number("in_flight", 1..=IN_FLIGHT_MAX).unwrap_or(IN_FLIGHT_DEFAULT);
@@ -109,6 +116,7 @@ impl Reading<'_> {
             app: app?,
             token: token.flatten(),
             credentials,
+            credential_low,
             renderer: renderer.flatten(),
             transport: transport??,
             rate,

@@ -37,14 +37,14 @@ fn five_mistakes_are_five_errors_with_their_places_and_the_nearest_names() {
     assert_eq!(
         told(&wrong),
         [
-            "config.toml:60:1: channels.order-updates: unknown key `trasnport`; did you mean `transport`?",
-            "config.toml:61:21: channels.order-updates.rate: `fast` is no rate; write it as in `100/s`, `600/m`, \
+            "config.toml:61:1: channels.order-updates: unknown key `trasnport`; did you mean `transport`?",
+            "config.toml:62:21: channels.order-updates.rate: `fast` is no rate; write it as in `100/s`, `600/m`, \
              `1000/h`, `100000/d`, `10/5s`",
-            "config.toml:85:15: templates.order-shipped.channel: there is no channel `subscription`; did you mean \
+            "config.toml:86:15: templates.order-shipped.channel: there is no channel `subscription`; did you mean \
              `subscriptions`?",
-            "config.toml:94:12: schedules.keep-token.timezone: `Asia/Shangai` is no time zone; did you mean \
+            "config.toml:95:12: schedules.keep-token.timezone: `Asia/Shangai` is no time zone; did you mean \
              `Asia/Shanghai`?",
-            "config.toml:98:8: schedules.drop-stale-credentials.cron: `0 24 * * *`: hour: 24 is not in 0-23",
+            "config.toml:99:8: schedules.drop-stale-credentials.cron: `0 24 * * *`: hour: 24 is not in 0-23",
         ]
     );
 }

@@ -63,6 +63,8 @@ pub enum EventKind {
     CredentialAdded,
     /// Permits with uses left came to their end and were removed.
     CredentialExpired,
+    /// The free permits of a channel are fewer than config wants.
+    CredentialLow,
     /// The engine goes on by another config.
     ConfigReloaded,
     /// Another config was read, and is not gone on by.
@@ -75,7 +77,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All of them, in the order they are told.
-    pub const ALL: [EventKind; 33] = [
+    pub const ALL: [EventKind; 34] = [
         EventKind::MessageAccepted,
         EventKind::MessageWaiting,
         EventKind::MessageDeferred,
@@ -105,6 +107,7 @@ impl EventKind {
         EventKind::TokenFailed,
         EventKind::CredentialAdded,
         EventKind::CredentialExpired,
+        EventKind::CredentialLow,
         EventKind::ConfigReloaded,
         EventKind::ConfigRefused,
         EventKind::SchedulePaused,
@@ -143,6 +146,7 @@ impl EventKind {
             EventKind::TokenFailed => "token.failed",
             EventKind::CredentialAdded => "credential.added",
             EventKind::CredentialExpired => "credential.expired",
+            EventKind::CredentialLow => "credential.low",
             EventKind::ConfigReloaded => "config.reloaded",
             EventKind::ConfigRefused => "config.refused",
             EventKind::SchedulePaused => "schedule.paused",
