@@ -2,10 +2,10 @@
 //! the same transaction; what was accepted before and is not on its way yet is withdrawn. What is on its way and comes
 //! back, to be tried again, is cancelled where it is claimed.
 
-use tidings_model::limits::{BULK_CALL_MAX, BULK_STEP_MAX};
+use tidings_model::limits::PAGE_ROWS_MAX;
 use tidings_model::state::sources;
 use tidings_model::{AppName, Event, MessageId, Recipient, Timestamp};
-use tidings_store::{BulkFilter, NewMessage, Operated, Operation, Planned, Span, SuppressionChange, SuppressionRow};
+use tidings_store::{MessageFilter, MessageRow, NewMessage, Operated, Operation, SuppressionChange, SuppressionRow};
 
 use crate::acts::By;
 use crate::admit::instant;
@@ -106,42 +106,46 @@ impl EngineHandle {
         Ok((name.clone(), recipient))
     }
 
-    /// Withdraws what the app has for that recipient and is not on its way yet.
+    /// Withdraws what the app has for that recipient and is not on its way yet. It is found as the recipient's list is: each
+    /// page looks at a bounded number of rows, however many messages of others wait. What a page misses because it moved
+    /// meanwhile is cancelled where it is claimed.
     async fn withdraw_all(&self, app: &AppName, recipient: &Recipient, by: &By) -> Result<u64, Refusal> {
         let definitions = self.definitions();
-        let mut cancelled = 0;
-        for (channel, _) in definitions.config.channels.iter().filter(|(_, channel)| channel.app == *app) {
-            let filter = BulkFilter {
-                states: sources(Event::Cancel).collect(),
-                channel: Some(channel.to_string()),
+        let channels = || definitions.config.channels.iter().filter(|(_, channel)| channel.app == *app);
+        let is_ours = |row: &MessageRow| channels().any(|(name, _)| name.as_str() == row.channel);
+        let (mut cancelled, mut before, mut onto) = (0, None, None);
+        loop {
+            let filter = MessageFilter {
                 recipient: Some(recipient.to_string()),
-                ..BulkFilter::default()
+                before,
+                limit: PAGE_ROWS_MAX,
+                ..MessageFilter::default()
             };
-            let planned = Planned { at: self.now(), now: self.now() };
-            let (mut span, mut onto) = (Span::ALL, None);
-            loop {
-                let found = self.reader().bulk(&filter, span, planned, BULK_CALL_MAX).await?;
-                let Some((last, _)) = found.last() else { break };
-                span.after = *last;
-                for step in found.chunks(usize::try_from(BULK_STEP_MAX).expect("a step is small")) {
-                    let operations = step.iter().map(|(message, from)| Operation {
-                        message: *message,
-                        event: Event::Cancel,
-                        from: Some(*from),
-                        due_at: None,
-                        reason: Some(REASON),
-                        note: by.note(REASON),
-                    });
-                    let entry = by.entry("message.cancel", format!("{app}/{recipient}"));
-                    let deed = Deed { operations: operations.collect(), entry: Some(entry), onto };
-                    let done = self.shared.writer.operate(deed).await?;
-                    onto = done.recorded;
-                    let moved = done.operated.iter().filter(|operated| matches!(operated, Operated::Moved(_))).count();
-                    cancelled += u64::try_from(moved).expect("a step is small");
-                }
+            let page = self.reader().messages(&filter).await?;
+            let waits = |row: &&MessageRow| sources(Event::Cancel).any(|from| from == row.state) && is_ours(row);
+            let operations: Vec<Operation> = page
+                .rows
+                .iter()
+                .filter(waits)
+                .map(|row| Operation {
+                    message: row.id,
+                    event: Event::Cancel,
+                    from: Some(row.state),
+                    due_at: None,
+                    reason: Some(REASON),
+                    note: by.note(REASON),
+                })
+                .collect();
+            if !operations.is_empty() {
+                let entry = by.entry("message.cancel", format!("{app}/{recipient}"));
+                let done = self.shared.writer.operate(Deed { operations, entry: Some(entry), onto }).await?;
+                onto = done.recorded.or(onto);
+                let moved = done.operated.iter().filter(|operated| matches!(operated, Operated::Moved(_))).count();
+                cancelled += u64::try_from(moved).expect("a page is small");
             }
+            let Some(next) = page.next else { return Ok(cancelled) };
+            before = Some(next);
         }
-        Ok(cancelled)
     }
 }
 
