@@ -14,6 +14,9 @@ use std::time::Duration;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 
+use tidings_model::Timestamp;
+
+use crate::batch::Swept;
 use crate::error::StoreError;
 use crate::shared::{self, Reader, Writer};
 use crate::sql::{self as dialects, Pool, sql};
@@ -72,6 +75,11 @@ impl Home {
         StoreError::Full { path: self.shown.clone() }
     }
 
+    /// Has the days of history leave that are old, aside, and tells what left of those of the last time.
+    pub(crate) async fn sweep_days(&mut self, done_before: Timestamp, failed_before: Timestamp) -> Swept {
+        self.days.sweep(&self.options, &self.shown, done_before, failed_before).await
+    }
+
     /// Undoes the claims of those numbers that landed: their messages go back to the queue, with what was bound to them.
     pub(crate) async fn release_claims(
         &self,
@@ -102,9 +110,8 @@ pub(crate) async fn open(url: &str, node: NodeName) -> Result<(Writer, Reader), 
         .map_err(|source| StoreError::Unreachable { server: shown.clone(), source })?;
     let mut connection = dialects::Connection::from(connection);
     let membership = Membership::join(&mut connection, pool.clone(), node).await?;
-    let days = Days::load(&mut connection).await?;
     let bell = Bell::hang(options.clone(), pool.clone());
-    let home = Home { options, shown, membership, days, bell };
+    let home = Home { options, shown, membership, days: Days::default(), bell };
     let writer = Writer::begin(connection, shared::Home::Server(Box::new(home))).await?;
     Ok((writer, Reader::new(Pool::Postgres(pool))))
 }

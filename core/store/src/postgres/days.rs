@@ -1,41 +1,64 @@
 //! The days of history: what was sent and what failed stands in one table a day, made before anything ends on that day,
 //! and dropped as a whole when it is old.
+//!
+//! To drop a day its table is detached first, which waits for those who read the history just then and holds nobody up
+//! meanwhile: from its beginning on nobody new finds the day. Then its trail and its counts leave with it, in one
+//! transaction. Whoever comes upon a day that somebody began to drop drops it to its end.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
+use sqlx::postgres::PgConnectOptions;
 use tidings_model::Timestamp;
+use tokio::task::JoinHandle;
 
+use super::connect;
+use crate::batch::{Sweep, Swept};
 use crate::error::StoreError;
-use crate::sql::{Connection, both};
+use crate::sql::{Builder, Connection, Dialect, Statement, both, sql};
 
 const DAY_MS: i64 = 86_400_000;
 
 /// The first day of the year 10000, since 1970.
 const DAYS_MAX: i64 = 2_932_897;
 
-/// The tables that a message may end in.
+/// The tables that a message may end in: what was done, and what failed.
 const HISTORIES: [&str; 2] = ["message_done", "message_failed"];
 
-/// Days that have their tables, as this node knows.
+/// How long one who drops a day waits for those who read the history: then the next sweep tries again.
+const READERS_WAIT: &str = "5s";
+
+/// How long a sweep is asked again whether the days have left; then the next one is told.
+const SWEEP_LASTS: Duration = Duration::from_secs(30);
+
+/// How long a node that is gone is still listed.
+const GONE_SHOWN: Duration = Duration::from_secs(3600);
+
+/// The days that have their tables, as this node knows, and those that leave.
 #[derive(Debug, Default)]
 pub(crate) struct Days {
     known: HashSet<i64>,
+    leaving: Option<(JoinHandle<u32>, Instant)>,
+}
+
+impl Drop for Days {
+    fn drop(&mut self) {
+        if let Some((task, _)) = &self.leaving {
+            task.abort();
+        }
+    }
 }
 
 impl Days {
-    pub(crate) async fn load(_connection: &mut Connection) -> Result<Days, StoreError> {
-        Ok(Days::default())
-    }
-
     /// Sees to it that what ends at this instant has a table, and what ends tomorrow.
     pub(crate) async fn ensure(&mut self, connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
         let today = now.0.div_euclid(DAY_MS);
-        for day in [today, today.saturating_add(1)] {
-            if self.known.contains(&day) {
-                continue;
-            }
+        let days = [today, today.saturating_add(1)];
+        // A clock that was set back may have come to a day that was dropped since.
+        self.known.retain(|day| days.contains(day));
+        for day in days {
             // What is in no calendar has tables already.
-            if !(0..DAYS_MAX).contains(&day) {
+            if self.known.contains(&day) || !(0..DAYS_MAX).contains(&day) {
                 continue;
             }
             let begin = day * DAY_MS;
@@ -51,4 +74,134 @@ impl Days {
         }
         Ok(())
     }
+
+    /// Has the days leave that ended at these instants or before, on a connection of its own, and tells what left: with the
+    /// first sweep after they have. Until then it is to be asked again, for a while.
+    pub(super) async fn sweep(
+        &mut self,
+        options: &PgConnectOptions,
+        shown: &str,
+        done_before: Timestamp,
+        failed_before: Timestamp,
+    ) -> Swept {
+        let again = Some(Sweep::Messages { after: 0, done_before, failed_before });
+        match self.leaving.take() {
+            Some((task, _)) if task.is_finished() => {
+                Swept { removed: task.await.unwrap_or_default(), unused: 0, next: None }
+            }
+            Some((task, since)) => {
+                let next = again.filter(|_| since.elapsed() < SWEEP_LASTS);
+                self.leaving = Some((task, since));
+                Swept { removed: 0, unused: 0, next }
+            }
+            None => {
+                let options = options.clone().options([("lock_timeout", READERS_WAIT)]);
+                let task = tokio::spawn(leave(options, shown.to_owned(), [done_before, failed_before]));
+                self.leaving = Some((task, Instant::now()));
+                Swept { removed: 0, unused: 0, next: again }
+            }
+        }
+    }
+}
+
+/// A day's table.
+struct Day {
+    /// Of which history.
+    parent: String,
+    name: String,
+}
+
+/// Drops the days of each history that ended at its instant or before, and what others began to drop. Says how many
+/// messages left.
+async fn leave(options: PgConnectOptions, shown: String, before: [Timestamp; HISTORIES.len()]) -> u32 {
+    let mut left = 0;
+    if let Err(error) = leave_all(&options, &shown, before, &mut left).await {
+        let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        tracing::info!("days of history stay until the next sweep: {error}: {source}");
+    }
+    left
+}
+
+async fn leave_all(
+    options: &PgConnectOptions,
+    shown: &str,
+    before: [Timestamp; HISTORIES.len()],
+    left: &mut u32,
+) -> Result<(), StoreError> {
+    let mut connection = Connection::from(connect(options, shown).await?);
+    let during = || StoreError::during("read the days of history");
+    for row in sql!(postgres "days").query().fetch_all(&mut connection).await.map_err(during())? {
+        let day = Day { parent: row.get(0), name: row.get(1) };
+        let limit = HISTORIES.iter().position(|parent| *parent == day.parent).map(|index| before[index]);
+        if limit.is_some_and(|limit| row.get::<i64>(3) <= limit.0) {
+            detach(&mut connection, &day, "CONCURRENTLY").await?;
+        }
+    }
+    // Those of just now, and what a crash left.
+    for row in sql!(postgres "days_left").query().fetch_all(&mut connection).await.map_err(during())? {
+        let day = Day { parent: row.get(0), name: row.get(1) };
+        if row.get::<bool>(2) {
+            detach(&mut connection, &day, "FINALIZE").await?;
+        }
+        *left = left.saturating_add(end(&mut connection, &day).await?);
+    }
+    let gone = i64::try_from(GONE_SHOWN.as_millis()).unwrap_or(i64::MAX);
+    let forget = sql!(postgres "nodes_gone").query().bind(gone);
+    forget.execute(&mut connection).await.map_err(StoreError::during("forget nodes that are gone"))?;
+    connection.close().await.map_err(StoreError::during("close a connection"))
+}
+
+/// Takes a day out of its history, so that nobody finds it there any more. It cannot be part of a transaction.
+async fn detach(connection: &mut Connection, day: &Day, how: &str) -> Result<(), StoreError> {
+    let Day { parent, name } = day;
+    let detach = Builder::new(&format!("ALTER TABLE {parent} DETACH PARTITION {name} {how}")).build();
+    match detach.execute(connection).await {
+        Ok(_) => Ok(()),
+        Err(error) if is_gone(&error) => Ok(()),
+        Err(error) => Err(StoreError::during("take a day out of history")(error)),
+    }
+}
+
+/// Drops the table of a day that is out of history: the trail of its messages leaves with it, and they leave the counts.
+/// Says how many there were: none if another node was quicker.
+async fn end(connection: &mut Connection, day: &Day) -> Result<u32, StoreError> {
+    let of_day = |statement: Statement| Builder::new(&statement.text(Dialect::Postgres).replace("{table}", &day.name));
+    let during = || StoreError::during("drop a day of history");
+    both("BEGIN").execute(connection).await.map_err(during())?;
+    let lock = Builder::new(&format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", day.name)).build();
+    if let Err(error) = lock.execute(connection).await {
+        both("ROLLBACK").execute(connection).await.map_err(during())?;
+        return if is_gone(&error) { Ok(0) } else { Err(during()(error)) };
+    }
+    let mut left = 0_i64;
+    let counts = of_day(sql!(postgres "day_tally")).build().fetch_all(connection).await.map_err(during())?;
+    for trail in
+        [sql!(postgres "day_trail_attempts"), sql!(postgres "day_trail_acted"), sql!(postgres "day_trail_moments")]
+    {
+        of_day(trail).build().execute(connection).await.map_err(during())?;
+    }
+    for row in &counts {
+        left += row.get::<i64>(2);
+        // In the rows of nobody, so that no writer waits.
+        both(
+            "INSERT INTO tally (node_id, channel_id, state, count) VALUES (0, $1, $2, $3)
+             ON CONFLICT (node_id, channel_id, state) DO UPDATE SET count = tally.count + excluded.count",
+        )
+        .bind(row.get::<i64>(0))
+        .bind(row.get::<i64>(1))
+        .bind(-row.get::<i64>(2))
+        .execute(connection)
+        .await
+        .map_err(during())?;
+    }
+    Builder::new(&format!("DROP TABLE {}", day.name)).build().execute(connection).await.map_err(during())?;
+    both("COMMIT").execute(connection).await.map_err(during())?;
+    Ok(u32::try_from(left).unwrap_or(u32::MAX))
+}
+
+/// Whether another node was quicker: there is no such table any more, or it is no part of the history.
+fn is_gone(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    // undefined_table; object_not_in_prerequisite_state: another one is detaching it.
+    code.is_some_and(|code| ["42P01", "55000"].contains(&code.as_ref()))
 }

@@ -67,6 +67,10 @@ impl Early {
         Ok(early)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.receipts.is_empty()
+    }
+
     fn add(&mut self, receipt: Receipt) {
         let key = (receipt.app.clone(), receipt.provider_id.clone());
         self.order.push_back((receipt.received_at, key.clone()));
@@ -129,10 +133,12 @@ impl Step<'_> {
         &mut self,
         receipts: &[Receipt],
         settled: &[&Settle],
+        found_met: &[Receipt],
         early: &Early,
         apps: &HashMap<ChannelId, AppName>,
     ) -> Result<(Vec<Received>, Vec<Moved>, EarlyChanges), StoreError> {
-        let met = early.of(settled, apps);
+        let mut met = early.of(settled, apps);
+        met.extend(found_met);
         let mut changes = EarlyChanges::default();
         let (mut answers, mut moves) = (Vec::with_capacity(receipts.len()), Vec::new());
         if !met.is_empty() || !receipts.is_empty() {
@@ -140,8 +146,10 @@ impl Step<'_> {
             let mut rows = Vec::new();
             // What waited came first.
             for receipt in met {
-                self.move_by(receipt, &mut found, apps, &mut rows, &mut moves);
-                changes.dropped.push(key(receipt));
+                // One of those that were looked for may be of somebody else's message of that name.
+                if self.move_by(receipt, &mut found, apps, &mut rows, &mut moves) != Received::Unknown {
+                    changes.dropped.push(key(receipt));
+                }
             }
             for receipt in receipts {
                 let received = self.move_by(receipt, &mut found, apps, &mut rows, &mut moves);
@@ -166,6 +174,22 @@ impl Step<'_> {
         changes.dropped.extend(leave);
         self.write_early(&changes).await?;
         Ok((answers, moves, changes))
+    }
+
+    /// Receipts that wait although the outcome of their message is written: beside other engines the one and the other may
+    /// come at once.
+    pub(super) async fn receipts_met(&mut self) -> Result<Vec<Receipt>, StoreError> {
+        let action = "look for receipts that met their messages";
+        let query = sql!(postgres "receipts_met").query().bind(super::tick::length(ROWS_MAX));
+        let rows: Vec<(String, String, i64, String, i64)> = query.fetch_json(self.connection, action).await?;
+        rows.into_iter()
+            .map(|(app, provider_id, delivered, detail, received_at)| {
+                let app =
+                    AppName::new(app).map_err(|error| StoreError::Corrupt(format!("the app of a receipt: {error}")))?;
+                let received_at = Timestamp(received_at);
+                Ok(Receipt { app, provider_id, delivered: delivered != 0, detail, received_at })
+            })
+            .collect()
     }
 
     /// The messages that these may be of, by what their provider calls them.

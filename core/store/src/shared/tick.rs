@@ -4,6 +4,7 @@
 //! is one statement over many rows, or a few: never a statement per row on the hot path.
 
 use std::sync::LazyLock;
+use std::time::Instant;
 
 use tidings_model::{State, Timestamp};
 
@@ -79,6 +80,7 @@ impl Writer {
             Dialect::Sqlite => self.tally.waiting(),
             Dialect::Postgres => i64::MAX,
         };
+        let looks_for_met = self.looks_for_met();
         let connection = &mut self.connection;
         let node = match &self.home {
             Home::File(_) => 0,
@@ -106,7 +108,8 @@ impl Writer {
         step.withdraw(&batch.withdrawals).await?;
         let applied = batch.settles.iter().zip(&committed.settled).filter(|(_, applied)| **applied);
         let applied: Vec<&Settle> = applied.map(|(settle, _)| settle).collect();
-        let (received, moved, early) = step.receive(&batch.receipts, &applied, &self.early, &self.apps).await?;
+        let met = if looks_for_met { step.receipts_met().await? } else { Vec::new() };
+        let (received, moved, early) = step.receive(&batch.receipts, &applied, &met, &self.early, &self.apps).await?;
         committed.received = received;
         committed.moved.extend(moved);
         step.save_tokens(&batch.tokens).await?;
@@ -129,7 +132,13 @@ impl Writer {
             committed.more |= step.expire(&mut committed.moved).await?;
         }
         for sweep in &batch.sweeps {
-            committed.swept.push(step.sweep(sweep).await?);
+            committed.swept.push(match (&mut self.home, sweep) {
+                // By the day, and aside: the transaction waits for nobody who reads the history.
+                (Home::Server(server), Sweep::Messages { done_before, failed_before, .. }) => {
+                    server.sweep_days(*done_before, *failed_before).await
+                }
+                _ => step.sweep(sweep).await?,
+            });
         }
         step.save_signposts(&batch.signposts).await?;
         // The last of them may have left just now.
@@ -149,6 +158,9 @@ impl Writer {
 
         self.tally.apply(moves);
         self.early.apply(early);
+        if looks_for_met {
+            self.met_at = Instant::now();
+        }
         let pending = committed.backlogs.iter().map(|(webhook, backlog)| (webhook.clone(), backlog.pending));
         self.pending.extend(pending);
         self.quiet_until = committed.next_due;

@@ -27,6 +27,9 @@ const LOOK_AROUND: Duration = Duration::from_millis(250);
 /// it.
 const DOUBT_LASTS: Duration = Duration::from_secs(600);
 
+/// How often receipts are looked for whose message has its outcome, while any wait.
+const MET_AGAIN: Duration = Duration::from_secs(1);
+
 /// Doubtful transactions that are looked for.
 const DOUBTFUL_MAX: usize = 256;
 
@@ -46,6 +49,8 @@ pub struct Writer {
     pub(super) quiet_until: Option<Timestamp>,
     /// When what others may have changed was read last.
     pub(super) looked_at: Instant,
+    /// When receipts were looked for whose message has its outcome.
+    pub(super) met_at: Instant,
     /// Claims are numbered, so that those of a transaction of which nobody can say whether it landed are found again.
     pub(super) claim: i64,
     /// The numbers of those of which nobody can say whether they landed, and since when. The newest ones are kept.
@@ -119,6 +124,7 @@ impl Writer {
             apps: HashMap::new(),
             quiet_until: LOOK_NOW,
             looked_at: Instant::now(),
+            met_at: Instant::now(),
             claim: 0,
             doubtful: VecDeque::new(),
             unheard: Vec::new(),
@@ -147,6 +153,11 @@ impl Writer {
         self.read_again().await?;
         self.in_doubt = false;
         Ok(())
+    }
+
+    /// Whether it is time to look for receipts that wait and need not: none does where no other engine writes outcomes.
+    pub(super) fn looks_for_met(&self) -> bool {
+        matches!(self.home, Home::Server(_)) && !self.early.is_empty() && self.met_at.elapsed() >= MET_AGAIN
     }
 
     /// Notes that nobody can say whether the last transaction landed.

@@ -135,7 +135,7 @@ pub(crate) struct Store {
     pub(crate) shipped: TemplateId,
     channels: BTreeMap<&'static str, ChannelId>,
     /// Nobody else writes: what the writer remembers is what there is.
-    is_alone: bool,
+    pub(crate) is_alone: bool,
     pub(crate) home: Home,
 }
 

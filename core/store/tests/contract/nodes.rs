@@ -10,7 +10,7 @@ use tidings_model::rate::{Arrival, Rate};
 use tidings_model::{CredentialFate, MessageId, ScheduleName, State, Timestamp};
 use tidings_store::{
     Accepted, Batch, ChannelState, ClaimRequest, Committed, Decided, Fired, Firing, LaneRow, NewMessage, NodeRow,
-    Orphan, Settle, StoreError, TokenRow, Verdict,
+    Orphan, Receipt, Received, Settle, StoreError, TokenRow, Verdict,
 };
 
 use crate::harness::{
@@ -36,6 +36,7 @@ for_every_server! {
     a_connection_that_ends_in_the_middle_of_a_commit_doubles_nothing,
     two_that_wait_for_each_other_begin_again,
     the_nodes_are_listed_with_what_they_tell,
+    a_receipt_and_its_outcome_that_come_at_once_to_two_meet,
 }
 
 /// How long something may take that takes no time.
@@ -518,6 +519,41 @@ async fn the_nodes_are_listed_with_what_they_tell(one: Store) {
     writer.close().await.unwrap();
     let nodes = one.reader.nodes().await.unwrap();
     assert!(!nodes[1].is_there(), "one that left is not there");
+}
+
+async fn a_receipt_and_its_outcome_that_come_at_once_to_two_meet(mut one: Store) {
+    let mut other = one.beside().await;
+    let id = one.accept_one(FREE, "ann").await;
+    let mut settle = outcome(&one.claim_one(FREE).await, State::Sent, CredentialFate::Spend);
+    settle.settlement.provider_id = Some("p-1".to_owned());
+    let receipt = Receipt {
+        app: shop(),
+        provider_id: "p-1".to_owned(),
+        delivered: true,
+        detail: String::new(),
+        received_at: one.now,
+    };
+    // The outcome is on its way to the disk when the receipt is looked up.
+    let mut third = one.home.connect().await;
+    run(&mut third, "BEGIN; LOCK TABLE tally IN SHARE MODE").await;
+    let settles = Batch { settles: vec![settle], ..Batch::default() };
+    let receipts = Batch { receipts: vec![receipt], ..Batch::default() };
+    let (settled, received, ()) = tokio::join!(commit(&mut one, settles), commit(&mut other, receipts), async {
+        until_waiting(&mut third, 1).await;
+        run(&mut third, "COMMIT").await;
+    });
+    assert_eq!((settled.settled, received.received), (vec![true], vec![Received::Unknown]));
+    assert_eq!(one.state(id).await, State::Sent, "each missed the other");
+    let begun = Instant::now();
+    while one.state(id).await != State::Delivered {
+        commit(&mut one, Batch::default()).await;
+        assert!(begun.elapsed() < SOON, "whoever looks next finds both");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut left = one.home.connect().await;
+    let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM receipt").fetch_one(&mut left).await.unwrap();
+    assert_eq!(waiting, 0);
+    one.check().await;
 }
 
 /// Has commits land on the server's disk and be answered to nobody: they wait for a standby that never comes, until their
