@@ -374,7 +374,21 @@ fn resolve_store(url: &str, folder: &Path) -> String {
     format!("sqlite://{}", folder.join(url.trim_start_matches("sqlite://")).display())
 }
 
+/// Settings that are a machine's own: engines that share a store may differ in them.
+const OWN_SETTINGS: [&str; 6] = ["store.node", "store.url", "api.listen", "api.socket", "api.tls", "log"];
+
 impl Config {
+    /// Tells configs apart, of engines that share a store: what is sent where, when and with which limits. Not what is a
+    /// machine's own.
+    pub(crate) fn fingerprint(&self) -> String {
+        let is_own = |key: &str| OWN_SETTINGS.iter().any(|own| key == *own || key.starts_with(&format!("{own}.")));
+        let text: Vec<String> = (self.settings.iter())
+            .filter(|(key, _)| !is_own(key))
+            .map(|(key, value)| format!("{key}={value}\n"))
+            .collect();
+        format!("{:016x}", tidings_store::fingerprint(text.concat().as_bytes()).cast_unsigned())
+    }
+
     /// Reads a config file.
     pub fn load(path: &Path, registry: &Registry, world: &World<'_>) -> Result<Config, Vec<Problem>> {
         let file = path.display().to_string();
@@ -498,9 +512,7 @@ impl Reading<'_> {
         };
         let url = section.parsed("url", |value| {
             let url = read::text(value)?;
-            if url.strip_prefix("sqlite://").is_some_and(|path| !path.is_empty()) {
-                Ok(url)
-            } else if is_shared(&url) {
+            if url.strip_prefix("sqlite://").is_some_and(|path| !path.is_empty()) || is_shared(&url) {
                 Ok(url)
             } else {
                 let shown = without_password(&url);

@@ -30,7 +30,7 @@ use crate::signposts::Surveyor;
 use crate::stock::StockWatch;
 use crate::telemetry::{Exporter, Telemetry};
 use crate::webhooks::{Couriers, Desk, Mail, notices};
-use crate::writer::{SharedLanes, WriterHandle, WriterTask, look};
+use crate::writer::{Neighbours, SharedLanes, WriterHandle, WriterTask, look};
 
 /// Why an engine does not start.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +81,7 @@ impl Engine {
         let http = Http::new().map_err(EngineError::Http)?;
         let (mut store, reader) = tidings_store::open_as(&config.store_url, node_name(&config)).await?;
         let ids = definitions::number(&mut store, &config).await?;
-        let keys = Keys::new(store.keys().await?);
+        let keys = Arc::new(Keys::new(store.keys().await?));
         let (states, halts, tokens) = (store.channel_states().await?, store.halts().await?, store.tokens().await?);
 
         let (telemetry, exporter) = match &config.telemetry {
@@ -113,6 +113,7 @@ impl Engine {
             writer: writer.clone(),
             telemetry: telemetry.clone(),
             clock: Arc::clone(&clock),
+            lease: store.lease(),
             instance: instance.clone(),
         });
         let ring = Arc::new(Ring::new(clock.now()));
@@ -144,6 +145,7 @@ impl Engine {
             jobs: Arc::clone(&jobs),
             measures: Arc::clone(&measures),
             clock: Arc::clone(&clock),
+            is_shared: store.is_shared(),
             stop: stopped,
         };
         let (minter, mint_desk) =
@@ -155,7 +157,9 @@ impl Engine {
             clock: Arc::clone(&clock),
             stop: stop.subscribe(),
         };
+        let lease = store.lease();
         let task = WriterTask {
+            neighbours: Neighbours::new(&store, Arc::clone(&keys)),
             store,
             inbox,
             lanes: Arc::clone(&lanes),
@@ -177,7 +181,7 @@ impl Engine {
         drop(tokio::spawn(watch.run()));
         let surveyor = Surveyor { reader: reader.clone(), writer: writer.clone(), stop: stop.subscribe() };
         drop(tokio::spawn(surveyor.run()));
-        let couriers = Couriers { mail: mail.clone(), present: present.clone(), stop: stop.subscribe() };
+        let couriers = Couriers { lease, mail: mail.clone(), present: present.clone(), stop: stop.subscribe() };
         let couriers = tokio::spawn(couriers.run());
         let writer_join = tokio::spawn(task.run());
         let scheduler = tokio::spawn(scheduler.run());
@@ -285,8 +289,7 @@ async fn settle_orphans(
     }
     tracing::warn!(count = orphans.len(), "messages were on their way when the engine stopped; settling them");
     for slice in orphans.chunks(TICK_CHANGES_MAX) {
-        let settles =
-            slice.iter().map(|orphan| pipeline.rescue(orphan).unwrap_or_else(|| forsake(orphan, clock))).collect();
+        let settles = slice.iter().map(|orphan| settle_orphan(pipeline, clock, orphan)).collect();
         let batch = Batch { now: clock.now(), settles, ..Batch::default() };
         let whose: Vec<Whose> = slice
             .iter()
@@ -312,6 +315,11 @@ async fn settle_orphans(
         ring.append(happened);
     }
     Ok(())
+}
+
+/// What follows for a message that an engine left in the middle of an attempt.
+pub(crate) fn settle_orphan(pipeline: &Pipeline, clock: &dyn Clock, orphan: &Orphan) -> Settle {
+    pipeline.rescue(orphan).unwrap_or_else(|| forsake(orphan, clock))
 }
 
 /// What waits for a webhook that config no longer has is told to nobody: it is forgotten, and that is told.

@@ -43,7 +43,7 @@ pub(crate) struct Shared {
     pub(crate) present: Present,
     pub(crate) lanes: SharedLanes,
     pub(crate) ring: Arc<Ring>,
-    pub(crate) keys: Keys,
+    pub(crate) keys: Arc<Keys>,
     pub(crate) mail: Mail,
     pub(crate) reader: Reader,
     pub(crate) writer: WriterHandle,

@@ -201,6 +201,16 @@ impl Keys {
         self.table.read().unwrap_or_else(PoisonError::into_inner).by_name.len()
     }
 
+    /// Takes the keys as another engine left them.
+    pub(crate) fn adopt(&self, rows: Vec<KeyRow>) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        for row in rows {
+            if table.by_name.get(&row.name).is_none_or(|known| known.row != row) {
+                table.put(row);
+            }
+        }
+    }
+
     fn apply(&self, change: KeyChange) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         match change {

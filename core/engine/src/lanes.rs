@@ -194,9 +194,19 @@ impl Lanes {
         }
     }
 
-    /// Frees the places of attempts that ended.
+    /// Takes what another engine changed of channels and apps. What this one has not written yet counts.
+    pub(crate) fn adopt(&mut self, states: &HashMap<ChannelId, ChannelState>, halts: HashMap<AppName, AppHalt>) {
+        for (id, lane) in &mut self.lanes {
+            if let Some(state) = states.get(id) {
+                lane.state = state.clone();
+            }
+        }
+        self.halts = halts;
+    }
+
+    /// Frees the places of attempts that ended. What was taken over from another engine had none here.
     pub(crate) fn free_places(&mut self, settles: &[Settle]) {
-        for settle in settles {
+        for settle in settles.iter().filter(|settle| !settle.rescued) {
             if let Some(lane) = self.lanes.get_mut(&settle.channel) {
                 lane.in_flight = lane.in_flight.saturating_sub(1);
             }
@@ -205,7 +215,7 @@ impl Lanes {
 
     /// Takes them again: the store did not write how they ended.
     pub(crate) fn take_places(&mut self, settles: &[Settle]) {
-        for settle in settles {
+        for settle in settles.iter().filter(|settle| !settle.rescued) {
             if let Some(lane) = self.lanes.get_mut(&settle.channel) {
                 lane.in_flight += 1;
             }

@@ -14,7 +14,7 @@ use tidings_model::trace::{SpanId, TraceContext, TraceId};
 use tidings_model::{Attempt, Clock, CredentialFacts, Outcome, Timestamp};
 use tidings_model::{LaneEffect, Settlement, State, mask};
 use tidings_sdk::Credential;
-use tidings_store::{Claimed, Orphan, Settle};
+use tidings_store::{Claimed, Lease, Orphan, Settle};
 
 use crate::clock::random;
 use crate::config::ChannelConfig;
@@ -33,12 +33,17 @@ pub(crate) struct Pipeline {
     pub(crate) writer: WriterHandle,
     pub(crate) telemetry: Telemetry,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Whether what was claimed is still this engine's to send.
+    pub(crate) lease: Lease,
     /// What tells this store's messages from another's in a provider's dedupe window.
     pub(crate) instance: String,
 }
 
 /// Of a message that may have arrived, and that nothing proves.
 const NO_MORE_TRIES: &str = "cannot be tried again without the risk of a second copy";
+
+/// Of a message that another engine may be sending by now.
+const LEASE_IS_OVER: &str = "not sent: this engine could not renew its lease";
 
 /// A refusal on the way that is an outcome of its own.
 type Stopped = Outcome;
@@ -239,8 +244,10 @@ impl Pipeline {
         content: &Map<String, Value>,
         token: &str,
     ) -> Result<Outcome, Stopped> {
-        // Asked again, because a token and a plugin take their time: what is sent may then be over after the window.
+        // Asked again, because a token and a plugin take their time: what is sent may then be over after the window, or be
+        // another engine's by now.
         let may_still_try = || match may_try(attempt, &channel.policy, channel.timeout, self.clock.now()) {
+            _ if !self.lease.is_trusted() => Err(Outcome::Retry { after: None, detail: LEASE_IS_OVER.to_owned() }),
             true => Ok(()),
             false => Err(Outcome::Unknown { detail: NO_MORE_TRIES.to_owned() }),
         };

@@ -48,6 +48,8 @@ pub(crate) struct Scheduler {
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) measures: Arc<Measures>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Other engines fire these schedules too, and operators act on them there.
+    pub(crate) is_shared: bool,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
@@ -75,11 +77,15 @@ impl Scheduler {
         self.resume(&mut agenda, &mut running).await;
         // Not before this instant: the store did not take the last step.
         let mut not_before = None;
+        let mut looked_at = tokio::time::Instant::now();
         while !*self.stop.borrow() {
             let now = self.clock.now();
             let wait = match not_before {
                 Some(at) if tokio::time::Instant::now() < at => SLEEP_MAX,
-                _ => match self.step(&mut agenda, &mut running, now, not_before.is_some()).await {
+                _ => match self
+                    .step(&mut agenda, &mut running, now, not_before.is_some() || self.looks_around(&mut looked_at))
+                    .await
+                {
                     Ok(wait) => {
                         not_before = None;
                         wait
@@ -124,6 +130,15 @@ impl Scheduler {
         self.asks.close();
         drop(ends);
         while running.tasks.join_next().await.is_some() {}
+    }
+
+    /// Whether it is time to look what other engines did.
+    fn looks_around(&self, looked_at: &mut tokio::time::Instant) -> bool {
+        let looks = self.is_shared && looked_at.elapsed() >= SLEEP_MAX;
+        if looks {
+            *looked_at = tokio::time::Instant::now();
+        }
+        looks
     }
 
     /// Fires what is due, and says how long to sleep. With `in_doubt` what the store has is looked up first.
@@ -250,7 +265,7 @@ impl Scheduler {
 
     /// Goes on with what a crash interrupted: a broadcast where it was, the rest is told as failed.
     async fn resume(&mut self, agenda: &mut Agenda, running: &mut Running) {
-        for run in std::mem::take(&mut self.unfinished) {
+        for run in std::mem::take(&mut self.unfinished).into_iter().filter(|run| !run.elsewhere) {
             let is_young = self.clock.now().since(run.started_at) < RESUME_WITHIN;
             let same_job = |name: &ScheduleName| agenda.config(name).is_some_and(|it| it.job.describe() == run.job);
             match ScheduleName::new(run.schedule.as_str()) {

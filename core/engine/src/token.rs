@@ -13,7 +13,7 @@ use tidings_model::secret;
 use tidings_model::trace::{SpanId, TraceId};
 use tidings_model::{AppName, Clock, Timestamp};
 use tidings_sdk::Fetched;
-use tidings_store::TokenRow;
+use tidings_store::{FetchRight, TokenRow};
 
 use crate::clock::random;
 use crate::config::AppConfig;
@@ -28,6 +28,12 @@ use crate::writer::{Fetch, WriterHandle};
 const REFUSED_EARLY: Duration = Duration::from_secs(30);
 /// Between fetches that failed.
 const FETCH_BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) };
+
+/// For how long an engine has the right to fetch a token alone: longer than a fetch may take.
+const FETCH_WITHIN: Duration = Duration::from_secs(30);
+/// Between two tries to get that right, and how many there are.
+const RIGHT_WAIT: Duration = Duration::from_millis(100);
+const RIGHT_TRIES_MAX: u32 = 100;
 
 /// A token to send with.
 #[derive(Clone)]
@@ -173,6 +179,41 @@ impl Keeper {
         Ok((token.value != refused.value).then_some(token))
     }
 
+    /// Takes the token that another engine fetched, and how many fetches the day has by now.
+    pub(crate) fn adopt(&self, row: TokenRow) {
+        self.know(|known| {
+            if row.account != known.row.account || row.generation < known.row.generation {
+                return;
+            }
+            if row.generation > known.row.generation {
+                (known.trouble, known.after_refusal) = (None, false);
+            }
+            known.row = row;
+        });
+    }
+
+    /// Has the right to fetch to itself, beside other engines. Answers with the newest token instead if one of them has
+    /// fetched it meanwhile.
+    async fn wait_for_right(&self, generation: i64) -> Result<Option<Token>, Trouble> {
+        let trouble = |detail: String| {
+            let wait = FETCH_BACKOFF.base;
+            Trouble::Wait { until: self.clock.now().after(wait), wait, detail }
+        };
+        for _ in 0..RIGHT_TRIES_MAX {
+            match self.writer.may_fetch(&self.name, FETCH_WITHIN).await {
+                Ok(FetchRight::Granted(newest)) => {
+                    newest.into_iter().for_each(|row| self.adopt(row));
+                    let row = self.known().row;
+                    let newer = (row.generation > generation).then(|| usable(&row, self.clock.now())).flatten();
+                    return Ok(newer);
+                }
+                Ok(FetchRight::Taken) => tokio::time::sleep(RIGHT_WAIT).await,
+                Err(refusal) => return Err(trouble(format!("ask for the right to fetch a token: {refusal}"))),
+            }
+        }
+        Err(trouble("another engine fetches the token, and takes long".to_owned()))
+    }
+
     /// Fetches now, whatever the age of the present token, and forgets earlier trouble.
     pub(crate) async fn refresh(&self) -> Result<(), Trouble> {
         let failures = self.fetching.lock().await;
@@ -196,6 +237,10 @@ impl Keeper {
             let wait = FETCH_BACKOFF.cap;
             return Err(Trouble::Wait { until: now.after(wait), wait, detail });
         }
+        if let Some(token) = self.wait_for_right(generation).await? {
+            return Ok(token);
+        }
+        let generation = self.known().row.generation;
         let counted = self.count_fetch(now).await?;
         let fetched = ask(&self.provider, &self.http).await;
         let end = self.clock.now();

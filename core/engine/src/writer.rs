@@ -5,6 +5,7 @@
 //! if the store does not take it, it is tried again with the next transaction until it does.
 
 mod gathered;
+mod neighbours;
 mod queue;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,7 @@ use tidings_store::{AppHalt, Batch, ChannelId, Committed, LaneRow, Record, Settl
 use tokio::sync::{mpsc, watch};
 
 use self::gathered::Gathered;
+pub(crate) use self::neighbours::Neighbours;
 pub(crate) use self::queue::{Deed, Fetch, Finished, Taken, WriterHandle};
 use self::queue::{Inbox, Pause};
 use crate::clock::{Pace, Step, random};
@@ -37,6 +39,9 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 const GATHER_TURNS_MAX: u32 = 16;
 /// Between transactions that failed.
 const FAILURE_BACKOFF: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(5) };
+
+/// Between two tries to claim what others may have the places for.
+const CLAIMS_REST: Duration = Duration::from_millis(20);
 
 /// Between two looks whether a disk that was full has room.
 const ROOM_WAIT: Duration = Duration::from_secs(1);
@@ -77,6 +82,8 @@ pub(crate) struct WriterTask {
     pub(crate) keep_all_until: Option<Instant>,
     /// When to look whether there is room on the disk; `None` while there is.
     pub(crate) look_for_room_at: Option<Timestamp>,
+    /// Other engines that share the store.
+    pub(crate) neighbours: Neighbours,
     /// Told after each commit how many messages are on their way.
     pub(crate) in_flight: watch::Sender<u32>,
     /// True when it is time to go: what is in the queue is still written, and nothing new is taken.
@@ -104,6 +111,9 @@ struct Memory {
     next_due: Option<Timestamp>,
     failures: u32,
     retry_at: Option<Timestamp>,
+    /// Nothing could be claimed of what waits, because others have the places, or are just claiming it: nobody asks again
+    /// before.
+    claims_rest_until: Option<Timestamp>,
 }
 
 impl Memory {
@@ -138,6 +148,10 @@ impl WriterTask {
                 let first = tokio::select! {
                     work = self.inbox.receiver.recv(), if open => Some(work),
                     () = tokio::time::sleep(sleep) => None,
+                    () = self.neighbours.rung.notified() => {
+                        self.look_around(&mut memory, true).await;
+                        None
+                    }
                     _ = self.stop.changed(), if !stopping => None,
                 };
                 match first {
@@ -147,6 +161,11 @@ impl WriterTask {
                 }
             }
             open &= self.gather(&mut gathered).await;
+            self.look_around(&mut memory, false).await;
+            for (app, within, reply) in std::mem::take(&mut gathered.fetches) {
+                // A caller that no longer waits is none of our business.
+                drop(reply.send(self.store.may_fetch(&app, within).await.map_err(Arc::new)));
+            }
             for (config, entry, reply) in std::mem::take(&mut gathered.configs) {
                 match self.redefine(*config).await {
                     Ok(()) => {
@@ -200,7 +219,8 @@ impl WriterTask {
 
     /// The slice of what is old that is due.
     fn old(&self, now: Timestamp) -> Option<Sweep> {
-        if self.keep_all_until.is_some_and(|until| Instant::now() < until) {
+        // One engine does it for all of them.
+        if self.keep_all_until.is_some_and(|until| Instant::now() < until) || !self.neighbours.lease.leads() {
             return None;
         }
         self.retention.due(now)
@@ -242,7 +262,8 @@ impl WriterTask {
             || memory.more
             || memory.wake_all
             || memory.set_back.is_some()
-            || !look(&self.lanes).claims(now, |channel| self.queued(channel)).is_empty()
+            || memory.claims_rest_until.is_none_or(|at| at <= now)
+                && !look(&self.lanes).claims(now, |channel| self.queued(channel)).is_empty()
     }
 
     fn is_retry_due(&self, memory: &Memory) -> bool {
@@ -259,7 +280,8 @@ impl WriterTask {
         let opening = look(&self.lanes).next_opening(now, |channel| self.queued(channel));
         let sweep_at =
             Some(self.retention.next_at()).filter(|_| self.keep_all_until.is_none_or(|at| at <= Instant::now()));
-        let wake = [memory.next_due, opening, sweep_at].into_iter().flatten().min();
+        let sweep_at = sweep_at.filter(|_| self.neighbours.lease.leads());
+        let wake = [memory.next_due, opening, sweep_at, memory.claims_rest_until].into_iter().flatten().min();
         let wake = self.look_for_room_at.or(wake);
         let wake = memory.retry_at.filter(|at| *at > now).or(wake);
         // Half a millisecond up, so that the wake does not come just before the instant.
@@ -338,7 +360,14 @@ impl WriterTask {
                 let (outcomes, messages, claimed) =
                     (batch.settles.len(), batch.messages.len(), committed.claimed.len());
                 tracing::trace!(outcomes, messages, claimed, took_us = begun.elapsed().as_micros(), "committed");
-                *memory = Memory { more: committed.more, next_due: committed.next_due, ..Memory::default() };
+                let in_vain = self.store.is_shared() && claimed == 0 && !batch.claims.is_empty();
+                *memory = Memory {
+                    more: committed.more,
+                    next_due: committed.next_due,
+                    claims_rest_until: in_vain.then(|| now.after(CLAIMS_REST)),
+                    ..Memory::default()
+                };
+                self.neighbours.settled(&batch.settles);
                 if let Some(swept) = own_at.and_then(|at| committed.swept.get(at)) {
                     self.retention.swept(swept, now);
                 }

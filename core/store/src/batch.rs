@@ -86,8 +86,6 @@ impl Batch {
             && self.apps.is_empty()
             && self.tokens.is_empty()
             && self.keys.is_empty()
-            && self.suppressions.is_empty()
-            && self.schedules.is_empty()
             && self.resumed.is_empty())
     }
 }

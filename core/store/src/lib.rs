@@ -11,6 +11,7 @@ mod audit;
 mod batch;
 mod error;
 mod hash;
+mod news;
 mod notice;
 mod open;
 mod postgres;
@@ -31,6 +32,7 @@ pub use batch::{
 };
 pub use error::StoreError;
 pub use hash::{Fingerprint, fingerprint};
+pub use news::{FetchRight, News};
 pub use notice::{Backlog, NewNotice, NoticeRow, NoticeSettle, WebhookStanding};
 pub use open::{backup, examine, open, open_as};
 pub use postgres::{LEASE, Lease, NodeName, Standing};

@@ -110,10 +110,12 @@ pub(crate) async fn open(url: &str, node: NodeName) -> Result<(Writer, Reader), 
         .map_err(|source| StoreError::Unreachable { server: shown.clone(), source })?;
     let mut connection = dialects::Connection::from(connection);
     let membership = Membership::join(&mut connection, pool.clone(), node).await?;
+    membership.look_who_leads(&mut connection).await?;
     let bell = Bell::hang(options.clone(), pool.clone());
     let home = Home { options, shown, membership, days: Days::default(), bell };
     let writer = Writer::begin(connection, shared::Home::Server(Box::new(home))).await?;
-    Ok((writer, Reader::new(Pool::Postgres(pool))))
+    let lease = writer.lease();
+    Ok((writer, Reader::new(Pool::Postgres(pool), lease)))
 }
 
 /// Looks at the store of an address: whether it can be reached and whose schema it has.

@@ -153,6 +153,8 @@ pub struct RunRow {
     pub deadline_at: Option<Timestamp>,
     /// How often it went on after the engine had stopped in the middle of it.
     pub resumed: i64,
+    /// Another engine works on it: told of those that are unfinished.
+    pub elsewhere: bool,
     /// Parts done.
     pub done: i64,
     /// Parts in all.

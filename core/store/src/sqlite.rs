@@ -17,6 +17,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::error::StoreError;
+use crate::postgres::Lease;
 use crate::shared::{self, Reader, Writer};
 use crate::sql::{self, Pool};
 pub(crate) use backup::backup;
@@ -98,7 +99,7 @@ pub(crate) async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
         .map_err(StoreError::during("open store for reading"))?;
     let home = Home { options, path: shown, ballast: Ballast::beside(&path), log, _lock: lock };
     let writer = Writer::begin(connection.into(), shared::Home::File(Box::new(home))).await?;
-    Ok((writer, Reader::new(Pool::Sqlite(pool))))
+    Ok((writer, Reader::new(Pool::Sqlite(pool), Lease::default())))
 }
 
 /// A file, and what belongs to it.

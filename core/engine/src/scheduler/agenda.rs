@@ -21,6 +21,8 @@ struct Standing {
     paused: bool,
     skips: u32,
     runs: BTreeSet<RunId>,
+    /// And those that other engines carry out.
+    elsewhere: BTreeSet<RunId>,
     /// The runs among them that an operator asked for.
     by_hand: BTreeSet<RunId>,
     free_at: Timestamp,
@@ -72,6 +74,11 @@ impl Decisions {
 }
 
 impl Standing {
+    /// Whether one of its runs is under way, here or in another engine.
+    fn is_running(&self) -> bool {
+        !(self.runs.is_empty() && self.elsewhere.is_empty())
+    }
+
     fn situation<'a>(&'a self, name: &'a ScheduleName) -> Situation<'a> {
         Situation {
             name,
@@ -80,7 +87,7 @@ impl Standing {
             next: self.next,
             paused: self.paused,
             skips: self.skips,
-            running: !self.runs.is_empty(),
+            running: self.is_running(),
             running_by_hand: !self.by_hand.is_empty(),
             free_at: self.free_at,
         }
@@ -108,7 +115,7 @@ impl Standing {
 
     /// The next step of a backfill, and whether it is the last.
     fn backfill(&self, name: &ScheduleName, now: Timestamp) -> Option<(Firing, bool)> {
-        let backfill = self.backfill.filter(|_| !self.paused && self.runs.is_empty())?;
+        let backfill = self.backfill.filter(|_| !self.paused && !self.is_running())?;
         let in_time = |at: &Timestamp| *at <= backfill.until;
         let situation = self.situation(name);
         let Some(at) = situation.after(backfill.at).filter(in_time) else {
@@ -127,7 +134,7 @@ impl Standing {
 
     /// When something is to be decided of it.
     fn wake_at(&self, name: &ScheduleName) -> Option<Timestamp> {
-        if self.backfill.is_some() && !self.paused && self.runs.is_empty() {
+        if self.backfill.is_some() && !self.paused && !self.is_running() {
             return Some(Timestamp(i64::MIN));
         }
         self.situation(name).wake_at()
@@ -259,8 +266,12 @@ impl Agenda {
             standing.backfill = row.backfill.as_ref().map(|row| Backfill { at: row.at, until: row.until });
             self.rewake(&name);
         }
+        for (name, standing) in &mut self.schedules {
+            let others = unfinished.iter().filter(|row| row.elsewhere && row.schedule == name.as_str());
+            standing.elsewhere = others.map(|row| row.id).collect();
+        }
         let mut begun = Vec::new();
-        for row in unfinished {
+        for row in unfinished.iter().filter(|row| !row.elsewhere) {
             let Some((name, standing)) = self.schedules.get_key_value(row.schedule.as_str()) else { continue };
             if standing.runs.contains(&row.id) {
                 continue;
@@ -388,6 +399,7 @@ fn stand(
         paused: row.is_some_and(|row| row.paused.is_some()),
         skips: row.map_or(0, |row| row.skips),
         runs: before.map(|before| before.runs.clone()).unwrap_or_default(),
+        elsewhere: before.map(|before| before.elsewhere.clone()).unwrap_or_default(),
         by_hand: before.map(|before| before.by_hand.clone()).unwrap_or_default(),
         free_at: before.map_or(Timestamp(i64::MIN), |before| before.free_at),
         backfill: row.and_then(|row| row.backfill.as_ref()).map(|row| Backfill { at: row.at, until: row.until }),

@@ -214,6 +214,7 @@ fn unfinished(id: i64, schedule: &str) -> RunRow {
         ended_at: None,
         deadline_at: None,
         resumed: 0,
+        elsewhere: false,
         done: 0,
         total: None,
         accepted: 0,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tidings_model::limits::NOTICES_IN_FLIGHT_MAX;
 use tidings_model::{Clock, NoticeId, WebhookName};
 use tidings_sdk::{Method, Request};
-use tidings_store::{NoticeRow, NoticeSettle, Reader};
+use tidings_store::{Lease, NoticeRow, NoticeSettle, Reader};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -25,11 +25,15 @@ use crate::writer::WriterHandle;
 const POST_TIMEOUT: Duration = Duration::from_secs(20);
 /// The longest sleep of a courier: a clock that was set is noticed within it.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
+/// Between two looks whether it is this engine that posts.
+const LEAD_WAIT: Duration = Duration::from_secs(1);
 /// After the store did not answer.
 const STORE_WAIT: Duration = Duration::from_secs(1);
 
 /// Starts a courier for each webhook there is, and ends those of webhooks that are gone.
 pub(crate) struct Couriers {
+    /// One engine posts for all that share a store.
+    pub(crate) lease: Lease,
     pub(crate) mail: Mail,
     pub(crate) present: Present,
     pub(crate) stop: watch::Receiver<bool>,
@@ -59,6 +63,7 @@ impl Couriers {
                 if !is_running {
                     let courier = Courier {
                         name: name.clone(),
+                        lease: self.lease.clone(),
                         mail: self.mail.clone(),
                         present: self.present.clone(),
                         stop: self.stop.clone(),
@@ -80,6 +85,7 @@ impl Couriers {
 
 struct Courier {
     name: WebhookName,
+    lease: Lease,
     mail: Mail,
     present: Present,
     stop: watch::Receiver<bool>,
@@ -121,6 +127,9 @@ impl Courier {
 
     /// Posts what is due and has room, and says when to look again.
     async fn send_out(&mut self, config: &Arc<WebhookConfig>, posts: &mut JoinSet<Posted>) -> Duration {
+        if !self.lease.leads() {
+            return LEAD_WAIT;
+        }
         let (now, stand) = (self.mail.clock.now(), self.mail.desk.look(&self.name));
         if stand.kept.disabled.is_some() || stand.pending == 0 {
             return SLEEP_MAX;

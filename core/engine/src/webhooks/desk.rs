@@ -63,7 +63,12 @@ impl Desk {
     /// Takes the counts of the store as they are.
     pub(crate) fn set_pending(&self, pending: &std::collections::HashMap<WebhookName, u64>) {
         for (name, count) in pending {
-            self.change(name, |stand| stand.pending = *count);
+            self.change(name, |stand| {
+                if *count > stand.pending {
+                    stand.wake.notify_one();
+                }
+                stand.pending = *count;
+            });
         }
     }
 

@@ -1,9 +1,12 @@
 //! What was taken from the queue for one transaction, and who waits for which part of its answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tidings_model::AppName;
 use tidings_store::{
-    Accepted, Acts, AppHalt, AuditEntry, Batch, Committed, CredentialIntake, Fired, Record, StoreError, Swept,
+    Accepted, Acts, AppHalt, AuditEntry, Batch, Committed, CredentialIntake, FetchRight, Fired, Record, StoreError,
+    Swept,
 };
 
 use super::queue::{Deed, Done, Fetch, Pause, Reply, Taken, Work};
@@ -22,6 +25,8 @@ pub(super) struct Gathered {
     pub(super) pauses: Vec<Pause>,
     pub(super) halts: Vec<AppHalt>,
     pub(super) configs: Vec<(Box<Config>, AuditEntry, Reply<()>)>,
+    /// Who asks whether it may fetch a token.
+    pub(super) fetches: Vec<(AppName, Duration, Reply<FetchRight>)>,
     /// The record of pauses and halts: they are in force whatever becomes of this transaction.
     pub(super) in_force: Vec<Record>,
     /// The record of what is done to schedules: it is done with this transaction, or not at all.
@@ -144,6 +149,10 @@ impl Gathered {
                 self.batch.keys.push(change);
                 self.batch.records.push(entry.into());
                 self.replies.done.push(reply);
+                1
+            }
+            Work::MayFetch(app, within, reply) => {
+                self.fetches.push((app, within, reply));
                 1
             }
             Work::Redefine(config, entry, reply) => {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_model::limits::WRITER_QUEUE_MAX;
-use tidings_model::{AuditId, ScheduleName, Timestamp, WebhookName};
+use tidings_model::{AppName, AuditId, ScheduleName, Timestamp, WebhookName};
 use tidings_store::{
-    Accepted, AppHalt, AuditEntry, ChannelId, CredentialIntake, Fired, Firing, KeyChange, NewCredential, NewMessage,
-    NoticeSettle, Operated, Operation, RunNote, RunStep, ScheduleChange, Settle, SignpostChange, Stepped, StoreError,
-    SuppressionChange, Sweep, Swept, TokenRow,
+    Accepted, AppHalt, AuditEntry, ChannelId, CredentialIntake, FetchRight, Fired, Firing, KeyChange, NewCredential,
+    NewMessage, NoticeSettle, Operated, Operation, RunNote, RunStep, ScheduleChange, Settle, SignpostChange, Stepped,
+    StoreError, SuppressionChange, Sweep, Swept, TokenRow,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -48,6 +48,7 @@ pub(super) enum Work {
     ResumeWebhook(WebhookName, AuditEntry, Reply<()>),
     Suppress(SuppressionChange, AuditEntry, Reply<()>),
     Signpost(SignpostChange, Reply<()>),
+    MayFetch(AppName, Duration, Reply<FetchRight>),
 }
 
 /// Operations on messages that are one act, or a step of one.
@@ -186,6 +187,11 @@ impl WriterHandle {
     /// Accepts the messages of a run's step, and writes with them how far it is. `step.messages` is filled in.
     pub(crate) async fn step(&self, messages: Vec<NewMessage>, step: RunStep) -> Result<Taken, Refusal> {
         self.ask(|reply| Work::Step(messages, Box::new(step), reply)).await
+    }
+
+    /// Asks for the right to fetch the next token of an app, beside other engines.
+    pub(crate) async fn may_fetch(&self, app: &AppName, within: Duration) -> Result<FetchRight, Refusal> {
+        self.ask(|reply| Work::MayFetch(app.clone(), within, reply)).await
     }
 
     /// Writes a key that was made or revoked.

@@ -7,7 +7,7 @@
 //! perhaps, as after a crash.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -77,6 +77,8 @@ struct Shared {
     standing: std::sync::Mutex<Standing>,
     /// By how much the database's clock is ahead of ours, in milliseconds.
     skew_ms: AtomicI64,
+    /// It is the first of those that are there.
+    leads: AtomicBool,
 }
 
 impl Lease {
@@ -88,6 +90,12 @@ impl Lease {
     /// The node, where there are several.
     pub fn node(&self) -> Option<i64> {
         self.shared.as_ref().map(|shared| shared.node.load(Ordering::Acquire))
+    }
+
+    /// Whether what one engine does for all of them is this one's: the first of those that are there. Two may think so for
+    /// a moment, none for as long as a lease lasts: what is done by it must bear both.
+    pub fn leads(&self) -> bool {
+        self.shared.as_ref().is_none_or(|shared| shared.leads.load(Ordering::Acquire))
     }
 
     /// What the next renewal tells.
@@ -129,6 +137,7 @@ impl Membership {
             trusted_until: AtomicU64::new(0),
             standing: std::sync::Mutex::default(),
             skew_ms: AtomicI64::new(0),
+            leads: AtomicBool::new(false),
         });
         shared.join(connection, &name).await?;
         let renewing = tokio::spawn(renew(Arc::clone(&shared), Pool::Postgres(pool), name.lease));
@@ -141,6 +150,16 @@ impl Membership {
 
     pub(crate) fn node(&self) -> i64 {
         self.shared.node.load(Ordering::Acquire)
+    }
+
+    /// Looks whether this node is the first of those that are there.
+    pub(crate) async fn look_who_leads(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        let first: Option<i64> = crate::sql::both("SELECT min(id) FROM node WHERE lease_until > tidings_now()")
+            .fetch_scalar(connection)
+            .await
+            .map_err(StoreError::during("look which node is the first"))?;
+        self.shared.leads.store(first == Some(self.node()) && self.lease().is_trusted(), Ordering::Release);
+        Ok(())
     }
 
     /// Joins again as another node if the lease is over: what the former one claimed is no longer ours.

@@ -9,6 +9,7 @@ use tidings_model::{AppName, CredentialId, MessageId, RunId, State, Timestamp};
 use super::row::instant;
 use crate::batch::{ChannelId, TemplateId, Waiting};
 use crate::error::StoreError;
+use crate::postgres::Lease;
 use crate::read::{AttemptRow, Counts, CredentialFilter, CredentialRow, MessageRow, Page, ReasonRow};
 use crate::sql::{Builder, Connection, Look, Pool, Row, Statement, both, sql};
 
@@ -16,6 +17,8 @@ use crate::sql::{Builder, Connection, Look, Pool, Row, Statement, both, sql};
 #[derive(Debug, Clone)]
 pub struct Reader {
     pub(super) pool: Pool,
+    /// Which engine this is, where there are several.
+    pub(super) lease: Lease,
 }
 
 const RECIPIENTS: Statement = Statement::new(
@@ -46,8 +49,8 @@ const CREDENTIAL: &str =
     "SELECT id, app, source, recipient, scope, uses_left, expires_at, bound_to, created_at FROM credential WHERE true";
 
 impl Reader {
-    pub(crate) fn new(pool: Pool) -> Reader {
-        Reader { pool }
+    pub(crate) fn new(pool: Pool, lease: Lease) -> Reader {
+        Reader { pool, lease }
     }
 
     /// A look at the store as it is now: what is written meanwhile is not in it. It ends with its answer.

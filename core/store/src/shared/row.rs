@@ -104,6 +104,21 @@ pub(super) async fn tokens(connection: &mut Connection) -> Result<HashMap<AppNam
         .collect()
 }
 
+/// A token as `token_fetch.sql` answers with it; `None` before the first.
+pub(super) fn fetched_token(app: &AppName, row: &Row) -> Option<TokenRow> {
+    let generation: i64 = row.get(1);
+    (generation > 0 || row.get::<i64>(5) > 0).then(|| TokenRow {
+        app: app.clone(),
+        account: row.get(6),
+        value: row.get(0),
+        generation,
+        fetched_at: instant(row, 2),
+        expires_at: instant(row, 3),
+        day: row.get(4),
+        fetches: count(row, 5),
+    })
+}
+
 pub(super) async fn halts(connection: &mut Connection) -> Result<HashMap<AppName, AppHalt>, StoreError> {
     let rows = both("SELECT name, fingerprint, halted_at, halt_reason FROM app WHERE halted_at IS NOT NULL")
         .fetch_all(connection)

@@ -42,6 +42,8 @@ impl Step<'_> {
                 .bind((state != RunState::Running).then_some(self.now.0))
                 .bind(result)
                 .bind(super::tick::length(note.log.len()))
+                .bind_postgres(self.node)
+                .bind_postgres(note.begin.is_some())
                 .fetch_optional_scalar(self.connection)
                 .await
                 .map_err(StoreError::during(WRITE))?;
@@ -148,6 +150,10 @@ pub(super) async fn stretch(look: &mut Connection, run: RunId) -> Result<Span, S
     })
 }
 
+/// Runs that another node works on.
+const ELSEWHERE: &str = "SELECT r.id FROM run AS r JOIN node AS n ON n.id = r.node_id
+    WHERE r.state = 0 AND r.node_id <> $1 AND n.lease_until > tidings_now()";
+
 impl Reader {
     /// Runs of one schedule or of all, newest first.
     pub async fn runs(
@@ -210,12 +216,15 @@ impl Reader {
     pub async fn unfinished_runs(&self) -> Result<Vec<RunRow>, StoreError> {
         let mut query = Builder::new(RUN);
         query.push(" AND state = ").push_bind(RunState::Running.code()).push(" ORDER BY id");
-        let rows = query
-            .build()
-            .fetch_all(&mut self.connection().await?)
-            .await
-            .map_err(StoreError::during("read unfinished runs"))?;
-        rows.iter().map(run_row).collect()
+        let during = || StoreError::during("read unfinished runs");
+        let mut look = self.look().await?;
+        let rows = query.build().fetch_all(&mut look).await.map_err(during())?;
+        let mut runs = rows.iter().map(run_row).collect::<Result<Vec<RunRow>, _>>()?;
+        if let Some(node) = self.lease.node().filter(|_| !runs.is_empty()) {
+            let elsewhere: Vec<i64> = both(ELSEWHERE).bind(node).fetch_scalars(&mut look).await.map_err(during())?;
+            runs.iter_mut().for_each(|run| run.elsewhere = elsewhere.contains(&run.id.0));
+        }
+        Ok(runs)
     }
 
     /// Lines of a run's log behind that one, in order.
@@ -258,6 +267,7 @@ fn run_row(row: &Row) -> Result<RunRow, StoreError> {
         result: row.get(9),
         deadline_at: instant(row, 10),
         resumed: row.get(11),
+        elsewhere: false,
         accepted: row.get(12),
         duplicates: row.get(13),
         suppressed: row.get(14),

@@ -152,7 +152,7 @@ impl Step<'_> {
             for (id, (schedule, nominal), job) in runs {
                 query = query.bind(*id).bind(*schedule).bind(*nominal).bind(*job).bind(self.now.0);
             }
-            let begun = self.run(query).await.map_err(StoreError::during(FIRE))?;
+            let begun = self.run(query.bind_postgres(self.node)).await.map_err(StoreError::during(FIRE))?;
             if begun != runs.len() as u64 {
                 return Err(StoreError::Contended);
             }

@@ -154,6 +154,7 @@ impl Writer {
         let notices = tell(&committed);
         step.add_notices(&notices, &self.pending, &mut committed.backlogs).await?;
         committed.next_due = if is_quiet { quiet_until } else { step.next_due().await? };
+        let version = step.bump(batch).await?;
         let (moves, last) = step.end().await?;
 
         self.tally.apply(moves);
@@ -165,6 +166,10 @@ impl Writer {
         self.pending.extend(pending);
         self.quiet_until = committed.next_due;
         self.last = last;
+        // Where another engine changed something meanwhile its part is still to be read.
+        if version == Some(self.version + 1) {
+            self.version += 1;
+        }
         self.suppresses = suppresses;
         let rows = batch.settles.len() + batch.messages.len() + batch.credentials.len() + committed.claimed.len();
         // The transaction is on disk whatever comes of this; what is wrong with the disk, the next one will meet.
@@ -245,6 +250,15 @@ impl Step<'_> {
         };
         self.run(query).await.map_err(StoreError::during("commit"))?;
         Ok((self.moves, self.last))
+    }
+
+    /// Has other engines read again what each keeps in memory, if the batch changes that.
+    async fn bump(&mut self, batch: &Batch) -> Result<Option<i64>, StoreError> {
+        if self.connection.dialect() == Dialect::Sqlite || !batch.changes_standing() {
+            return Ok(None);
+        }
+        let bump = sql!(postgres "change_bump").query();
+        bump.fetch_scalar(self.connection).await.map(Some).map_err(StoreError::during("tell other engines of a change"))
     }
 
     /// Ids for so many new rows.

@@ -12,9 +12,10 @@ use super::tally::Tally;
 use super::{keys, notice, row, suppression};
 use crate::batch::{AppHalt, ChannelId, ChannelState, KeyRow, Orphan, TemplateId, TokenRow};
 use crate::error::StoreError;
+use crate::news::{FetchRight, News};
 use crate::notice::WebhookStanding;
 use crate::postgres::{Lease, TAKEN_OVER_MAX};
-use crate::sql::{Connection, Dialect, Statement, both};
+use crate::sql::{Connection, Dialect, Statement, both, sql};
 use crate::{postgres, sqlite};
 
 /// A time before every other: the next transaction looks for what is due.
@@ -47,6 +48,8 @@ pub struct Writer {
     pub(super) last: Last,
     /// No message becomes due or runs out of time before this; `None` if none ever does. Until then nobody looks.
     pub(super) quiet_until: Option<Timestamp>,
+    /// The version of what every engine keeps in memory that this one has.
+    pub(super) version: i64,
     /// When what others may have changed was read last.
     pub(super) looked_at: Instant,
     /// When receipts were looked for whose message has its outcome.
@@ -123,6 +126,7 @@ impl Writer {
             instance: instance(&mut connection).await?,
             apps: HashMap::new(),
             quiet_until: LOOK_NOW,
+            version: 0,
             looked_at: Instant::now(),
             met_at: Instant::now(),
             claim: 0,
@@ -216,6 +220,67 @@ impl Writer {
         }
         self.undo_doubtful().await?;
         self.read_again().await
+    }
+
+    /// Whether other engines may have the same store open.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.home, Home::Server(_))
+    }
+
+    /// Looks what other engines did: how much waits where, who leads, and, if any of them changed it, what each keeps in
+    /// memory. Of a store in a file there is nothing to look for.
+    ///
+    /// A look that is not `whole` asks only how much waits and whether anything changed: it is for when another engine
+    /// rang.
+    pub async fn news(&mut self, now: Timestamp, whole: bool) -> Result<Option<News>, StoreError> {
+        if !self.is_shared() {
+            return Ok(None);
+        }
+        self.resolve_doubt().await?;
+        if whole {
+            self.read_again().await?;
+        } else {
+            self.tally = Tally::load(&mut self.connection).await?;
+        }
+        let Home::Server(server) = &mut self.home else { return Ok(None) };
+        if whole {
+            server.membership.rejoin(&mut self.connection).await?;
+            server.days.ensure(&mut self.connection, now).await?;
+            server.membership.look_who_leads(&mut self.connection).await?;
+        }
+        let look = sql!(postgres "change_look").query();
+        let version = look.fetch_scalar(&mut self.connection).await.map_err(StoreError::during("look for changes"))?;
+        if version == self.version {
+            return Ok(None);
+        }
+        let news = News {
+            channels: self.channel_states().await?,
+            halts: self.halts().await?,
+            tokens: self.tokens().await?,
+            keys: self.keys().await?,
+            webhooks: self.webhooks().await?,
+        };
+        self.version = version;
+        Ok(Some(news))
+    }
+
+    /// Asks for the right to fetch the next token of an app, for so long; it ends with the token.
+    pub async fn may_fetch(&mut self, app: &AppName, within: Duration) -> Result<FetchRight, StoreError> {
+        let Home::Server(server) = &self.home else { return Ok(FetchRight::Granted(None)) };
+        let node = server.membership.node();
+        self.resolve_doubt().await?;
+        let row = sql!(postgres "token_fetch")
+            .query()
+            .bind(app.as_str())
+            .bind(node)
+            .bind(i64::try_from(within.as_millis()).unwrap_or(i64::MAX))
+            .fetch_optional(&mut self.connection)
+            .await
+            .map_err(StoreError::during("ask for the right to fetch a token"))?;
+        Ok(match row {
+            None => FetchRight::Taken,
+            Some(row) => FetchRight::Granted(row::fetched_token(app, &row)),
+        })
     }
 
     /// Whether this engine may send. Cheap to clone.
