@@ -11,7 +11,7 @@ use super::suppression::Suppressed;
 use super::tick::{Numbered, Step, json};
 use crate::batch::{Accepted, ChannelId, CredentialIntake, NewCredential, NewMessage};
 use crate::error::StoreError;
-use crate::sql::{Dialect, Query, ROWS_MAX, RowsStatement, sql};
+use crate::sql::{Connection, Dialect, Query, ROWS_MAX, RowsStatement, Statement, sql};
 
 /// SQLite takes messages, their bodies, and their keys if one of them has any, in one hop.
 static INSERT_MESSAGES: LazyLock<RowsStatement> =
@@ -59,10 +59,45 @@ fn key_row<'q>(query: Query<'q>, id: i64, message: &'q NewMessage, now: Timestam
     query.bind(key).bind(id).bind(message.body_hash).bind(now.after(IDEMPOTENCY_LIFE).0)
 }
 
+/// Idempotency keys that are taken: by which message, and what its request was.
+pub(super) type Taken = HashMap<String, (i64, i64)>;
+
+/// No step before the messages has to do with keys: SQLite begins and looks for them in one hop.
+const BEGIN_AND_FIND_KEYS: Statement =
+    Statement::of_sqlite(concat!("BEGIN IMMEDIATE;\n", include_str!("../../sql/sqlite/find_keys.sql")));
+
+/// Begins a transaction of SQLite that takes these messages, and says which of their keys are taken.
+pub(super) async fn begin_and_find_keys(
+    connection: &mut Connection,
+    messages: &[NewMessage],
+    now: Timestamp,
+) -> Result<Taken, StoreError> {
+    find_keys(BEGIN_AND_FIND_KEYS, connection, messages, now).await
+}
+
+async fn find_keys(
+    statement: Statement,
+    connection: &mut Connection,
+    messages: &[NewMessage],
+    now: Timestamp,
+) -> Result<Taken, StoreError> {
+    let keys: Vec<&str> = messages.iter().filter_map(|message| message.key.as_ref()).map(|key| key.as_str()).collect();
+    let query = statement.query().bind(json(&keys)).bind(now.0);
+    let found: Vec<(String, i64, i64)> = query.fetch_json(connection, ACCEPT).await?;
+    Ok(found.into_iter().map(|(key, message, hash)| (key, (message, hash))).collect())
+}
+
+/// Whether one of them has a key.
+pub(super) fn any_keyed(messages: &[NewMessage]) -> bool {
+    messages.iter().any(|message| message.key.is_some())
+}
+
 impl Step<'_> {
+    /// `taken` are the keys that are, where that was looked for already.
     pub(super) async fn accept(
         &mut self,
         messages: &[NewMessage],
+        taken: Option<Taken>,
         suppressed: &Suppressed,
         over: &[Range<usize>],
         apps: &HashMap<ChannelId, AppName>,
@@ -70,14 +105,11 @@ impl Step<'_> {
         if messages.is_empty() {
             return Ok(Vec::new());
         }
-        let keys: Vec<&str> =
-            messages.iter().filter_map(|message| message.key.as_ref()).map(|key| key.as_str()).collect();
-        let mut taken: HashMap<String, (i64, i64)> = HashMap::new();
-        if !keys.is_empty() {
-            let query = sql!("find_keys").query().bind(json(&keys)).bind(self.now.0);
-            let found: Vec<(String, i64, i64)> = query.fetch_json(self.connection, ACCEPT).await?;
-            taken.extend(found.into_iter().map(|(key, message, hash)| (key, (message, hash))));
-        }
+        let mut taken = match taken {
+            Some(taken) => taken,
+            None if any_keyed(messages) => find_keys(sql!("find_keys"), self.connection, messages, self.now).await?,
+            None => Taken::new(),
+        };
         let mut answers = Vec::with_capacity(messages.len());
         let mut rows = Vec::with_capacity(messages.len());
         let ids = self.new_ids(Numbered::Message, messages.len()).await?;

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use tidings_model::{State, Timestamp};
 
+use super::accept::{any_keyed, begin_and_find_keys};
 use super::due::{earliest, quiet_until};
 use super::suppression::{Suppressed, any};
 use super::tally::{Moves, Tally};
@@ -74,7 +75,15 @@ impl Writer {
     ) -> Result<Committed, StoreError> {
         let now = batch.now;
         let mut committed = Committed::default();
-        BEGIN.query().execute(&mut self.connection).await.map_err(StoreError::during("begin"))?;
+        let taken = match self.connection.dialect() {
+            Dialect::Sqlite if any_keyed(&batch.messages) => {
+                Some(begin_and_find_keys(&mut self.connection, &batch.messages, now).await?)
+            }
+            _ => {
+                BEGIN.query().execute(&mut self.connection).await.map_err(StoreError::during("begin"))?;
+                None
+            }
+        };
         // Others may have let somebody wait since this was counted.
         let waiting = match self.connection.dialect() {
             Dialect::Sqlite => self.tally.waiting(),
@@ -102,7 +111,7 @@ impl Writer {
             Suppressed::new()
         };
         let over = step.over(&batch.steps).await?;
-        committed.accepted = step.accept(&batch.messages, &suppressed, &over, &self.apps).await?;
+        committed.accepted = step.accept(&batch.messages, taken, &suppressed, &over, &self.apps).await?;
         committed.stepped = step.step_runs(&batch.steps, &committed.accepted, &over).await?;
         committed.credentials = step.take_credentials(&batch.credentials).await?;
         step.withdraw(&batch.withdrawals).await?;

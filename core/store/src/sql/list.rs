@@ -11,7 +11,7 @@ use super::{Dialect, Query, Statement, Text};
 /// The numbers of rows a statement is prepared for in SQLite. A list takes the smallest that holds it; the values that are
 /// then left over are NULL, and the statement skips them. The largest, times the columns of our widest row, stays below
 /// SQLite's bound on variables, 32766.
-const SIZES: [usize; 5] = [1, 8, 64, 256, ROWS_MAX];
+const SIZES: [usize; 7] = [1, 8, 16, 32, 64, 256, ROWS_MAX];
 
 /// Rows of one statement. What is longer is written in several.
 pub(crate) const ROWS_MAX: usize = 1024;
