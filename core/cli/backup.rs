@@ -6,6 +6,7 @@ use std::time::Instant;
 use tidings_api::client::ClientError;
 use tidings_api::wire::BackupReply;
 use tidings_engine::config::local_store;
+use tidings_store::StoreError;
 
 use crate::args::BackupArgs;
 use crate::connect::Reach;
@@ -33,9 +34,11 @@ pub(crate) async fn backup(reach: &Reach, args: BackupArgs) -> Outcome {
 
 /// Nobody answers: the store is free, or its lock says who has it.
 async fn copy(reach: &Reach, target: &Path) -> Result<BackupReply, Failure> {
-    let url = local_store(&reach.config).map_err(Failure::Usage)?;
+    let Some(store) = local_store(&reach.config).map_err(Failure::Usage)? else {
+        return Err(StoreError::NotInAFile.into());
+    };
     let begun = Instant::now();
-    let bytes = tidings_store::backup(&url, target).await?;
+    let bytes = tidings_store::backup(&format!("sqlite://{}", store.display()), target).await?;
     let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(BackupReply { path: target.display().to_string(), bytes, took_ms })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidings_api::client::{Address, Client};
 use tidings_api::server::{self, Tls};
-use tidings_engine::config::{World, beside};
+use tidings_engine::config::{World, beside_store};
 use tidings_engine::{By, Config, ConfigOrigin, Engine, EngineHandle, Left, Look, Problem, Registry, SystemClock};
 use tidings_host::PluginFile;
 use tidings_sdk::Plugin;
@@ -69,7 +69,7 @@ pub(crate) async fn run(path: &Path, args: RunArgs) -> Outcome {
     }
     let format = logging::format(args.log_format, config.log)?;
     if args.tui {
-        let log = PathBuf::from(format!("{}.log", beside(&config.store_url, &config.folder).display()));
+        let log = beside_store(config.store.file(), &config.folder, "log");
         logging::to_file(&log, LevelFilter::INFO, format)?;
     } else {
         logging::to_stderr(LevelFilter::INFO, format)?;

@@ -66,6 +66,7 @@ fn refusal(error: StoreError) -> Refusal {
         StoreError::Exists { .. } => Refusal::new(Class::Conflict, "backup-exists", error.to_string()),
         StoreError::Unfinished { .. } => Refusal::new(Class::Conflict, "backup-unfinished", error.to_string()),
         StoreError::File { ref source, .. } => Refusal::invalid("backup-path", format!("{error}: {source}")),
+        StoreError::NotInAFile => Refusal::new(Class::Conflict, "backup-elsewhere", error.to_string()),
         other => Refusal::store(&other),
     }
 }

@@ -13,6 +13,7 @@ mod policy;
 mod read;
 mod schedules;
 mod settings;
+mod store;
 mod templates;
 mod watch;
 mod webhooks;
@@ -28,7 +29,6 @@ use chrono_tz::Tz;
 use serde_json::Value;
 use tidings_host::{Loaded, PluginFile};
 use tidings_model::cron::Cron;
-use tidings_model::limits::{KEEP_AUDIT_DEFAULT, KEEP_DONE_DEFAULT, KEEP_FAILED_DEFAULT};
 use tidings_model::rate::Rate;
 use tidings_model::{AppName, ChannelName, Policy, ScheduleName, SourceName, TemplateName, WebhookName};
 use tidings_sdk::App;
@@ -40,6 +40,7 @@ pub use policy::{Missed, Overlap, SchedulePolicy};
 pub use read::{Problem, past};
 use read::{Section, Source};
 pub(crate) use read::{duration, no_such};
+pub use store::{NodeConfig, ServerAddress, StoreAddress, beside_store};
 pub use watch::LogFormat;
 
 use crate::keys::{ConfigKey, fresh_key};
@@ -50,45 +51,13 @@ use crate::retention::Keep;
 use crate::stages::{CallbackStage, RendererStage, SourceStage, TokenStage, TransportStage};
 use crate::webhooks::WebhookConfig;
 
-/// How long a lease may be: shorter, and a pause of the database loses it; longer, and what a dead node left waits.
-const NODE_LEASE: std::ops::RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(300);
-
-/// The default of `[store] url`.
-pub const STORE_URL: &str = "sqlite://tidings.db";
-
-/// How this engine is known to others that share its store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeConfig {
-    /// Its name: the machine's, if config gives none.
-    pub name: String,
-    /// How long what it claimed is its own without a word from it: from 2 s to 5 min.
-    pub lease: Duration,
-}
-
-impl Default for NodeConfig {
-    fn default() -> NodeConfig {
-        let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        NodeConfig { name: machine, lease: tidings_store::LEASE }
-    }
-}
-
-/// Whether that is the address of a database that several engines may share.
-pub(crate) fn is_shared(store_url: &str) -> bool {
-    store_url.starts_with("postgres://") || store_url.starts_with("postgresql://")
-}
-
-/// The file beside which the engine keeps its socket and its log: the store's, where that is a file.
-pub fn beside(store_url: &str, folder: &Path) -> PathBuf {
-    if is_shared(store_url) { folder.join("tidings") } else { store_url.trim_start_matches("sqlite://").into() }
-}
-
 /// Everything config defines, ready to run.
 #[derive(Debug)]
 pub struct Config {
     /// Where relative paths start.
     pub folder: PathBuf,
-    /// The store's address.
-    pub store_url: String,
+    /// Where the store is.
+    pub store: StoreAddress,
     /// How this engine is known to others that share its store.
     pub node: NodeConfig,
     /// How long messages stay that have ended.
@@ -338,20 +307,22 @@ fn create_key(path: &Path) -> std::io::Result<String> {
 /// Where the engine of a config file listens for callers on the same machine. It reads no secrets and checks nothing
 /// else, so that a caller need not be able to run the engine.
 pub fn local_socket(path: &Path) -> Result<PathBuf, String> {
-    let Local { store_url, socket, folder } = local(path)?;
-    Ok(socket.unwrap_or_else(|| PathBuf::from(format!("{}.sock", beside(&store_url, &folder).display()))))
+    let local = local(path)?;
+    Ok(local.socket.unwrap_or_else(|| beside_store(local.store.as_deref(), &local.folder, "sock")))
 }
 
-/// The address of the store of a config file, read as [`local_socket`] reads it.
-pub fn local_store(path: &Path) -> Result<String, String> {
-    local(path).map(|local| local.store_url)
+/// The file of the store of a config file, read as [`local_socket`] reads it; `None` if the store is on a server.
+pub fn local_store(path: &Path) -> Result<Option<PathBuf>, String> {
+    local(path).map(|local| local.store)
 }
 
 /// What a caller on the same machine has to know of a config file.
 struct Local {
-    store_url: String,
-    socket: Option<PathBuf>,
     folder: PathBuf,
+    /// The file of the store, if it is in one.
+    store: Option<PathBuf>,
+    /// The socket, if it is named.
+    socket: Option<PathBuf>,
 }
 
 fn local(path: &Path) -> Result<Local, String> {
@@ -359,19 +330,12 @@ fn local(path: &Path) -> Result<Local, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read `{shown}`: {error}"))?;
     let document = toml::de::DeTable::parse(&text).map_err(|error| format!("`{shown}`: {}", error.message()))?;
     let find = |table: &str, key: &str| {
-        document.get_ref().get(table)?.get_ref().as_table()?.get(key)?.get_ref().as_str().map(str::to_owned)
+        document.get_ref().get(table)?.get_ref().as_table()?.get(key).map(toml::Spanned::get_ref)
     };
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    let store_url = resolve_store(&find("store", "url").unwrap_or_else(|| STORE_URL.to_owned()), &folder);
-    Ok(Local { store_url, socket: find("api", "socket").map(|socket| folder.join(socket)), folder })
-}
-
-/// The address with the path of its file from the config file's folder.
-fn resolve_store(url: &str, folder: &Path) -> String {
-    if is_shared(url) {
-        return url.to_owned();
-    }
-    format!("sqlite://{}", folder.join(url.trim_start_matches("sqlite://")).display())
+    let store = store::local_file(find("store", "url"), &folder);
+    let socket = find("api", "socket").and_then(|socket| socket.as_str()).map(|socket| folder.join(socket));
+    Ok(Local { folder, store, socket })
 }
 
 /// Settings that are a machine's own: engines that share a store may differ in them.
@@ -423,7 +387,7 @@ impl Config {
             source.report(&error.span().unwrap_or(0..0), "", error.message());
         }
         let root = Section::root(&source, &document);
-        let reading = Reading { registry, world, folder: &folder };
+        let reading = Reading { registry, world, folder: &folder, in_a_file: true };
         let config = reading.document(&root);
         root.finish();
         let problems = source.into_problems();
@@ -440,6 +404,8 @@ struct Reading<'a> {
     registry: &'a Registry,
     world: &'a World<'a>,
     folder: &'a Path,
+    /// Whether the store is in a file.
+    in_a_file: bool,
 }
 
 impl Reading<'_> {
@@ -451,8 +417,8 @@ impl Reading<'_> {
         if root.parsed("version", known).is_none() && root.find("version").is_none() {
             root.missing("version", "`version = 1` at the top");
         }
-        let (store_url, node, keep) = self.store(root);
-        let api = self.api(root, &store_url);
+        let (store, node, keep) = self.store(root);
+        let api = self.api(root, &store);
         let grace = self.engine(root);
         let (log, telemetry) = (self.log(root), self.telemetry(root));
         let mut notes = Vec::new();
@@ -460,8 +426,8 @@ impl Reading<'_> {
             notes.push("`[api] listen` opens a port, and config names no key: `tidings keys add` makes one".to_owned());
         }
         let registry = self.plugins(root, &mut notes);
-        let reading = Reading { registry: &registry, ..*self };
-        let config = reading.definitions(root, store_url, keep, api, grace, notes);
+        let reading = Reading { registry: &registry, in_a_file: store.file().is_some(), ..*self };
+        let config = reading.definitions(root, store, keep, api, grace, notes);
         Config { log, telemetry, node, ..config }
     }
 
@@ -469,7 +435,7 @@ impl Reading<'_> {
     fn definitions(
         &self,
         root: &Section<'_>,
-        store_url: String,
+        store: StoreAddress,
         keep: Keep,
         api: ApiConfig,
         grace: Duration,
@@ -485,7 +451,7 @@ impl Reading<'_> {
         let webhooks = self.webhooks(root, &channels);
         Config {
             folder: PathBuf::new(),
-            store_url,
+            store,
             node: NodeConfig::default(),
             keep,
             api,
@@ -504,34 +470,8 @@ impl Reading<'_> {
         }
     }
 
-    fn store(&self, root: &Section<'_>) -> (String, NodeConfig, Keep) {
-        let mut node = NodeConfig::default();
-        let mut keep = Keep { done: KEEP_DONE_DEFAULT, failed: KEEP_FAILED_DEFAULT, audit: KEEP_AUDIT_DEFAULT };
-        let Some(section) = root.section("store") else {
-            return (resolve_store(STORE_URL, self.folder), node, keep);
-        };
-        let url = section.parsed("url", |value| {
-            let url = read::text(value)?;
-            if url.strip_prefix("sqlite://").is_some_and(|path| !path.is_empty()) || is_shared(&url) {
-                Ok(url)
-            } else {
-                let shown = without_password(&url);
-                Err(format!("`{shown}` is no store; expected `sqlite://FILE` or `postgres://USER@HOST/DATABASE`"))
-            }
-        });
-        if let Some(name) = section.text("node") {
-            node.name = name;
-        }
-        node.lease = section.duration_within("lease", NODE_LEASE).unwrap_or(node.lease);
-        keep.done = section.duration("keep_done").unwrap_or(keep.done);
-        keep.failed = section.duration("keep_failed").unwrap_or(keep.failed);
-        keep.audit = section.duration("keep_audit").unwrap_or(keep.audit);
-        section.finish();
-        (resolve_store(url.as_deref().unwrap_or(STORE_URL), self.folder), node, keep)
-    }
-
-    fn api(&self, root: &Section<'_>, store_url: &str) -> ApiConfig {
-        let socket = PathBuf::from(format!("{}.sock", beside(store_url, self.folder).display()));
+    fn api(&self, root: &Section<'_>, store: &StoreAddress) -> ApiConfig {
+        let socket = beside_store(store.file(), self.folder, "sock");
         let limits = ApiLimits::default();
         let Some(section) = root.section("api") else {
             return ApiConfig { listen: None, keys: Vec::new(), socket, tls: None, limits, metrics_open: false };
@@ -632,14 +572,6 @@ impl<K: Ord, V> Names<K, V> {
         }
         let seen: Vec<&str> = self.seen.iter().map(String::as_str).collect();
         Err(read::no_such(what, name, &seen))
-    }
-}
-
-/// An address without what stands before its `@`.
-fn without_password(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => format!("{}…{}", &url[..scheme + 3], &url[at..]),
-        _ => url.to_owned(),
     }
 }
 

@@ -79,7 +79,7 @@ impl Engine {
     pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Engine, EngineError> {
         let config = Arc::new(config);
         let http = Http::new().map_err(EngineError::Http)?;
-        let (mut store, reader) = tidings_store::open_as(&config.store_url, node_name(&config)).await?;
+        let (mut store, reader) = tidings_store::open_as(&config.store.url(), node_name(&config)).await?;
         let ids = definitions::number(&mut store, &config).await?;
         let keys = Arc::new(Keys::new(store.keys().await?));
         let (states, halts, tokens) = (store.channel_states().await?, store.halts().await?, store.tokens().await?);

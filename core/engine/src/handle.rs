@@ -457,7 +457,7 @@ impl EngineHandle {
 
     /// Where the store is, if it is a file.
     pub fn store_file(&self) -> Option<std::path::PathBuf> {
-        self.definitions().config.store_url.strip_prefix("sqlite://").map(Into::into)
+        self.definitions().config.store.file().map(std::path::Path::to_path_buf)
     }
 
     /// Reads what is in the store.

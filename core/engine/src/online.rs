@@ -34,10 +34,10 @@ pub async fn look_online(config: Config) -> Vec<Verdict> {
             Verdict { what: "app", name, found }
         }));
     }
-    let url = config.store_url.clone();
+    let address = config.store.clone();
     looks.push(tokio::spawn(async move {
-        let found = store(&url).await;
-        Verdict { what: "store", name: url, found }
+        let found = store(&address.url()).await;
+        Verdict { what: "store", name: address.to_string(), found }
     }));
     for (name, webhook) in &config.webhooks {
         let (name, shown, url) = (name.to_string(), webhook.shown(), webhook.url.clone());

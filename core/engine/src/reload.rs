@@ -14,8 +14,11 @@ use crate::handle::EngineHandle;
 use crate::refusal::{Class, Refusal};
 use crate::registry::Registry;
 
+/// Where the store is.
+const STORE_URL: &str = "store.url";
+
 /// Settings that are read once, at the start: these and all below them.
-const FROM_THE_START: [&str; 5] = ["store.url", "api", "engine", "log", "telemetry"];
+const FROM_THE_START: [&str; 7] = [STORE_URL, "store.node", "store.lease", "api", "engine", "log", "telemetry"];
 
 /// And what is below them and can change all the same: keys of callers.
 const AT_ANY_TIME: [&str; 2] = ["api.key", "api.keys"];
@@ -177,6 +180,12 @@ fn differences(before: &Config, after: &Config) -> Vec<SettingChange> {
         (was != is).then(|| SettingChange { setting: path.clone(), before: was.cloned(), after: is.cloned() })
     });
     let mut changes: Vec<SettingChange> = written.collect();
+    let is_written = changes.iter().any(|change| is_under(&change.setting, STORE_URL));
+    if before.store != after.store && !is_written {
+        let value = |text: &str| Some(text.to_owned());
+        let (before, after) = (value("an address"), value("another address"));
+        changes.push(SettingChange { setting: STORE_URL.to_owned(), before, after });
+    }
     for (name, app) in &after.apps {
         let path = format!("apps.{name}");
         let is_written = changes.iter().any(|change| is_under(&change.setting, &path));

@@ -11,8 +11,8 @@ mod lease;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use tidings_model::Timestamp;
 
@@ -146,21 +146,22 @@ pub(crate) fn is_address(url: &str) -> bool {
 
 fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
     let options = PgConnectOptions::from_str(url).map_err(|_| StoreError::Address { url: without_password(url) })?;
+    // Whoever looks for slow statements asks the server, which knows what they waited for; here each would be told with its
+    // whole text, a schema's too.
+    let options = options.disable_statement_logging();
     let options = options.application_name("tidings").statement_cache_capacity(STATEMENTS_MAX);
     Ok(options.options(PLANNING))
 }
 
-/// The address as it may be told: what stands between the user's name and the host is not.
+/// The address as it may be told: without a password, and without what stands behind its `?`. A password that is not
+/// written as an address wants it may have any character in it.
 pub(crate) fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    match rest[..end].rfind('@') {
-        Some(at) => {
-            let user = rest[..at].split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}{}", &rest[at..])
-        }
-        None => url.to_owned(),
-    }
+    let (user, place) = match rest.rfind('@') {
+        Some(at) => (rest[..at].split([':', '/', '?', '#']).next().unwrap_or_default(), &rest[at..]),
+        None => ("", rest),
+    };
+    format!("{scheme}://{user}{}", place.split('?').next().unwrap_or_default())
 }
 
 fn shown(options: &PgConnectOptions) -> String {
@@ -249,7 +250,9 @@ mod tests {
             ("postgres://ann:secret@db/tidings", "postgres://ann@db/tidings"),
             ("postgres://ann:se@cret@db/tidings?x=1", "postgres://ann@db/tidings?x=1"),
             ("postgres://db/tidings", "postgres://db/tidings"),
-            ("postgres:///tidings?host=/run/x", "postgres:///tidings?host=/run/x"),
+            ("postgres://ann:se/c?r#et@db/tidings", "postgres://ann@db/tidings"),
+            ("postgres://ann@db/tidings?password=secret", "postgres://ann@db/tidings"),
+            ("postgres:///tidings?host=/run/x", "postgres:///tidings"),
             ("sqlite://tidings.db", "sqlite://tidings.db"),
         ] {
             assert_eq!(without_password(url), told);

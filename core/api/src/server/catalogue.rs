@@ -86,6 +86,12 @@ pub(super) const CATALOGUE: &[Kind] = &[
     kind(405, "method", "not with this method", "use a method that the header `Allow` names"),
     kind(408, "late", "the body did not come in time", "send it without pauses, or in parts"),
     kind(409, "backfill-running", "another backfill of it goes on", "let it end, or stop it"),
+    kind(
+        409,
+        "backup-elsewhere",
+        "the store is in PostgreSQL, not in a file",
+        "copy the database with `pg_dump`, or as its keeper does",
+    ),
     kind(409, "backup-exists", "the file is there", "name a file that is not there: none is written over"),
     kind(409, "backup-running", "another backup is being made", "wait for its end"),
     kind(

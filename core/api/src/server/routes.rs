@@ -339,7 +339,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("Copy the store into a new file on the engine's machine, while it runs")
             .takes::<wire::BackupRequest>()
             .gives::<wire::BackupReply>(200)
-            .refuses(&["backup-running", "backup-path", "backup-exists", "backup-unfinished"]),
+            .refuses(&["backup-running", "backup-path", "backup-exists", "backup-unfinished", "backup-elsewhere"]),
         call(GET, "/callbacks/{app}", Open, &[], callbacks::receive)
             .says("A provider asks whether this address is ours; its signature is the proof, and the answer is its plugin's")
             .gives_text(200, TEXT)

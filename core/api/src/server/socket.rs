@@ -3,6 +3,7 @@
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
@@ -14,6 +15,7 @@ use tokio::net::UnixListener;
 /// before. (The umask belongs to the whole process, and other threads make files too.)
 pub(super) fn bind(path: &Path) -> io::Result<UnixListener> {
     only_a_socket_is_replaced(path)?;
+    nobody_answers(path)?;
     let folder = private_folder(path.parent().unwrap_or(Path::new("")))?;
     let made = folder.join("s");
     let bound = UnixListener::bind(&made).and_then(|listener| {
@@ -37,6 +39,17 @@ fn only_a_socket_is_replaced(path: &Path) -> io::Result<()> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+/// Engines that share a store on a server may stand in one folder, and none may take another's socket.
+fn nobody_answers(path: &Path) -> io::Result<()> {
+    match UnixStream::connect(path) {
+        Ok(_) => Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            format!("another engine answers at `{}`; give this one its own place with `[api] socket`", path.display()),
+        )),
+        Err(_) => Ok(()),
     }
 }
 
@@ -78,6 +91,17 @@ mod tests {
             assert!(tokio::net::UnixStream::connect(&path).await.is_ok());
             assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "only the socket stays");
         }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_somebody_answers_at_is_left_to_them() {
+        let folder = folder("taken");
+        let path = folder.join("tidings.sock");
+        let first = bind(&path).unwrap();
+        assert_eq!(bind(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        bind(&path).unwrap();
         fs::remove_dir_all(&folder).unwrap();
     }
 

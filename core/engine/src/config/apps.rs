@@ -217,10 +217,15 @@ fn milliseconds(text: &str) -> Result<Value, String> {
 pub(super) fn checked_url(url: &str) -> Result<String, String> {
     let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
     if host.is_empty() || host.starts_with('/') || host.contains(char::is_whitespace) {
-        return Err(format!(
-            "`{}` is no address; write it as in `https://api.example.com`",
-            super::without_password(url)
-        ));
+        return Err(format!("`{}` is no address; write it as in `https://api.example.com`", without_password(url)));
     }
     Ok(url.to_owned())
+}
+
+/// An address without what stands before its `@`.
+fn without_password(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => format!("{}…{}", &url[..scheme + 3], &url[at..]),
+        _ => url.to_owned(),
+    }
 }

@@ -224,7 +224,12 @@ impl Reading<'_> {
             app("probe").map(Task::Probe)
         } else if let Some(found) = table.find("purge_messages") {
             table.as_section(&found).and_then(purge)
-        } else if table.find("backup").is_some() {
+        } else if let Some(found) = table.find("backup") {
+            if !self.in_a_file {
+                let message = "the store is in PostgreSQL, whose databases are copied by `pg_dump` or what your server's keeper \
+                               uses; this job copies a file";
+                section.report(&found.span, &found.path, message);
+            }
             let folder = table.text("backup").filter(|folder| !folder.is_empty());
             let keep = table.number("keep", 1..=BACKUPS_MAX).unwrap_or(7);
             folder.map(|folder| Task::Backup { folder: self.folder.join(folder), keep })

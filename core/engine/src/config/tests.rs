@@ -3,9 +3,14 @@ use super::*;
 const RIGHT: &str = include_str!("../../../../config.toml");
 
 fn read(text: &str) -> Result<Config, Vec<Problem>> {
+    read_with(text, "CANARY")
+}
+
+/// The same, where the variable `SET` has that value.
+fn read_with(text: &str, set: &str) -> Result<Config, Vec<Problem>> {
     let registry = Registry::new([tidings_wechat::plugin()]);
     let world = World {
-        variable: &|name| (name == "SET").then(|| "CANARY".to_owned()),
+        variable: &|name| (name == "SET").then(|| set.to_owned()),
         read_file: &|_| Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
         create_key: &|_| Ok("key".to_owned()),
         load_plugin: &|file| tidings_host::load(tidings_host::inspect(file)?),
@@ -23,7 +28,7 @@ fn the_config_of_the_repository_is_right() {
     assert_eq!(config.channels.len(), 2);
     assert_eq!(config.templates["order-paid"].scope, "AT0001-order-paid");
     assert_eq!(config.notes.len(), 1, "{:?}", config.notes);
-    assert_eq!(config.store_url, "sqlite:///nowhere/tidings.db");
+    assert_eq!(config.store.to_string(), "sqlite:///nowhere/tidings.db");
 }
 
 #[test]
@@ -37,14 +42,14 @@ fn five_mistakes_are_five_errors_with_their_places_and_the_nearest_names() {
     assert_eq!(
         told(&wrong),
         [
-            "config.toml:61:1: channels.order-updates: unknown key `trasnport`; did you mean `transport`?",
-            "config.toml:62:21: channels.order-updates.rate: `fast` is no rate; write it as in `100/s`, `600/m`, \
+            "config.toml:64:1: channels.order-updates: unknown key `trasnport`; did you mean `transport`?",
+            "config.toml:65:21: channels.order-updates.rate: `fast` is no rate; write it as in `100/s`, `600/m`, \
              `1000/h`, `100000/d`, `10/5s`",
-            "config.toml:86:15: templates.order-shipped.channel: there is no channel `subscription`; did you mean \
+            "config.toml:89:15: templates.order-shipped.channel: there is no channel `subscription`; did you mean \
              `subscriptions`?",
-            "config.toml:95:12: schedules.keep-token.timezone: `Asia/Shangai` is no time zone; did you mean \
+            "config.toml:98:12: schedules.keep-token.timezone: `Asia/Shangai` is no time zone; did you mean \
              `Asia/Shanghai`?",
-            "config.toml:99:8: schedules.drop-stale-credentials.cron: `0 24 * * *`: hour: 24 is not in 0-23",
+            "config.toml:102:8: schedules.drop-stale-credentials.cron: `0 24 * * *`: hour: 24 is not in 0-23",
         ]
     );
 }
@@ -318,4 +323,40 @@ fn a_policy_that_cannot_be_is_told_with_what_can() {
         let told = told(&with_policy(lines));
         assert!(told.len() == 1 && told[0].contains(expected), "{lines}: {told:?}");
     }
+}
+
+/// A config whose store has that address, as it is written.
+fn stored_at(url: &str) -> Result<Config, Vec<Problem>> {
+    read_with(
+        &RIGHT.replace("url = \"sqlite://tidings.db\"", &format!("url = {url}")),
+        "postgres://ann:CANARY@db/tidings",
+    )
+}
+
+#[test]
+fn the_address_of_a_database_may_stand_elsewhere_and_its_password_is_not_shown() {
+    let config = stored_at("{ env = \"SET\" }").unwrap();
+    assert_eq!(config.store.url(), "postgres://ann:CANARY@db/tidings");
+    assert_eq!(config.store.to_string(), "postgres://db/tidings");
+    assert!(!format!("{config:?}").contains("CANARY"));
+    assert_eq!(config.api.socket, Path::new("/nowhere/tidings.sock"));
+    let config = stored_at("\"postgres://ann@db/tidings\"").unwrap();
+    assert_eq!(config.store.to_string(), "postgres://db/tidings");
+}
+
+#[test]
+fn a_password_in_the_file_is_refused_and_not_shown() {
+    let problems = stored_at("\"postgres://ann:CANARY@db/tidings\"").unwrap_err();
+    let told = problems[0].to_string();
+    assert!(told.contains("store.url: a password does not stand in the file"), "{told}");
+    assert!(problems.len() == 1 && !told.contains("CANARY"), "{problems:?}");
+}
+
+#[test]
+fn a_job_that_copies_a_file_is_refused_where_the_store_is_in_none() {
+    let job = RIGHT.replace("job  = \"purge_credentials\"", "job  = { backup = \"copies\" }");
+    let job = job.replace("job = \"purge_credentials\"", "job = { backup = \"copies\" }");
+    assert!(read(&job).is_ok());
+    let problems = told(&job.replace("url = \"sqlite://tidings.db\"", "url = \"postgres://ann@db/tidings\""));
+    assert!(problems.len() == 1 && problems[0].contains("pg_dump"), "{problems:?}");
 }

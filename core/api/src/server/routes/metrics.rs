@@ -264,8 +264,9 @@ fn writer(page: &mut Page, engine: &EngineHandle) {
         .value(&[], u8::from(stuck));
     page.gauge("tidings_store_full", "Whether the disk is full: 1 if so.")
         .value(&[], u8::from(engine.store_problem().is_some()));
-    let mut series = page.gauge("tidings_store_bytes", "Bytes of the store, and of its log.");
+    // A server says by itself how large its databases are.
     let Some(file) = engine.store_file() else { return };
+    let mut series = page.gauge("tidings_store_bytes", "Bytes of the store, and of its log.");
     for (part, end) in [("store", ""), ("log", "-wal")] {
         let mut name = file.clone().into_os_string();
         name.push(end);
