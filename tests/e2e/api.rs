@@ -6,7 +6,16 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
 
-use crate::harness::{World, http_tcp, message};
+use crate::harness::{World, http_tcp, message, on_each_store};
+
+on_each_store! {
+    tcp_needs_the_key_and_the_health_checks_do_not,
+    the_key_is_made_once_for_its_owner_alone_and_so_is_the_socket,
+    commands_reach_an_engine_elsewhere_by_its_url_and_key,
+    a_bulk_answer_has_a_line_for_each_line,
+    a_repeat_by_header_is_told_by_header,
+    an_engine_that_stops_is_not_ready,
+}
 
 /// What has the API listen on TCP, too.
 pub(crate) const TCP: &str = "[api]\nlisten = \"127.0.0.1:0\"\nkey = { file = \"tidings.key\", create = true }\n";
@@ -32,7 +41,6 @@ fn mode(world: &World, name: &str) -> u32 {
     fs::metadata(world.path(name)).unwrap().permissions().mode() & 0o777
 }
 
-#[test]
 fn tcp_needs_the_key_and_the_health_checks_do_not() {
     let (world, address, key) = over_tcp();
     let right = format!("Bearer {key}");
@@ -57,10 +65,11 @@ fn tcp_needs_the_key_and_the_health_checks_do_not() {
     world.until_sent(1);
 }
 
-#[test]
 fn the_key_is_made_once_for_its_owner_alone_and_so_is_the_socket() {
     let (world, _, key) = over_tcp();
-    assert_eq!((mode(&world, "tidings.key"), mode(&world, "tidings.db.sock")), (0o600, 0o600));
+    let socket = world.socket();
+    let socket = socket.file_name().unwrap().to_str().unwrap();
+    assert_eq!((mode(&world, "tidings.key"), mode(&world, socket)), (0o600, 0o600));
     assert!(key.len() >= 32, "a key of {} characters", key.len());
     world.terminate();
     world.run();
@@ -68,7 +77,6 @@ fn the_key_is_made_once_for_its_owner_alone_and_so_is_the_socket() {
     assert!(!world.log().contains(&key), "the key is in the log");
 }
 
-#[test]
 fn commands_reach_an_engine_elsewhere_by_its_url_and_key() {
     let (world, address, key) = over_tcp();
     let url = format!("http://{address}");
@@ -165,7 +173,6 @@ fn a_wrong_method_a_wrong_escape_and_a_body_too_large_are_problems_too() {
     assert!(plain.is_empty(), "{plain:#?}");
 }
 
-#[test]
 fn a_bulk_answer_has_a_line_for_each_line() {
     let world = World::running();
     let lines = [
@@ -186,7 +193,6 @@ fn a_bulk_answer_has_a_line_for_each_line() {
     world.until_sent(2);
 }
 
-#[test]
 fn a_repeat_by_header_is_told_by_header() {
     let world = World::running();
     let body = message("notice", "o-alice", "1").to_string();
@@ -202,7 +208,6 @@ fn a_repeat_by_header_is_told_by_header() {
     assert_eq!((other.status, other.problem().as_str()), (422, "key-taken"));
 }
 
-#[test]
 fn an_engine_that_stops_is_not_ready() {
     let (world, address, _) = over_tcp();
     world.faults(json!([{"kind": "latency", "ms": 1500}]));

@@ -5,9 +5,17 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::harness::{World, order_of};
+use crate::harness::{World, on_each_store, order_of};
 use crate::pages::{Pages, Reply, page, rows, status, whole};
 use crate::runs::{log_of, only_run, until_run};
+
+on_each_store! {
+    every_page_is_sent_once_and_the_key_goes_to_that_server_alone,
+    a_page_that_breaks_off_is_asked_for_again_and_nobody_is_told_twice,
+    broken_rows_of_a_page_are_named_and_the_rest_goes_on,
+    a_run_that_a_crash_interrupts_goes_on_within_its_page_and_asks_for_no_page_before_it,
+    a_page_that_is_another_when_it_is_asked_for_again_is_noticed,
+}
 
 /// A schedule that begins a run at once and none for a day after it.
 fn broadcast(pages: &Pages, more: &str) -> String {
@@ -46,7 +54,6 @@ fn each_arrives_once(world: &World, count: usize) {
     assert!(arrived.values().all(|times| *times == 1), "{arrived:?}");
 }
 
-#[test]
 fn every_page_is_sent_once_and_the_key_goes_to_that_server_alone() {
     let pages = Pages::start(|path, _| match path {
         "/people" => page(&rows(0..700), Some("/people?after=700")),
@@ -71,7 +78,6 @@ fn every_page_is_sent_once_and_the_key_goes_to_that_server_alone() {
     assert!(!heard.contains("CANARY") && !heard.contains("/people"), "{heard}");
 }
 
-#[test]
 fn a_page_that_breaks_off_is_asked_for_again_and_nobody_is_told_twice() {
     let pages = Pages::start(|path, before| match (path, before) {
         ("/people", 0) => status("503 Service Unavailable"),
@@ -150,7 +156,6 @@ fn a_server_that_lies_fails_the_run_with_what_it_said() {
     assert!(other.asked().is_empty(), "nobody else is shown the key: {:?}", other.asked());
 }
 
-#[test]
 fn broken_rows_of_a_page_are_named_and_the_rest_goes_on() {
     let pages = Pages::start(|path, _| match path {
         "/people" => {
@@ -170,7 +175,6 @@ fn broken_rows_of_a_page_are_named_and_the_rest_goes_on() {
     each_arrives_once(&world, 4);
 }
 
-#[test]
 fn a_run_that_a_crash_interrupts_goes_on_within_its_page_and_asks_for_no_page_before_it() {
     let pages = Pages::start(|path, before| match (path, before) {
         ("/people", _) => page(&rows(0..800), Some("/two")),
@@ -200,7 +204,6 @@ fn a_run_that_a_crash_interrupts_goes_on_within_its_page_and_asks_for_no_page_be
     each_arrives_once(&world, 2100);
 }
 
-#[test]
 fn a_page_that_is_another_when_it_is_asked_for_again_is_noticed() {
     let start = || {
         Pages::start(|path, before| match (path, before) {

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::api::over_tcp;
-use crate::harness::{World, http_tcp};
+use crate::harness::{Store, World, http_tcp, with_stores_in};
 
 #[test]
 fn a_backup_of_a_running_engine_is_a_store_another_engine_goes_on_with() {
@@ -16,6 +16,9 @@ fn a_backup_of_a_running_engine_is_a_store_another_engine_goes_on_with() {
     world.until(&waiting, "waiting");
     let out = world.ok(&["backup", "copy.db"]);
     assert!(out.contains("copy.db: ") && out.contains(" bytes in ") && out.contains("by the running engine"), "{out}");
+    let entry = world.ok_json(&["audit", "list", "--json"])["items"][0].clone();
+    assert_eq!((&entry["who"], &entry["act"]), (&json!("local (tester)"), &json!("backup.make")), "{entry}");
+    assert_eq!(entry["subject"].as_str().unwrap(), world.path("copy.db").to_str().unwrap());
     let later = world.send("notice", "o-alice", "3");
     world.until(&later, "sent");
     world.terminate();
@@ -67,6 +70,23 @@ fn a_store_that_no_engine_has_is_copied_too() {
     let said = none.tidings(&["backup", "copy.db"]);
     assert!(said.code == 1 && said.err.contains("tidings.db"), "{said:?}");
     assert!(!none.path("tidings.db").exists() && !none.path("copy.db").exists());
+}
+
+#[test]
+fn a_store_on_a_server_is_copied_there_and_that_is_said() {
+    with_stores_in(Store::Server, || {
+        let world = World::running();
+        let said = world.tidings(&["backup", "copy.db"]);
+        assert!(said.code == 1 && said.err.contains("pg_dump"), "{said:?}");
+        assert_eq!(world.post("/v1/backup", &json!({"path": "copy.db"})).problem(), "backup-elsewhere");
+        world.terminate();
+        let said = world.tidings(&["backup", "copy.db"]);
+        assert!(said.code == 1 && said.err.contains("pg_dump"), "{said:?}");
+        assert!(!world.path("copy.db").exists());
+        world.configure_more("[schedules.nightly]\ncron = \"@daily\"\njob = { backup = \"copies\" }\n");
+        let said = world.tidings(&["check"]);
+        assert!(said.code == 2 && said.err.contains("schedules.nightly.job.backup: ") && said.err.contains("pg_dump"));
+    });
 }
 
 #[test]

@@ -2,7 +2,15 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{World, orders, users};
+use crate::harness::{World, on_each_store, orders, users};
+
+on_each_store! {
+    a_plan_to_cancel_says_what_would_be_done_by_state_and_channel_and_changes_nothing,
+    many_are_held_released_and_withdrawn_by_filter,
+    an_act_is_for_those_of_its_plan_by_its_cursor_and_goes_on_after_a_crash,
+    messages_are_chosen_by_age,
+    an_act_on_many_that_cannot_be_is_refused_with_a_reason,
+}
 
 /// So many messages that wait for a permit, each about its own order.
 fn waiting(world: &World, count: usize) {
@@ -10,7 +18,6 @@ fn waiting(world: &World, count: usize) {
     world.wait("all of them wait", || (world.counts().waiting == i64::try_from(count).unwrap()).then_some(()));
 }
 
-#[test]
 fn a_plan_to_cancel_says_what_would_be_done_by_state_and_channel_and_changes_nothing() {
     let world = World::running();
     waiting(&world, 6);
@@ -36,7 +43,6 @@ fn a_plan_to_cancel_says_what_would_be_done_by_state_and_channel_and_changes_not
     assert_eq!(record["items"], json!([]), "a plan is no change");
 }
 
-#[test]
 fn many_are_held_released_and_withdrawn_by_filter() {
     let world = World::running();
     waiting(&world, 5);
@@ -64,7 +70,6 @@ fn many_are_held_released_and_withdrawn_by_filter() {
     assert_eq!(told, expected);
 }
 
-#[test]
 fn an_act_is_for_those_of_its_plan_by_its_cursor_and_goes_on_after_a_crash() {
     let world = World::running();
     waiting(&world, 4);
@@ -88,7 +93,6 @@ fn an_act_is_for_those_of_its_plan_by_its_cursor_and_goes_on_after_a_crash() {
     }
 }
 
-#[test]
 fn messages_are_chosen_by_age() {
     let world = World::running();
     waiting(&world, 3);
@@ -106,7 +110,6 @@ fn messages_are_chosen_by_age() {
     assert_eq!(world.get("/v1/messages?older_than=soon").problem(), "time-invalid");
 }
 
-#[test]
 fn an_act_on_many_that_cannot_be_is_refused_with_a_reason() {
     let world = World::running();
     let check = |act: &str, body: Value, code: &str, part: &str| {

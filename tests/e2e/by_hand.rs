@@ -4,9 +4,25 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::{World, seconds_ago};
+use crate::harness::{World, on_each_store, seconds_ago};
 
-#[test]
+on_each_store! {
+    a_posted_form_id_carries_a_template_message_to_its_user,
+    a_message_without_a_form_id_waits_and_leaves_within_a_second_of_one_being_posted,
+    the_history_of_a_message_is_told_in_order_with_what_it_waited_for,
+    a_form_id_is_used_once_and_the_next_message_waits_for_another,
+    what_cannot_work_is_refused_with_its_reason,
+    a_repeated_value_is_refused_even_after_it_was_used_and_for_whomever_it_is_posted,
+    of_many_posted_as_json_each_has_its_own_answer,
+    another_users_form_id_is_never_used,
+    the_form_id_that_ends_soonest_goes_first,
+    a_form_id_near_its_end_is_not_bound,
+    how_near_its_end_is_for_config_to_say,
+    a_message_that_waits_is_looked_at_again_when_the_engine_starts_by_another_config,
+    a_form_id_that_wechat_refuses_is_dropped_and_the_next_one_is_tried,
+    the_ledger_is_shown_without_its_values,
+}
+
 fn a_posted_form_id_carries_a_template_message_to_its_user() {
     let world = World::running();
     let form_id = world.mint("o-alice");
@@ -31,7 +47,6 @@ fn a_posted_form_id_carries_a_template_message_to_its_user() {
     assert_eq!(message["content_problem"], json!(null));
 }
 
-#[test]
 fn a_message_without_a_form_id_waits_and_leaves_within_a_second_of_one_being_posted() {
     let world = World::running();
     let id = world.send("order-paid", "o-bob", "1");
@@ -46,7 +61,6 @@ fn a_message_without_a_form_id_waits_and_leaves_within_a_second_of_one_being_pos
     world.until(&id, "sent");
 }
 
-#[test]
 fn the_history_of_a_message_is_told_in_order_with_what_it_waited_for() {
     let world = World::running();
     let id = world.send("order-paid", "o-bob", "1");
@@ -76,7 +90,6 @@ fn the_history_of_a_message_is_told_in_order_with_what_it_waited_for() {
     }
 }
 
-#[test]
 fn a_form_id_is_used_once_and_the_next_message_waits_for_another() {
     let world = World::running();
     world.permit("o-alice");
@@ -89,7 +102,6 @@ fn a_form_id_is_used_once_and_the_next_message_waits_for_another() {
     assert_eq!(world.deliveries().len(), 2);
 }
 
-#[test]
 fn what_cannot_work_is_refused_with_its_reason() {
     let world = World::running();
     let check = |form: &str, reason: &str| {
@@ -110,7 +122,6 @@ fn what_cannot_work_is_refused_with_its_reason() {
     assert_eq!(world.get("/v1/credentials").json()["items"], json!([]));
 }
 
-#[test]
 fn a_repeated_value_is_refused_even_after_it_was_used_and_for_whomever_it_is_posted() {
     let world = World::running();
     let form_id = world.permit("o-alice");
@@ -125,7 +136,6 @@ fn a_repeated_value_is_refused_even_after_it_was_used_and_for_whomever_it_is_pos
     assert!(used.status == 422 && used.body.contains("posted before"), "{used:?}");
 }
 
-#[test]
 fn of_many_posted_as_json_each_has_its_own_answer() {
     let world = World::running();
     let items = json!([
@@ -142,7 +152,6 @@ fn of_many_posted_as_json_each_has_its_own_answer() {
     assert_eq!(refused, [false, true, false, true, true]);
 }
 
-#[test]
 fn another_users_form_id_is_never_used() {
     let world = World::running();
     world.permit("o-alice");
@@ -154,7 +163,6 @@ fn another_users_form_id_is_never_used() {
     assert_eq!(world.deliveries().len(), 1);
 }
 
-#[test]
 fn the_form_id_that_ends_soonest_goes_first() {
     let world = World::running();
     let ages = [1_u64, 4, 2];
@@ -183,7 +191,6 @@ fn post_old(world: &World) {
 /// The margin is the operator's to choose.
 const SMALL_MARGIN: (&str, &str) = ("in_flight  = 16", "in_flight  = 16\ncredential_margin = \"1h\"");
 
-#[test]
 fn a_form_id_near_its_end_is_not_bound() {
     let world = World::running();
     post_old(&world);
@@ -195,7 +202,6 @@ fn a_form_id_near_its_end_is_not_bound() {
     assert_eq!(world.deliveries()[0].credential.as_deref(), Some(good.as_str()));
 }
 
-#[test]
 fn how_near_its_end_is_for_config_to_say() {
     let world = World::new();
     world.configure(&[SMALL_MARGIN]);
@@ -205,7 +211,6 @@ fn how_near_its_end_is_for_config_to_say() {
     world.until(&id, "sent");
 }
 
-#[test]
 fn a_message_that_waits_is_looked_at_again_when_the_engine_starts_by_another_config() {
     let world = World::running();
     post_old(&world);
@@ -217,7 +222,6 @@ fn a_message_that_waits_is_looked_at_again_when_the_engine_starts_by_another_con
     world.until(&id, "sent");
 }
 
-#[test]
 fn a_form_id_that_wechat_refuses_is_dropped_and_the_next_one_is_tried() {
     let world = World::running();
     // WeChat never made this one: 41028. It ends sooner, so it is tried first.
@@ -230,7 +234,6 @@ fn a_form_id_that_wechat_refuses_is_dropped_and_the_next_one_is_tried() {
     assert_eq!(world.deliveries()[0].credential.as_deref(), Some(good.as_str()));
 }
 
-#[test]
 fn the_ledger_is_shown_without_its_values() {
     let world = World::running();
     let form_id = world.permit("o-alice");

@@ -9,8 +9,19 @@ use serde_json::{Value, json};
 use tidings_wechat_sandbox::{Callback, DEFAULT_APPID, PushEvent, PushFormat, Pushed, UserState};
 
 use crate::api::{TCP, tcp_address};
-use crate::harness::{World, http_tcp};
+use crate::harness::{World, http_tcp, on_each_store};
 use crate::plugin_files::place;
+
+on_each_store! {
+    a_message_is_delivered_when_its_receipt_says_so,
+    a_message_that_did_not_arrive_fails_with_wechats_reason,
+    a_receipt_that_overtakes_the_answer_to_the_send_waits_for_it,
+    a_grant_that_is_pushed_releases_who_waits_and_is_counted_once,
+    what_a_user_withdraws_is_sent_to_nobody,
+    a_push_that_is_not_wechats_changes_nothing_and_is_told_why,
+    the_address_is_checked_as_wechats_console_does_it,
+    strangers_learn_nothing_at_a_callback_and_cannot_fill_it,
+}
 
 const TOKEN: &str = "CanaryToken7";
 const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFb";
@@ -54,7 +65,6 @@ fn usable(world: &World) -> usize {
     page["items"].as_array().unwrap().len()
 }
 
-#[test]
 fn a_message_is_delivered_when_its_receipt_says_so() {
     for (settings, format) in [
         (ENCRYPTED, PushFormat::Xml),
@@ -76,7 +86,6 @@ fn a_message_is_delivered_when_its_receipt_says_so() {
     }
 }
 
-#[test]
 fn a_message_that_did_not_arrive_fails_with_wechats_reason() {
     let (world, _) = pushing(ENCRYPTED, |callback| callback);
     world.control().set_user(DEFAULT_APPID, "o-ben", UserState::Refusing).unwrap();
@@ -91,7 +100,6 @@ fn a_message_that_did_not_arrive_fails_with_wechats_reason() {
     assert_eq!(world.deliveries().len(), 0);
 }
 
-#[test]
 fn a_receipt_that_overtakes_the_answer_to_the_send_waits_for_it() {
     let (world, _) = pushing(ENCRYPTED, |callback| callback);
     world.faults(json!([{"kind": "latency", "ms": 1500, "api": "official_template"}]));
@@ -110,7 +118,6 @@ fn a_receipt_that_overtakes_the_answer_to_the_send_waits_for_it() {
     assert_eq!((world.arrived("1"), world.arrived("2")), (1, 1));
 }
 
-#[test]
 fn a_grant_that_is_pushed_releases_who_waits_and_is_counted_once() {
     let (world, _) = pushing(ENCRYPTED, |callback| Callback { copies: 3, ..callback });
     let id = world.send("order-shipped", "o-ann", "1");
@@ -128,7 +135,6 @@ fn a_grant_that_is_pushed_releases_who_waits_and_is_counted_once() {
     assert_eq!(world.deliveries().len(), 1);
 }
 
-#[test]
 fn what_a_user_withdraws_is_sent_to_nobody() {
     let (world, _) = pushing(ENCRYPTED, |callback| callback);
     let control = world.control();
@@ -147,7 +153,6 @@ fn what_a_user_withdraws_is_sent_to_nobody() {
     assert_eq!(world.message(&ann)["state"], "waiting");
 }
 
-#[test]
 fn a_push_that_is_not_wechats_changes_nothing_and_is_told_why() {
     let (world, address) = pushing(ENCRYPTED, |callback| Callback { token: "another1".into(), ..callback });
     let control = world.control();
@@ -174,7 +179,6 @@ fn a_push_that_is_not_wechats_changes_nothing_and_is_told_why() {
     assert!(!world.log().contains(TOKEN) && !world.log().contains(KEY));
 }
 
-#[test]
 fn the_address_is_checked_as_wechats_console_does_it() {
     let (world, _) = pushing(ENCRYPTED, |callback| callback);
     world.control().check_callback(DEFAULT_APPID).unwrap();
@@ -183,7 +187,6 @@ fn the_address_is_checked_as_wechats_console_does_it() {
     assert!(push.answer.parse::<u64>().is_ok(), "the echostr comes back as it was sent: {}", push.answer);
 }
 
-#[test]
 fn strangers_learn_nothing_at_a_callback_and_cannot_fill_it() {
     let (world, address) = pushing(PLAIN, |callback| Callback { key: None, ..callback });
     let ask = |method: &str, path: &str, body: &str| http_tcp(address, method, path, &[], body);

@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::World;
+use crate::harness::{World, on_each_store};
+
+on_each_store! {
+    online_each_app_the_store_and_each_webhook_has_a_verdict,
+}
 
 /// Where a text begins in a file: line and column, both from 1.
 #[track_caller]
@@ -183,7 +187,6 @@ fn mistakes_in_schedules_are_found() {
     check("job = \"purge_credentials\"", "cron");
 }
 
-#[test]
 fn online_each_app_the_store_and_each_webhook_has_a_verdict() {
     let world = World::new();
     world.set("HOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
@@ -194,9 +197,8 @@ fn online_each_app_the_store_and_each_webhook_has_a_verdict() {
     world.write("config.toml", format!("{config}\n{}", hook("http://127.0.0.1:9/a-secret-path")));
     let said = world.tidings(&["check", "--online"]);
     assert_eq!(said.code, 0, "{said:?}");
-    for part in
-        ["ok     app shop: a token that lasts", "ok     store sqlite://", "ok     webhook crm: http://127.0.0.1:9 is"]
-    {
+    let store = if world.is_on_a_server() { "ok     store postgres://" } else { "ok     store sqlite://" };
+    for part in ["ok     app shop: a token that lasts", store, "ok     webhook crm: http://127.0.0.1:9 is"] {
         assert!(said.out.contains(part), "`{part}` is not in {said:?}");
     }
     assert!(said.out.contains("a start makes it") && !world.path("tidings.db").exists(), "nothing is made: {said:?}");

@@ -2,7 +2,19 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::World;
+use crate::harness::{World, on_each_store};
+
+on_each_store! {
+    one_message_is_sent_with_data_from_the_command_line,
+    a_key_makes_the_same_request_once_and_another_request_a_conflict,
+    what_cannot_be_sent_is_refused_before_it_is_accepted,
+    a_message_for_later_is_scheduled_and_can_be_cancelled,
+    a_message_for_soon_goes_out_when_its_time_has_come,
+    a_waiting_message_expires_at_its_time,
+    messages_are_shown_one_by_one_and_listed_by_what_is_asked,
+    a_paused_channel_takes_and_does_not_send,
+    the_apis_own_client_reads_what_the_commands_show,
+}
 
 const ONE: [&str; 8] = ["send", "order-paid", "--to", "o-alice", "--data", "title=x", "--data", "order.id=7"];
 
@@ -10,7 +22,6 @@ fn one<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&ONE[..], more].concat()
 }
 
-#[test]
 fn one_message_is_sent_with_data_from_the_command_line() {
     let world = World::running();
     world.permit("o-alice");
@@ -21,7 +32,6 @@ fn one_message_is_sent_with_data_from_the_command_line() {
     assert_eq!(world.deliveries()[0].page.as_deref(), Some("pages/order/show?id=7"));
 }
 
-#[test]
 fn a_key_makes_the_same_request_once_and_another_request_a_conflict() {
     let world = World::running();
     let first = world.ok_json(&one(&["--key", "k-1", "--json"]));
@@ -40,7 +50,6 @@ fn a_key_makes_the_same_request_once_and_another_request_a_conflict() {
     assert_eq!(world.ok_json(&["messages", "list", "--json"])["items"].as_array().unwrap().len(), 1);
 }
 
-#[test]
 fn what_cannot_be_sent_is_refused_before_it_is_accepted() {
     let world = World::running();
     let check = |args: &[&str], code: i32, parts: &[&str]| {
@@ -65,7 +74,6 @@ fn what_cannot_be_sent_is_refused_before_it_is_accepted() {
     assert_eq!(world.ok_json(&["messages", "list", "--json"])["items"], json!([]));
 }
 
-#[test]
 fn a_message_for_later_is_scheduled_and_can_be_cancelled() {
     let world = World::running();
     world.permit("o-alice");
@@ -88,7 +96,6 @@ fn a_message_for_later_is_scheduled_and_can_be_cancelled() {
     assert_eq!(world.deliveries().len(), 1);
 }
 
-#[test]
 fn a_message_for_soon_goes_out_when_its_time_has_come() {
     let world = World::running();
     world.permit("o-alice");
@@ -98,7 +105,6 @@ fn a_message_for_soon_goes_out_when_its_time_has_come() {
     assert!(message["finished_at"].as_str().unwrap() >= message["due_at"].as_str().unwrap(), "{message:#}");
 }
 
-#[test]
 fn a_waiting_message_expires_at_its_time() {
     let world = World::running();
     let reply = world.ok_json(&one(&["--expires", "+1s", "--json"]));
@@ -112,7 +118,6 @@ fn a_waiting_message_expires_at_its_time() {
     assert_eq!(world.deliveries().len(), 1);
 }
 
-#[test]
 fn messages_are_shown_one_by_one_and_listed_by_what_is_asked() {
     let world = World::running();
     world.permit("o-alice");
@@ -161,7 +166,6 @@ fn messages_are_shown_one_by_one_and_listed_by_what_is_asked() {
     assert!(wrong.err.contains("waiting"), "{wrong:?}");
 }
 
-#[test]
 fn a_paused_channel_takes_and_does_not_send() {
     let world = World::running();
     world.permit("o-alice");
@@ -190,7 +194,6 @@ fn without_an_engine_each_command_says_so() {
     }
 }
 
-#[test]
 fn the_apis_own_client_reads_what_the_commands_show() {
     let world = World::running();
     let id = world.send("notice", "o-alice", "1");

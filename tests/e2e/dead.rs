@@ -2,7 +2,18 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{World, message, orders, users};
+use crate::harness::{World, message, on_each_store, orders, users};
+
+on_each_store! {
+    messages_that_failed_are_shown_by_reason_and_listed_by_it,
+    a_plan_says_what_would_be_done_and_changes_nothing,
+    many_are_sent_again_at_the_rate_and_a_crash_in_between_loses_and_doubles_none,
+    a_bulk_retry_is_for_what_was_planned_and_not_for_what_fails_meanwhile,
+    more_than_one_call_moves_take_several_and_the_rate_goes_on,
+    messages_that_may_have_arrived_are_retried_only_by_name_and_with_a_warning,
+    a_bulk_retry_that_cannot_be_is_refused_with_a_reason,
+    a_note_that_is_too_long_is_refused_and_nothing_moves,
+}
 
 /// So many messages that WeChat refuses for good, each about its own order.
 fn failed(world: &World, count: usize) -> Vec<(String, String)> {
@@ -21,7 +32,6 @@ fn reason(world: &World) -> String {
     reasons["items"][0]["reason"].as_str().unwrap().to_owned()
 }
 
-#[test]
 fn messages_that_failed_are_shown_by_reason_and_listed_by_it() {
     let world = World::running();
     failed(&world, 3);
@@ -54,7 +64,6 @@ fn messages_that_failed_are_shown_by_reason_and_listed_by_it() {
     assert_eq!(world.get("/v1/messages?reason=x").problem(), "unreadable");
 }
 
-#[test]
 fn a_plan_says_what_would_be_done_and_changes_nothing() {
     let world = World::running();
     failed(&world, 7);
@@ -72,7 +81,6 @@ fn a_plan_says_what_would_be_done_and_changes_nothing() {
     assert_eq!((world.counts().failed, world.counts().scheduled), (7, 0));
 }
 
-#[test]
 fn many_are_sent_again_at_the_rate_and_a_crash_in_between_loses_and_doubles_none() {
     let world = World::running();
     let orders = failed(&world, 40);
@@ -102,7 +110,6 @@ fn many_are_sent_again_at_the_rate_and_a_crash_in_between_loses_and_doubles_none
     assert_eq!(due.len(), 40, "each has a time of its own: {due:?}");
 }
 
-#[test]
 fn a_bulk_retry_is_for_what_was_planned_and_not_for_what_fails_meanwhile() {
     let world = World::running();
     failed(&world, 3);
@@ -121,7 +128,6 @@ fn a_bulk_retry_is_for_what_was_planned_and_not_for_what_fails_meanwhile() {
     assert_eq!(again["moved"], 4, "a new call is for all of them: {again:#}");
 }
 
-#[test]
 fn more_than_one_call_moves_take_several_and_the_rate_goes_on() {
     let world = World::running();
     world.ok(&["channels", "pause", "alerts"]);
@@ -148,7 +154,6 @@ fn more_than_one_call_moves_take_several_and_the_rate_goes_on() {
     assert_eq!(world.counts().expired, 0);
 }
 
-#[test]
 fn messages_that_may_have_arrived_are_retried_only_by_name_and_with_a_warning() {
     let world = World::running();
     // A reply that is lost after the message arrived, outside the window of its dedupe id, ends as unknown.
@@ -173,7 +178,6 @@ fn messages_that_may_have_arrived_are_retried_only_by_name_and_with_a_warning() 
     assert_ne!(world.message(&id)["state"], "unknown");
 }
 
-#[test]
 fn a_bulk_retry_that_cannot_be_is_refused_with_a_reason() {
     let world = World::running();
     let check = |body: Value, code: &str, part: &str| {
@@ -190,7 +194,6 @@ fn a_bulk_retry_that_cannot_be_is_refused_with_a_reason() {
     assert_eq!(both.code, 2, "{both:?}");
 }
 
-#[test]
 fn a_note_that_is_too_long_is_refused_and_nothing_moves() {
     let world = World::running();
     let id = world.send("order-paid", "o-alice", "1");

@@ -5,7 +5,20 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 use tidings_wechat_sandbox::{Api, App, AppKind, DEFAULT_APPID, Options};
 
-use crate::harness::{ORDERS, World, orders, users};
+use crate::harness::{ORDERS, World, on_each_store, orders, users};
+
+on_each_store! {
+    a_message_survives_whatever_happens_to_one_reply,
+    a_reply_later_than_the_deadline_is_settled_by_the_second_answer,
+    many_messages_through_a_bad_line_arrive_once_each,
+    a_used_up_quota_pauses_the_channel_until_it_is_resumed_or_new,
+    a_limit_of_the_minute_cools_the_channel_for_a_minute_at_most,
+    a_wrong_appid_halts_its_app_alone_until_somebody_refreshes_the_token,
+    an_app_that_was_set_going_again_halts_again_after_a_restart,
+    a_template_that_wechat_does_not_know_is_held_after_three_tries,
+    an_unreachable_provider_loses_nothing_and_is_used_when_it_is_there,
+    attempts_are_bounded_and_the_failure_tells_the_last_answer,
+}
 
 /// Sends one message under a fault that strikes once; it must be sent in the end and have arrived once.
 fn survives(world: &World, fault: Value, outcome: Option<&str>) {
@@ -26,7 +39,6 @@ fn survives(world: &World, fault: Value, outcome: Option<&str>) {
     assert_eq!(last.credential.as_deref(), Some(form_id.as_str()), "{fault}");
 }
 
-#[test]
 fn a_message_survives_whatever_happens_to_one_reply() {
     let world = World::running();
     survives(&world, json!({"kind": "latency", "ms": 300}), None);
@@ -43,7 +55,6 @@ fn a_message_survives_whatever_happens_to_one_reply() {
     survives(&world, json!({"kind": "drop_reply"}), Some("unknown"));
 }
 
-#[test]
 fn a_reply_later_than_the_deadline_is_settled_by_the_second_answer() {
     let world = World::new();
     world.configure(&[("timeout    = \"5s\"", "timeout    = \"2s\"")]);
@@ -93,7 +104,6 @@ fn control_characters_in_a_token_answer_are_no_matter() {
     assert_eq!(world.calls(Api::StableToken), 1);
 }
 
-#[test]
 fn many_messages_through_a_bad_line_arrive_once_each() {
     let world = World::running();
     let users = users(200);
@@ -114,7 +124,6 @@ fn many_messages_through_a_bad_line_arrive_once_each() {
     assert!(orders.iter().all(|(_, order)| world.arrived(order) == 1));
 }
 
-#[test]
 fn a_used_up_quota_pauses_the_channel_until_it_is_resumed_or_new() {
     let world = World::running();
     world.permit("o-alice");
@@ -138,7 +147,6 @@ fn a_used_up_quota_pauses_the_channel_until_it_is_resumed_or_new() {
     assert_eq!(world.arrived("1"), 1);
 }
 
-#[test]
 fn a_limit_of_the_minute_cools_the_channel_for_a_minute_at_most() {
     let world = World::running();
     world.permit("o-alice");
@@ -185,7 +193,6 @@ data        = { thing1 = "{{ title }}", character_string2 = "{{ order.id }}" }
     world
 }
 
-#[test]
 fn a_wrong_appid_halts_its_app_alone_until_somebody_refreshes_the_token() {
     let world = two_apps();
     world.run();
@@ -213,7 +220,6 @@ fn a_wrong_appid_halts_its_app_alone_until_somebody_refreshes_the_token() {
     assert_eq!((world.arrived("1"), &world.channel(ORDERS)["state"]), (1, &json!("open")));
 }
 
-#[test]
 fn an_app_that_was_set_going_again_halts_again_after_a_restart() {
     let world = World::running();
     let refuse =
@@ -234,7 +240,6 @@ fn an_app_that_was_set_going_again_halts_again_after_a_restart() {
     world.until(&second, "sent");
 }
 
-#[test]
 fn a_template_that_wechat_does_not_know_is_held_after_three_tries() {
     let world = World::running();
     world.faults(json!([{"kind": "errcode", "errcode": 40037, "api": "official_template"}]));
@@ -246,7 +251,6 @@ fn a_template_that_wechat_does_not_know_is_held_after_three_tries() {
     world.until(&id, "sent");
 }
 
-#[test]
 fn an_unreachable_provider_loses_nothing_and_is_used_when_it_is_there() {
     let world = World::new();
     // A port that was free a moment ago: nobody listens there.
@@ -273,7 +277,6 @@ fn an_unreachable_provider_loses_nothing_and_is_used_when_it_is_there() {
     assert_eq!(sandbox.control().deliveries(0).len(), 1);
 }
 
-#[test]
 fn attempts_are_bounded_and_the_failure_tells_the_last_answer() {
     let world = World::new();
     world.configure(&[("attempts = 12, base = \"40ms\"", "attempts = 3, base = \"10ms\"")]);

@@ -5,7 +5,17 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use tidings_wechat_sandbox::ReplyFate;
 
-use crate::harness::{World, order_of, users};
+use crate::harness::{World, on_each_store, order_of, users};
+
+on_each_store! {
+    a_thousand_recipients_are_each_reached_once_while_one_reply_in_twenty_is_lost,
+    a_broken_row_is_told_with_its_line_and_the_others_go_on,
+    a_row_that_the_engine_refuses_is_told_with_its_line,
+    a_file_as_json_has_a_line_for_each_row_and_a_summary,
+    a_dry_run_of_a_file_checks_every_row_and_sends_none,
+    a_file_with_large_rows_gets_through,
+    a_file_sent_under_another_key_is_another_request,
+}
 
 /// Permits for users as a file, the way an operator moves them.
 fn add_permits(world: &World, users: &[String]) {
@@ -16,7 +26,6 @@ fn add_permits(world: &World, users: &[String]) {
     assert_eq!(out.trim(), format!("{} accepted, 0 refused", users.len()));
 }
 
-#[test]
 fn a_thousand_recipients_are_each_reached_once_while_one_reply_in_twenty_is_lost() {
     let world = World::running();
     let users = users(1000);
@@ -54,7 +63,6 @@ fn check_each_once(world: &World, users: &[String]) {
     assert!(lost.is_empty() && doubled.is_empty(), "lost: {lost:?}, doubled: {doubled:?}");
 }
 
-#[test]
 fn a_broken_row_is_told_with_its_line_and_the_others_go_on() {
     let world = World::running();
     let users = users(3);
@@ -70,7 +78,6 @@ fn a_broken_row_is_told_with_its_line_and_the_others_go_on() {
     assert_eq!(world.arrived("3"), 1);
 }
 
-#[test]
 fn a_row_that_the_engine_refuses_is_told_with_its_line() {
     let world = World::running();
     world.write("rows.ndjson", concat!(
@@ -89,7 +96,6 @@ fn a_row_that_the_engine_refuses_is_told_with_its_line() {
     assert!(said.err.contains("order") && said.err.contains("thing2"), "{}", said.err);
 }
 
-#[test]
 fn a_file_as_json_has_a_line_for_each_row_and_a_summary() {
     let world = World::running();
     world.write("rows.csv", "to,title,order.id\no-alice,a,1\no-bob,b\n");
@@ -124,7 +130,6 @@ fn a_file_that_cannot_be_used_says_why() {
     assert_eq!(world.counts().waiting + world.counts().queued, 0);
 }
 
-#[test]
 fn a_dry_run_of_a_file_checks_every_row_and_sends_none() {
     let world = World::running();
     world.write("rows.csv", "to,title,order.id\no-alice,a,1\no-bob,b\no-carl,c,3\n");
@@ -134,7 +139,6 @@ fn a_dry_run_of_a_file_checks_every_row_and_sends_none() {
     assert_eq!(world.ok_json(&["messages", "list", "--json"])["items"], json!([]));
 }
 
-#[test]
 fn a_file_with_large_rows_gets_through() {
     let world = World::running();
     let title = "x".repeat(30_000);
@@ -144,7 +148,6 @@ fn a_file_with_large_rows_gets_through() {
     assert_eq!((said.code, said.out.trim()), (0, "400 rows: 400 accepted, 0 accepted before, 0 refused"), "{said:?}");
 }
 
-#[test]
 fn a_file_sent_under_another_key_is_another_request() {
     let world = World::running();
     world.write("rows.csv", "to,title,order.id\no-alice,a,1\n");

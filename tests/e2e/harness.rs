@@ -1,5 +1,6 @@
 //! A world for one test: a folder with a config, WeChat simulated in this process, and the built program.
 
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tidings_api::client::{Address, Client};
 use tidings_api::wire::Counts;
+use tidings_cluster::{Database, fresh_database};
 use tidings_wechat_sandbox::{Api, Control, DEFAULT_APPID, Delivery, Fault, Options, Sandbox, start};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -77,6 +79,60 @@ data        = { thing1 = "{{ title }}", character_string2 = "{{ order.id }}" }
 sample      = { title = "注意", order = { id = "1" } }
 "#;
 
+/// Where the engine of a test has its store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Store {
+    /// In a file in the test's folder.
+    File,
+    /// In a database of its own, on the server that tests share.
+    Server,
+}
+
+thread_local! {
+    /// Where the worlds of this thread, which is this test's, have their stores.
+    static STORE: Cell<Store> = const { Cell::new(Store::File) };
+}
+
+/// Runs a test whose worlds have their stores there.
+pub(crate) fn with_stores_in(store: Store, test: fn()) {
+    STORE.set(store);
+    test();
+}
+
+/// Runs these tests on each kind of store.
+macro_rules! on_each_store {
+    ($($name:ident,)*) => {
+        mod sqlite {
+            use crate::harness::{Store, with_stores_in};
+            $(
+                #[test]
+                fn $name() {
+                    with_stores_in(Store::File, super::$name);
+                }
+            )*
+        }
+        mod postgres {
+            use crate::harness::{Store, with_stores_in};
+            $(
+                #[test]
+                fn $name() {
+                    with_stores_in(Store::Server, super::$name);
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_each_store;
+
+/// The password in the address of a store on a server: nobody asks for it there, and it may be shown nowhere.
+const STORE_PASSWORD: &str = "CANARY-of-the-store";
+
+/// The variable that has the address.
+const STORE_URL: &str = "STORE_URL";
+
+/// What a config says of a store on a server, marked so that it is found again.
+const ON_SERVER: &str = "url = { env = \"STORE_URL\" } # the harness's\nlease = \"2s\" # the harness's\n";
+
 /// The channel for mini-program templates, and what is said there.
 pub(crate) const ORDERS: &str = "orders";
 
@@ -86,6 +142,7 @@ pub(crate) struct World {
     runtime: Runtime,
     sandbox: Option<Sandbox>,
     engine: Mutex<Option<Child>>,
+    database: Option<Database>,
     heard: Mutex<String>,
     variables: Mutex<Vec<(String, String)>>,
     calls: AtomicU32,
@@ -169,10 +226,14 @@ impl World {
             runtime,
             sandbox: Some(sandbox),
             engine: Mutex::default(),
+            database: (STORE.get() == Store::Server).then(fresh_database),
             heard: Mutex::default(),
             variables: Mutex::default(),
             calls: AtomicU32::new(0),
         };
+        if let Some(database) = &world.database {
+            world.set(STORE_URL, &with_password(database.url()));
+        }
         world.configure(&[]);
         world
     }
@@ -211,7 +272,11 @@ impl World {
     }
 
     pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
-        fs::write(self.path(name), text).unwrap();
+        let mut bytes = text.as_ref().to_vec();
+        if name == "config.toml" && self.database.is_some() {
+            bytes = on_server(&String::from_utf8(bytes).unwrap()).into_bytes();
+        }
+        fs::write(self.path(name), bytes).unwrap();
     }
 
     pub(crate) fn read(&self, name: &str) -> String {
@@ -319,8 +384,13 @@ impl World {
         fs::read(self.path("engine.log")).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
+    /// Whether its store is in a database.
+    pub(crate) fn is_on_a_server(&self) -> bool {
+        self.database.is_some()
+    }
+
     pub(crate) fn socket(&self) -> PathBuf {
-        self.path("tidings.db.sock")
+        self.path(if self.is_on_a_server() { "tidings.sock" } else { "tidings.db.sock" })
     }
 
     // ---- commands ----
@@ -565,6 +635,8 @@ impl Drop for World {
         drop(fs::remove_dir_all(&self.folder));
         if !std::thread::panicking() {
             assert!(!log.contains("panicked at"), "the engine panicked: {log}");
+            let shown = [log, self.heard()].into_iter().find(|text| text.contains(STORE_PASSWORD));
+            assert!(shown.is_none(), "the password of the store was shown: {shown:?}");
         }
     }
 }
@@ -577,6 +649,27 @@ impl Drop for Reaped {
         // One that has ended already is as good.
         drop(self.0.kill());
         drop(self.0.wait());
+    }
+}
+
+/// A config whose store is on the server, unless it names another.
+fn on_server(config: &str) -> String {
+    const SECTION: &str = "[store]\n";
+    let config = config.replace(&format!("\n{SECTION}{ON_SERVER}"), "").replace(ON_SERVER, "");
+    match config.split_once(SECTION) {
+        Some((before, after)) if !after.starts_with("url") => format!("{before}{SECTION}{ON_SERVER}{after}"),
+        Some(_) => config,
+        None => format!("{config}\n{SECTION}{ON_SERVER}"),
+    }
+}
+
+/// The address with a password, if it has a user and no password yet.
+fn with_password(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let (authority, path) = rest.split_once('/').unwrap();
+    match authority.split_once('@') {
+        Some((user, host)) if !user.contains(':') => format!("{scheme}://{user}:{STORE_PASSWORD}@{host}/{path}"),
+        _ => url.to_owned(),
     }
 }
 

@@ -6,7 +6,19 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, World, message};
+use crate::harness::{Answer, World, message, on_each_store};
+
+on_each_store! {
+    each_line_is_answered_while_the_request_goes_on_and_is_on_disk_then,
+    a_bad_line_of_any_kind_never_stops_the_rest,
+    a_bulk_that_broke_off_goes_on_by_the_same_key,
+    a_bulk_that_is_cut_off_has_taken_what_was_whole,
+    a_dry_run_of_many_says_what_each_would_be_and_sends_none,
+    a_long_bulk_takes_the_memory_of_a_short_one,
+    credentials_come_by_lines_too_and_may_come_again,
+    a_key_is_the_same_quoted_and_bare_and_refused_where_nobody_reads_it,
+    the_messages_of_a_recipient_are_found_behind_more_of_others_than_a_page_looks_at,
+}
 
 /// How long a test waits for bytes. Far more than they take.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -83,7 +95,6 @@ fn id(reply: &Value) -> &str {
     reply["accepted"]["id"].as_str().unwrap_or_else(|| panic!("not accepted: {reply}"))
 }
 
-#[test]
 fn each_line_is_answered_while_the_request_goes_on_and_is_on_disk_then() {
     let world = World::running();
     let mut call = Call::begin(&world, "/v1/messages/bulk");
@@ -98,7 +109,6 @@ fn each_line_is_answered_while_the_request_goes_on_and_is_on_disk_then() {
     world.until_sent(3);
 }
 
-#[test]
 fn a_bad_line_of_any_kind_never_stops_the_rest() {
     let world = World::running();
     let mut call = Call::begin(&world, "/v1/messages/bulk");
@@ -124,7 +134,6 @@ fn a_bad_line_of_any_kind_never_stops_the_rest() {
     world.until_sent(2);
 }
 
-#[test]
 fn a_bulk_that_broke_off_goes_on_by_the_same_key() {
     let world = World::running();
     let post = |body: &str| replies(&world.http("POST", "/v1/messages/bulk", &[("idempotency-key", "\"b-1\"")], body));
@@ -144,7 +153,6 @@ fn a_bulk_that_broke_off_goes_on_by_the_same_key() {
     world.until_sent(100);
 }
 
-#[test]
 fn a_bulk_that_is_cut_off_has_taken_what_was_whole() {
     let world = World::running();
     let mut call = Call::begin(&world, "/v1/messages/bulk");
@@ -156,7 +164,6 @@ fn a_bulk_that_is_cut_off_has_taken_what_was_whole() {
     assert_eq!(counts.queued + counts.sending + counts.failed, 0, "{counts:?}");
 }
 
-#[test]
 fn a_dry_run_of_many_says_what_each_would_be_and_sends_none() {
     let world = World::running();
     let body = format!("{}{{\n", lines(1..=2));
@@ -187,7 +194,6 @@ fn who_does_not_take_its_answers_is_not_read_on() {
     assert_eq!(world.get("/healthz").status, 200);
 }
 
-#[test]
 fn a_long_bulk_takes_the_memory_of_a_short_one() {
     let world = World::running();
     let line = {
@@ -227,7 +233,6 @@ fn most_memory_kib(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-#[test]
 fn credentials_come_by_lines_too_and_may_come_again() {
     let world = World::running();
     let ids: Vec<String> = (0..3).map(|_| world.mint("o-alice")).collect();
@@ -245,7 +250,6 @@ fn credentials_come_by_lines_too_and_may_come_again() {
     assert_eq!((unknown.status, unknown.problem().as_str()), (404, "source-unknown"));
 }
 
-#[test]
 fn a_key_is_the_same_quoted_and_bare_and_refused_where_nobody_reads_it() {
     let world = World::running();
     let post =
@@ -328,7 +332,6 @@ fn large_bodies_wait_for_room_in_memory_and_small_calls_do_not() {
     assert!(answered.starts_with("HTTP/1.1 200 "), "{answered}");
 }
 
-#[test]
 fn the_messages_of_a_recipient_are_found_behind_more_of_others_than_a_page_looks_at() {
     let world = World::running();
     world.ok(&["channels", "pause", "alerts"]);

@@ -7,7 +7,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::api::{TCP, over_tcp, tcp_address};
-use crate::harness::{Answer, World, http_tcp, message};
+use crate::harness::{Answer, World, http_tcp, message, on_each_store};
+
+on_each_store! {
+    each_call_is_for_the_keys_with_its_scope_and_for_no_other,
+    a_key_works_until_it_is_revoked_and_across_a_restart,
+    a_key_gives_no_more_than_it_has_and_not_for_longer,
+    config_names_keys_with_their_scopes_too_and_a_reload_changes_them,
+    a_key_of_config_has_a_rate_of_its_own_and_a_reload_changes_it,
+}
 
 const SCOPES: [&str; 4] = ["send", "collect", "read", "operate"];
 
@@ -35,7 +43,6 @@ fn status(address: SocketAddr, key: Option<&str>, method: &str, path: &str) -> u
     first.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{path}: {first:?}"))
 }
 
-#[test]
 fn each_call_is_for_the_keys_with_its_scope_and_for_no_other() {
     let (world, address, all) = over_tcp();
     let keys: Vec<(&str, String)> =
@@ -72,7 +79,6 @@ fn each_call_is_for_the_keys_with_its_scope_and_for_no_other() {
     assert!(detail.contains("`send`") && detail.contains("`read`"), "{detail}");
 }
 
-#[test]
 fn a_key_works_until_it_is_revoked_and_across_a_restart() {
     let (world, address, _) = over_tcp();
     let (made, key) = add(&world, "partner", &["--scope", "send,read", "--expires", "90d"]);
@@ -112,7 +118,6 @@ fn a_key_works_until_it_is_revoked_and_across_a_restart() {
     assert_eq!(with_key(address, &key, "GET", "/v1/messages", "").status, 401);
 }
 
-#[test]
 fn a_key_gives_no_more_than_it_has_and_not_for_longer() {
     let (world, address, _) = over_tcp();
     let (_, key) = add(&world, "deputy", &["--scope", "operate,read", "--expires", "2d"]);
@@ -150,7 +155,6 @@ fn a_key_gives_no_more_than_it_has_and_not_for_longer() {
     assert!(config.all().contains("take it out there and reload"), "{}", config.all());
 }
 
-#[test]
 fn config_names_keys_with_their_scopes_too_and_a_reload_changes_them() {
     let world = World::new();
     let first = "a key that somebody chose";
@@ -222,7 +226,6 @@ fn a_key_is_shown_once_and_stands_nowhere() {
     }
 }
 
-#[test]
 fn a_key_of_config_has_a_rate_of_its_own_and_a_reload_changes_it() {
     let world = World::new();
     world.set("PARTNER_KEY", "tidings_partner-key-of-many-letters-0123456789");

@@ -3,7 +3,18 @@
 use serde_json::json;
 use tidings_wechat_sandbox::Api;
 
-use crate::harness::{World, orders, users};
+use crate::harness::{World, on_each_store, orders, users};
+
+on_each_store! {
+    a_stop_waits_for_what_is_on_its_way_and_says_what_it_left,
+    a_stop_does_not_wait_longer_than_its_grace,
+    a_second_signal_ends_it_at_once,
+    an_idle_engine_stops_quickly_with_a_client_connected,
+    a_kill_in_the_middle_of_sends_loses_nothing_and_doubles_nothing,
+    a_kill_in_the_middle_of_service_account_messages_doubles_none_inside_wechats_window,
+    what_was_accepted_is_there_after_a_kill,
+    a_socket_that_a_crash_left_is_replaced,
+}
 
 /// Messages in every state a stop may meet: so many on their way as the channel allows, and the rest not.
 fn busy(world: &World, latency_ms: u64) -> Vec<(String, String)> {
@@ -33,7 +44,6 @@ fn busy(world: &World, latency_ms: u64) -> Vec<(String, String)> {
     orders
 }
 
-#[test]
 fn a_stop_waits_for_what_is_on_its_way_and_says_what_it_left() {
     let world = World::new();
     busy(&world, 1500);
@@ -49,7 +59,6 @@ fn a_stop_waits_for_what_is_on_its_way_and_says_what_it_left() {
     assert_eq!((world.deliveries().len(), world.counts().waiting, world.counts().scheduled), (15, 1, 1));
 }
 
-#[test]
 fn a_stop_does_not_wait_longer_than_its_grace() {
     let world = World::new();
     world.configure(&[]);
@@ -77,7 +86,6 @@ fn busy_with_short_grace(world: &World) {
     world.wait("five have arrived", || Some(()).filter(|()| world.deliveries().len() == 5));
 }
 
-#[test]
 fn a_second_signal_ends_it_at_once() {
     let world = World::new();
     world.configure(&[("grace = \"5s\"", "grace = \"60s\""), ("timeout    = \"5s\"", "timeout    = \"90s\"")]);
@@ -97,7 +105,6 @@ fn a_second_signal_ends_it_at_once() {
     assert_eq!(world.deliveries().len(), 1);
 }
 
-#[test]
 fn an_idle_engine_stops_quickly_with_a_client_connected() {
     let world = World::running();
     let _open = std::os::unix::net::UnixStream::connect(world.socket()).unwrap();
@@ -106,7 +113,6 @@ fn an_idle_engine_stops_quickly_with_a_client_connected() {
     assert!(begun.elapsed() < std::time::Duration::from_secs(3), "it took {:?}", begun.elapsed());
 }
 
-#[test]
 fn a_kill_in_the_middle_of_sends_loses_nothing_and_doubles_nothing() {
     let world = World::running();
     let users = users(240);
@@ -131,7 +137,6 @@ fn a_kill_in_the_middle_of_sends_loses_nothing_and_doubles_nothing() {
     assert_eq!(world.calls(Api::StableToken), 1, "the token outlives a crash");
 }
 
-#[test]
 fn a_kill_in_the_middle_of_service_account_messages_doubles_none_inside_wechats_window() {
     let world = World::running();
     world.faults(json!([{"kind": "latency", "ms": 30, "api": "official_template"}]));
@@ -147,7 +152,6 @@ fn a_kill_in_the_middle_of_service_account_messages_doubles_none_inside_wechats_
     assert!(orders.iter().all(|(_, order)| world.arrived(order) == 1));
 }
 
-#[test]
 fn what_was_accepted_is_there_after_a_kill() {
     let world = World::running();
     for round in 0..3 {
@@ -172,7 +176,6 @@ fn a_second_engine_on_the_same_store_is_refused_with_the_name_of_the_first() {
     assert_eq!(world.tidings(&["messages", "list"]).code, 0);
 }
 
-#[test]
 fn a_socket_that_a_crash_left_is_replaced() {
     let world = World::running();
     world.kill();

@@ -5,8 +5,15 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::World;
+use crate::harness::{World, on_each_store};
 use crate::plugin_files;
+
+on_each_store! {
+    a_permit_that_a_recipient_has_by_itself_is_minted_once_and_then_the_rest_waits,
+    messages_wait_for_a_plugin_that_was_lost_and_go_when_it_is_back,
+    a_plugin_that_panics_three_times_is_parked_and_its_messages_wait,
+    answers_that_break_the_contract_are_counted_and_each_message_still_ends_once,
+}
 
 /// A channel of the transport in C beside the plain config: its app, channel and template.
 const SYSLOG: &str = r#"
@@ -98,7 +105,6 @@ fn plugins_built_against_the_first_header_still_send() {
     assert!(collector.line().ends_with("order 7 paid"));
 }
 
-#[test]
 fn a_permit_that_a_recipient_has_by_itself_is_minted_once_and_then_the_rest_waits() {
     let (world, collector) = (World::new(), Collector::new());
     plugin_files::compile(&world, "plugins/syslog-c/syslog.c");
@@ -160,7 +166,6 @@ fn a_file_that_is_not_there_parks_its_channels_and_nothing_else() {
     world.until(&wechat, "sent");
 }
 
-#[test]
 fn messages_wait_for_a_plugin_that_was_lost_and_go_when_it_is_back() {
     let (world, collector) = (World::new(), Collector::new());
     let library = plugin_files::compile(&world, "plugins/syslog-c/syslog.c");
@@ -250,7 +255,6 @@ fn the_others_go_on(world: &World) {
     }
 }
 
-#[test]
 fn a_plugin_that_panics_three_times_is_parked_and_its_messages_wait() {
     let world = World::new();
     panics(&world, "request", "transport = \"panics.http\"\nin_flight = 1");
@@ -351,7 +355,6 @@ fn a_transport_that_never_comes_back_costs_its_own_channel_only() {
     assert_eq!(message["reason"], "unknown", "{message:#}");
 }
 
-#[test]
 fn answers_that_break_the_contract_are_counted_and_each_message_still_ends_once() {
     let world = World::new();
     broken(&world, "2s");

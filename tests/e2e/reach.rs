@@ -2,7 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{World, seconds_ago};
+use crate::harness::{World, on_each_store, seconds_ago};
+
+on_each_store! {
+    a_recipient_is_within_reach_as_often_as_there_are_permits_and_until_the_last_can_be_used,
+    why_a_recipient_is_out_of_reach_is_told_by_name,
+    a_permit_that_a_message_holds_is_told_with_its_message,
+    a_forecast_counts_people_today_and_in_a_week_and_says_what_runs_out_when,
+}
 
 fn item(world: &World, recipient: &str, template: &str) -> Value {
     let answer = world.get(&format!("/v1/reachability/{recipient}"));
@@ -15,7 +22,6 @@ fn code(item: &Value) -> &str {
     item["obstacles"][0]["code"].as_str().unwrap_or("none")
 }
 
-#[test]
 fn a_recipient_is_within_reach_as_often_as_there_are_permits_and_until_the_last_can_be_used() {
     let world = World::running();
     assert_eq!(code(&item(&world, "o-alice", "order-paid")), "no-permit");
@@ -36,7 +42,6 @@ fn a_recipient_is_within_reach_as_often_as_there_are_permits_and_until_the_last_
     assert_eq!((&free["reachable"], &free["sends"]), (&json!(true), &Value::Null), "{free}");
 }
 
-#[test]
 fn why_a_recipient_is_out_of_reach_is_told_by_name() {
     let world = World::running();
     let waits = world.send("order-paid", "o-alice", "1");
@@ -57,7 +62,6 @@ fn why_a_recipient_is_out_of_reach_is_told_by_name() {
     assert_eq!(one["items"].as_array().unwrap().len(), 1, "{one}");
 }
 
-#[test]
 fn a_permit_that_a_message_holds_is_told_with_its_message() {
     let world = World::running();
     world.permit("o-alice");
@@ -69,7 +73,6 @@ fn a_permit_that_a_message_holds_is_told_with_its_message() {
     world.control().clear_faults();
 }
 
-#[test]
 fn a_forecast_counts_people_today_and_in_a_week_and_says_what_runs_out_when() {
     let world = World::running();
     // Alice has two that end together, Bob one that ends two days sooner, Carol only one on its last day.

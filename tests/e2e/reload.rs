@@ -2,8 +2,19 @@
 
 use serde_json::json;
 
-use crate::harness::World;
+use crate::harness::{World, on_each_store};
 use crate::plugin_files;
+
+on_each_store! {
+    what_config_defines_changes_while_the_engine_runs,
+    a_config_with_mistakes_changes_nothing_and_each_mistake_has_its_place,
+    a_hangup_has_config_read_again,
+    what_is_read_at_a_start_alone_is_refused_and_the_rest_with_it,
+    a_channel_that_leaves_config_keeps_its_messages_and_its_pause_until_it_is_put_back,
+    messages_that_wait_are_asked_again_when_another_source_could_serve_them,
+    schedules_begin_change_and_end_with_the_config,
+    another_secret_sets_a_halted_app_going,
+}
 
 /// Changes a piece of the config file as it stands.
 #[track_caller]
@@ -13,7 +24,6 @@ fn edit(world: &World, from: &str, to: &str) {
     world.write("config.toml", text.replace(from, to));
 }
 
-#[test]
 fn what_config_defines_changes_while_the_engine_runs() {
     let world = World::running();
     world.permit("o-ann");
@@ -46,7 +56,6 @@ fn what_config_defines_changes_while_the_engine_runs() {
     assert!(world.ok(&["reload"]).contains("nothing differs"));
 }
 
-#[test]
 fn a_config_with_mistakes_changes_nothing_and_each_mistake_has_its_place() {
     let world = World::running();
     edit(&world, "in_flight  = 16", "in_flight  = 3\nrate = \"fast\"\ncolour = 1");
@@ -62,7 +71,6 @@ fn a_config_with_mistakes_changes_nothing_and_each_mistake_has_its_place() {
     world.until(&id, "sent");
 }
 
-#[test]
 fn a_hangup_has_config_read_again() {
     let world = World::running();
     edit(&world, "in_flight  = 16", "in_flight  = 3");
@@ -71,7 +79,6 @@ fn a_hangup_has_config_read_again() {
     world.wait("the log says so", || world.log().contains("channels.orders.in_flight").then_some(()));
 }
 
-#[test]
 fn what_is_read_at_a_start_alone_is_refused_and_the_rest_with_it() {
     let world = World::running();
     edit(&world, "in_flight  = 16", "in_flight  = 3");
@@ -82,7 +89,6 @@ fn what_is_read_at_a_start_alone_is_refused_and_the_rest_with_it() {
     assert_eq!(world.channel("orders")["in_flight_max"], 16);
 }
 
-#[test]
 fn a_channel_that_leaves_config_keeps_its_messages_and_its_pause_until_it_is_put_back() {
     let world = World::running();
     let with_it = world.read("config.toml");
@@ -108,7 +114,6 @@ fn a_channel_that_leaves_config_keeps_its_messages_and_its_pause_until_it_is_put
     world.until(&id, "sent");
 }
 
-#[test]
 fn messages_that_wait_are_asked_again_when_another_source_could_serve_them() {
     let world = World::new();
     edit(&world, "credential = [\"wechat.form_id\", \"wechat.prepay_id\"]", "credential = \"wechat.prepay_id\"");
@@ -128,7 +133,6 @@ fn messages_that_wait_are_asked_again_when_another_source_could_serve_them() {
     world.until(&id, "sent");
 }
 
-#[test]
 fn schedules_begin_change_and_end_with_the_config() {
     let world = World::running();
     world.configure_more("[schedules.purge]\ncron = \"@every 1s\"\njob = \"purge_credentials\"\n");
@@ -156,7 +160,6 @@ fn schedules_begin_change_and_end_with_the_config() {
     assert_eq!(world.get("/v1/overview").json()["schedules"], json!([]));
 }
 
-#[test]
 fn another_secret_sets_a_halted_app_going() {
     let world = World::new();
     world.configure(&[("sandbox = \"SANDBOX\"", "base_url = \"SANDBOX\"\nsecret = { file = \"secret\" }")]);

@@ -1,12 +1,16 @@
 //! What becomes of messages that have ended, and of outcomes that come too late.
 
-use crate::harness::World;
+use crate::harness::{World, on_each_store};
 use serde_json::json;
+
+on_each_store! {
+    a_message_that_was_sent_leaves_after_its_time_and_its_key_stays_taken,
+    an_outcome_that_comes_after_the_message_was_held_is_counted_and_changes_nothing,
+}
 
 /// Looks after a start, before the next: the walk through the messages is the first thing an engine does.
 const LOOKS: u32 = 100;
 
-#[test]
 fn a_message_that_was_sent_leaves_after_its_time_and_its_key_stays_taken() {
     let world = World::new();
     world.configure_more("[store]\nkeep_done = \"1s\"\n");
@@ -25,7 +29,6 @@ fn a_message_that_was_sent_leaves_after_its_time_and_its_key_stays_taken() {
     assert_eq!(world.arrived("1"), 1);
 }
 
-#[test]
 fn an_outcome_that_comes_after_the_message_was_held_is_counted_and_changes_nothing() {
     let world = World::running();
     world.faults(json!([{"kind": "latency", "ms": 1500, "api": "official_template"}]));

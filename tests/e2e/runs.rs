@@ -4,8 +4,24 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use crate::harness::{World, order_of};
+use crate::harness::{World, on_each_store, order_of};
 use crate::pages::{Pages, Reply, page, rows, status};
+
+on_each_store! {
+    a_probe_asks_the_provider_and_says_what_it_answered,
+    purge_messages_removes_what_ended_in_the_states_that_are_named_and_nothing_else,
+    a_run_whose_deadline_is_over_fails_and_what_it_accepted_is_sent,
+    an_operator_ends_a_run_and_the_record_says_who_and_why,
+    a_run_whose_schedule_leaves_config_is_ended_and_says_why,
+    a_recipient_who_is_there_twice_is_told_once_unless_config_says_otherwise,
+    a_preflight_says_whom_a_broadcast_reaches_and_why_not_the_others_and_changes_nothing,
+    a_broadcast_notes_whom_it_could_reach_when_it_began,
+    a_run_is_followed_to_its_end_which_is_the_commands_own,
+    the_end_of_a_run_and_how_far_it_is_are_told_as_events,
+    a_broadcast_stops_at_a_full_queue_and_a_file_that_changes_meanwhile_is_noticed,
+    however_often_the_engine_is_killed_each_row_of_a_file_arrives_once,
+    a_run_whose_schedule_is_gone_at_the_next_start_is_interrupted,
+}
 
 /// Starts the engine and, once the schedule's first run has begun, has it begin no second one.
 pub(crate) fn only_run(world: &World, schedule: &str) -> String {
@@ -38,7 +54,6 @@ pub(crate) fn log_of(world: &World, run: &Value) -> String {
     lines.map(|line| format!("{} {}\n", line["level"].as_str().unwrap(), line["text"].as_str().unwrap())).collect()
 }
 
-#[test]
 fn a_probe_asks_the_provider_and_says_what_it_answered() {
     let world = World::new();
     world.configure_more("[schedules.look]\ncron = \"@every 1s\"\njob = { probe = \"shop\" }\n");
@@ -55,7 +70,6 @@ fn a_probe_asks_the_provider_and_says_what_it_answered() {
     assert!(run["result"].as_str().unwrap().contains("40125"), "{run:#}");
 }
 
-#[test]
 fn purge_messages_removes_what_ended_in_the_states_that_are_named_and_nothing_else() {
     let world = World::new();
     world.configure_more(concat!(
@@ -141,7 +155,6 @@ fn digest(pages: &Pages, deadline: &str) -> String {
     )
 }
 
-#[test]
 fn a_run_whose_deadline_is_over_fails_and_what_it_accepted_is_sent() {
     let pages = endless();
     let world = World::new();
@@ -154,7 +167,6 @@ fn a_run_whose_deadline_is_over_fails_and_what_it_accepted_is_sent() {
     world.until_sent(500);
 }
 
-#[test]
 fn an_operator_ends_a_run_and_the_record_says_who_and_why() {
     let pages = endless();
     let world = World::new();
@@ -189,7 +201,6 @@ fn an_operator_ends_a_run_and_the_record_says_who_and_why() {
     world.until_sent(500);
 }
 
-#[test]
 fn a_run_whose_schedule_leaves_config_is_ended_and_says_why() {
     let pages = endless();
     let world = World::new();
@@ -207,7 +218,6 @@ fn a_run_whose_schedule_leaves_config_is_ended_and_says_why() {
     world.until_sent(500);
 }
 
-#[test]
 fn a_recipient_who_is_there_twice_is_told_once_unless_config_says_otherwise() {
     let table = "to,title,order.id\no-alice,x,first\no-bobby,x,other\no-alice,x,second\n";
     for (more, expected) in
@@ -228,7 +238,6 @@ fn a_recipient_who_is_there_twice_is_told_once_unless_config_says_otherwise() {
     }
 }
 
-#[test]
 fn a_preflight_says_whom_a_broadcast_reaches_and_why_not_the_others_and_changes_nothing() {
     let world = World::new();
     let rows = ["o-ready1,x,1", "o-ready2,x,2", "o-nobody,x,3", "o-unwanted,x,4", "o-broken", ",x,6"];
@@ -279,7 +288,6 @@ fn a_preflight_says_whom_a_broadcast_reaches_and_why_not_the_others_and_changes_
     assert_eq!((answer.status, answer.problem().as_str()), (409, "audience-unusable"));
 }
 
-#[test]
 fn a_broadcast_notes_whom_it_could_reach_when_it_began() {
     let world = World::new();
     world.configure_more(concat!(
@@ -303,7 +311,6 @@ fn a_broadcast_notes_whom_it_could_reach_when_it_began() {
     );
 }
 
-#[test]
 fn a_run_is_followed_to_its_end_which_is_the_commands_own() {
     let world = World::new();
     world.write("audience.csv", "to,title,order.id\no-alice,x,1\no-broken\n");
@@ -325,7 +332,6 @@ fn a_run_is_followed_to_its_end_which_is_the_commands_own() {
     assert!(unknown.code == 1 && unknown.err.contains("there is no run run_999"), "{unknown:?}");
 }
 
-#[test]
 fn the_end_of_a_run_and_how_far_it_is_are_told_as_events() {
     let pages = endless();
     let world = World::new();
@@ -342,7 +348,6 @@ fn the_end_of_a_run_and_how_far_it_is_are_told_as_events() {
 /// Messages queued in the channel above which a broadcast accepts no more rows: `BROADCAST_QUEUE_MAX`.
 const QUEUE_MAX: i64 = 20_000;
 
-#[test]
 fn a_broadcast_stops_at_a_full_queue_and_a_file_that_changes_meanwhile_is_noticed() {
     let world = World::new();
     let table = |users: std::ops::Range<usize>| {
@@ -387,7 +392,6 @@ fn a_broadcast_stops_at_a_full_queue_and_a_file_that_changes_meanwhile_is_notice
     assert_eq!((&run["done"], &run["total"]), (&json!(QUEUE_MAX + 103), &json!(QUEUE_MAX + 103)), "{run:#}");
 }
 
-#[test]
 fn however_often_the_engine_is_killed_each_row_of_a_file_arrives_once() {
     const ROWS: usize = 8000;
     let world = World::new();
@@ -419,7 +423,6 @@ fn however_often_the_engine_is_killed_each_row_of_a_file_arrives_once() {
     assert_eq!((orders.len(), different.len()), (ROWS, ROWS));
 }
 
-#[test]
 fn a_run_whose_schedule_is_gone_at_the_next_start_is_interrupted() {
     let pages = endless();
     let world = World::new();

@@ -5,7 +5,19 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 use tidings_wechat_sandbox::Api;
 
-use crate::harness::{World, order_of, seconds_ago};
+use crate::harness::{World, on_each_store, order_of, seconds_ago};
+
+on_each_store! {
+    a_token_is_refreshed_by_its_schedule_and_the_runs_show_it,
+    a_refresh_that_fails_is_a_failed_run_with_its_reason,
+    stale_credentials_are_removed_by_their_schedule_and_good_ones_stay,
+    a_broadcast_to_a_file_reaches_each_row_once_a_run_and_names_the_broken_row,
+    everyone_is_whoever_has_a_usable_credential,
+    a_run_that_still_goes_on_makes_the_next_ones_skip,
+    a_broadcast_that_a_crash_interrupts_goes_on_and_doubles_nobody,
+    operators_pause_skip_run_and_backfill_a_schedule_and_each_act_is_in_the_record_and_survives_a_restart,
+    the_next_times_are_shown_in_the_zone_of_the_schedule_and_here_and_the_line_in_words,
+}
 
 /// The runs of a schedule, newest first.
 fn runs(world: &World, schedule: &str) -> Vec<Value> {
@@ -20,7 +32,6 @@ fn done_runs(world: &World, schedule: &str, count: usize) -> Vec<Value> {
     })
 }
 
-#[test]
 fn a_token_is_refreshed_by_its_schedule_and_the_runs_show_it() {
     let world = World::new();
     world.configure_more("[schedules.keep-token]\ncron = \"@every 1s\"\njob = { refresh_token = \"shop\" }\n");
@@ -36,7 +47,6 @@ fn a_token_is_refreshed_by_its_schedule_and_the_runs_show_it() {
     assert!(table.contains("keep-token") && table.contains("token fetched"), "{table}");
 }
 
-#[test]
 fn a_refresh_that_fails_is_a_failed_run_with_its_reason() {
     let world = World::new();
     world.faults(json!([{"kind": "errcode", "errcode": 40125, "api": "stable_token"}]));
@@ -47,7 +57,6 @@ fn a_refresh_that_fails_is_a_failed_run_with_its_reason() {
     assert!(run["result"].as_str().unwrap().contains("40125"), "{run:#}");
 }
 
-#[test]
 fn stale_credentials_are_removed_by_their_schedule_and_good_ones_stay() {
     let world = World::new();
     world.configure_more("[schedules.purge]\ncron = \"@every 1s\"\njob = \"purge_credentials\"\n");
@@ -68,7 +77,6 @@ fn stale_credentials_are_removed_by_their_schedule_and_good_ones_stay() {
     });
 }
 
-#[test]
 fn a_broadcast_to_a_file_reaches_each_row_once_a_run_and_names_the_broken_row() {
     let world = World::new();
     world.write("audience.csv", "to,title,order.id\no-alice,a,row-1\no-bob\no-carl,c,row-3\n");
@@ -96,7 +104,6 @@ fn a_broadcast_to_a_file_reaches_each_row_once_a_run_and_names_the_broken_row() 
     assert_eq!(first, HashSet::from(["row-1".to_owned(), "row-3".to_owned()]));
 }
 
-#[test]
 fn everyone_is_whoever_has_a_usable_credential() {
     let world = World::new();
     world.configure_more(concat!(
@@ -128,7 +135,6 @@ fn everyone_is_whoever_has_a_usable_credential() {
     assert!(!users.contains(&"o-stale".to_owned()));
 }
 
-#[test]
 fn a_run_that_still_goes_on_makes_the_next_ones_skip() {
     let world = World::new();
     world.faults(json!([{"kind": "latency", "ms": 2400, "api": "stable_token"}]));
@@ -148,7 +154,6 @@ fn a_run_that_still_goes_on_makes_the_next_ones_skip() {
     }
 }
 
-#[test]
 fn a_broadcast_that_a_crash_interrupts_goes_on_and_doubles_nobody() {
     let world = World::new();
     let rows: Vec<String> = (0..6000).map(|row| format!("o-user-{row:05},x,row-{row:05}")).collect();
@@ -178,7 +183,6 @@ fn a_broadcast_that_a_crash_interrupts_goes_on_and_doubles_nobody() {
     assert!(runs.iter().all(|run| run["state"] == "done" && run["done"] == 6000), "{runs:#?}");
 }
 
-#[test]
 fn operators_pause_skip_run_and_backfill_a_schedule_and_each_act_is_in_the_record_and_survives_a_restart() {
     let world = World::new();
     world.configure_more(concat!(
@@ -235,7 +239,6 @@ fn operators_pause_skip_run_and_backfill_a_schedule_and_each_act_is_in_the_recor
     assert_eq!((refused.status, &refused.json()["type"]), (404, &json!("urn:tidings:problem:schedule-unknown")));
 }
 
-#[test]
 fn the_next_times_are_shown_in_the_zone_of_the_schedule_and_here_and_the_line_in_words() {
     let world = World::new();
     world.configure_more(concat!(

@@ -5,8 +5,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::World;
+use crate::harness::{World, on_each_store};
 use crate::tmux::Tmux;
+
+on_each_store! {
+    a_message_that_is_released_on_the_screen_reaches_wechat,
+    a_channel_is_paused_and_a_schedule_run_from_the_screen,
+}
 
 const SIZE: (u16, u16) = (110, 32);
 /// After so long without news the screen says that it is stale.
@@ -77,7 +82,6 @@ impl Screen<'_> {
     }
 }
 
-#[test]
 fn a_message_that_is_released_on_the_screen_reaches_wechat() {
     let world = World::running();
     world.ok(&["channels", "pause", "alerts"]);
@@ -102,7 +106,6 @@ fn a_message_that_is_released_on_the_screen_reaches_wechat() {
     screen.shows("left with 0");
 }
 
-#[test]
 fn a_channel_is_paused_and_a_schedule_run_from_the_screen() {
     let world = World::new();
     world.configure_more("[schedules.keep-token]\ncron = \"0 4 1 1 *\"\njob = { refresh_token = \"shop\" }\n");

@@ -5,7 +5,12 @@ use tidings_api::wire;
 use tidings_wechat_sandbox::{Api, App, AppKind, DEFAULT_APPID, Options, TokenDeath};
 
 use crate::api::tcp_address;
-use crate::harness::{World, http_tcp};
+use crate::harness::{World, http_tcp, on_each_store};
+
+on_each_store! {
+    no_secret_token_or_credential_is_shown_anywhere,
+    whom_a_provider_names_when_it_closes_a_channel_is_masked_in_the_log_and_on_the_screen,
+}
 
 const SECRET: &str = "CANARY-appsecret-5f0c9a7be21d4c";
 const CALLBACK_TOKEN: &str = "CanaryCallbackToken7";
@@ -13,7 +18,6 @@ const CALLBACK_KEY: &str = "CanaryKeyefghijklmnopqrstuvwxyz0123456789Ab";
 const PARTNER: &str = "tidings_canary-partner-key-0123456789abcdef";
 const HOOK: &str = "Q2FuYXJ5SG9va1NlY3JldDAxMjM0NTY3ODlhYmNkZWY=";
 
-#[test]
 fn no_secret_token_or_credential_is_shown_anywhere() {
     let apps = vec![App { appid: DEFAULT_APPID.into(), secret: SECRET.into(), kind: AppKind::Both }];
     let world = World::with(Options { apps, ..Options::default() });
@@ -171,7 +175,6 @@ fn token(world: &World) -> String {
     answer.json()["access_token"].as_str().unwrap().to_owned()
 }
 
-#[test]
 fn whom_a_provider_names_when_it_closes_a_channel_is_masked_in_the_log_and_on_the_screen() {
     let world = World::running();
     world.permit("o-dave-of-the-quota");

@@ -2,9 +2,15 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{World, message};
+use crate::harness::{World, message, on_each_store};
 
-#[test]
+on_each_store! {
+    a_suppressed_recipient_is_refused_alone_in_bulk_and_in_a_dry_run_until_it_is_removed,
+    adding_one_withdraws_what_is_not_on_its_way_and_says_how_many,
+    a_suppression_that_cannot_be_is_refused_with_a_reason,
+    what_comes_back_from_an_attempt_or_is_retried_is_not_sent_to_somebody_who_is_suppressed_since,
+}
+
 fn a_suppressed_recipient_is_refused_alone_in_bulk_and_in_a_dry_run_until_it_is_removed() {
     let world = World::running();
     let out = world.ok(&["suppressions", "add", "shop", "o-alice", "--reason", "asked us to stop"]);
@@ -31,7 +37,6 @@ fn a_suppressed_recipient_is_refused_alone_in_bulk_and_in_a_dry_run_until_it_is_
     assert_eq!(acts, expected);
 }
 
-#[test]
 fn adding_one_withdraws_what_is_not_on_its_way_and_says_how_many() {
     let world = World::running();
     let ids: Vec<String> = ["1", "2"].iter().map(|order| world.send("order-paid", "o-alice", order)).collect();
@@ -54,7 +59,6 @@ fn adding_one_withdraws_what_is_not_on_its_way_and_says_how_many() {
     assert_eq!(world.post("/v1/messages", &message("notice", "o-alice", "4")).problem(), "recipient-suppressed");
 }
 
-#[test]
 fn a_suppression_that_cannot_be_is_refused_with_a_reason() {
     let world = World::running();
     let post = |body: Value| world.post("/v1/suppressions", &body).problem();
@@ -67,7 +71,6 @@ fn a_suppression_that_cannot_be_is_refused_with_a_reason() {
     assert_eq!(world.http("DELETE", "/v1/suppressions?app=shop", &[], "").problem(), "unreadable");
 }
 
-#[test]
 fn what_comes_back_from_an_attempt_or_is_retried_is_not_sent_to_somebody_who_is_suppressed_since() {
     let world = World::running();
     world.faults(json!([{"kind": "errcode", "errcode": 47001, "api": "official_template"}]));

@@ -3,9 +3,21 @@
 use serde_json::{Value, json};
 use tidings_wechat_sandbox::{Api, App, AppKind, DEFAULT_APPID, Options, TokenDeath};
 
-use crate::harness::{ORDERS, World, orders, users};
+use crate::harness::{ORDERS, World, on_each_store, orders, users};
 
-#[test]
+on_each_store! {
+    two_hundred_waiting_messages_share_one_fetch,
+    a_token_is_kept_across_a_restart_and_across_a_crash,
+    a_token_that_died_is_fetched_once_however_many_messages_hold_it,
+    a_token_that_ran_out_at_wechat_is_fetched_again,
+    a_token_that_wechat_refuses_for_a_moment_costs_one_refresh_and_no_message,
+    the_old_endpoint_is_used_when_config_says_so,
+    a_stored_token_of_another_account_is_not_sent,
+    the_days_budget_of_fetches_is_kept_and_its_end_is_told,
+    a_wrong_secret_halts_the_app_and_the_right_one_sets_it_going,
+    tokens_are_listed_without_the_token,
+}
+
 fn two_hundred_waiting_messages_share_one_fetch() {
     let world = World::running();
     world.faults(json!([{"kind": "latency", "ms": 400, "api": "stable_token"}]));
@@ -16,7 +28,6 @@ fn two_hundred_waiting_messages_share_one_fetch() {
     assert_eq!(world.token("shop")["fetches_today"], 1);
 }
 
-#[test]
 fn a_token_is_kept_across_a_restart_and_across_a_crash() {
     let world = World::running();
     for (order, stop) in [("1", true), ("2", false), ("3", true)] {
@@ -33,7 +44,6 @@ fn a_token_is_kept_across_a_restart_and_across_a_crash() {
     assert_eq!(world.token("shop")["state"], "valid");
 }
 
-#[test]
 fn a_token_that_died_is_fetched_once_however_many_messages_hold_it() {
     for death in [TokenDeath::NotLatest, TokenDeath::Expired] {
         let world = World::running();
@@ -49,7 +59,6 @@ fn a_token_that_died_is_fetched_once_however_many_messages_hold_it() {
     }
 }
 
-#[test]
 fn a_token_that_ran_out_at_wechat_is_fetched_again() {
     let world = World::running();
     let first = world.send("notice", "o-alice", "1");
@@ -60,7 +69,6 @@ fn a_token_that_ran_out_at_wechat_is_fetched_again() {
     assert_eq!((&message["attempts"], world.calls(Api::StableToken)), (&json!(1), 2), "{message:#}");
 }
 
-#[test]
 fn a_token_that_wechat_refuses_for_a_moment_costs_one_refresh_and_no_message() {
     let world = World::running();
     world.permit("o-alice");
@@ -70,7 +78,6 @@ fn a_token_that_wechat_refuses_for_a_moment_costs_one_refresh_and_no_message() {
     assert_eq!((world.calls(Api::StableToken), world.arrived("1")), (2, 1));
 }
 
-#[test]
 fn the_old_endpoint_is_used_when_config_says_so() {
     let world = World::new();
     world.configure(&[("sandbox = \"SANDBOX\"", "sandbox = \"SANDBOX\"\ntoken_endpoint = \"token\"")]);
@@ -81,7 +88,6 @@ fn the_old_endpoint_is_used_when_config_says_so() {
 }
 
 /// The story: after going live, a token of the sandbox was sent to WeChat until it expired.
-#[test]
 fn a_stored_token_of_another_account_is_not_sent() {
     let world = World::running();
     let first = world.send("notice", "o-alice", "1");
@@ -94,7 +100,6 @@ fn a_stored_token_of_another_account_is_not_sent() {
     assert_eq!((world.calls(Api::StableToken), world.calls(Api::Token)), (1, 1));
 }
 
-#[test]
 fn the_days_budget_of_fetches_is_kept_and_its_end_is_told() {
     let world = World::new();
     world.configure(&[("sandbox = \"SANDBOX\"", "sandbox = \"SANDBOX\"\nfetches_per_day = 1")]);
@@ -127,7 +132,6 @@ fn the_days_budget_of_fetches_is_kept_and_its_end_is_told() {
     world.until(&second, "queued");
 }
 
-#[test]
 fn a_wrong_secret_halts_the_app_and_the_right_one_sets_it_going() {
     let secret = "the-right-appsecret-00000000000000";
     let apps = vec![App { appid: DEFAULT_APPID.into(), secret: secret.into(), kind: AppKind::Both }];
@@ -155,7 +159,6 @@ fn a_wrong_secret_halts_the_app_and_the_right_one_sets_it_going() {
     world.until(&more, "sent");
 }
 
-#[test]
 fn tokens_are_listed_without_the_token() {
     let world = World::running();
     let before = world.ok_json(&["tokens", "list", "--json"]);

@@ -6,7 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use crate::harness::{World, message};
+use crate::harness::{World, message, on_each_store};
+
+on_each_store! {
+    a_message_has_the_trace_that_its_caller_names_or_one_of_its_own,
+}
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -30,7 +34,6 @@ fn lines(world: &World) -> Vec<Value> {
     log.lines().filter(last_is_told_to_people).map(read).collect()
 }
 
-#[test]
 fn a_message_has_the_trace_that_its_caller_names_or_one_of_its_own() {
     let world = World::running();
     let named = send(&world, "o-alice", &traceparent("01"));

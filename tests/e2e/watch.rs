@@ -5,7 +5,17 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::harness::{World, http_tcp};
+use crate::harness::{World, http_tcp, on_each_store};
+
+on_each_store! {
+    promtool_finds_nothing_to_complain_of,
+    what_waits_in_a_paused_channel_grows_older_in_the_metrics_and_is_gone_when_it_is_sent,
+    stock_and_people_are_in_the_metrics_by_source_and_template,
+    whoever_asks_for_open_metrics_gets_them,
+    metrics_want_a_key_over_tcp_unless_config_opens_them,
+    health_tells_what_was_looked_at,
+    webhooks_and_readers_are_in_the_metrics_and_the_judge_is_content,
+}
 
 /// Prometheus' own judge of metrics: from the path, or out of Debian's package, unpacked into `target/` once.
 fn promtool() -> PathBuf {
@@ -52,7 +62,6 @@ fn value(page: &str, series: &str) -> f64 {
     line.unwrap_or_else(|| panic!("no {series} in\n{page}")).parse().unwrap()
 }
 
-#[test]
 fn promtool_finds_nothing_to_complain_of() {
     let world = World::running();
     world.permit("o-alice");
@@ -91,7 +100,6 @@ fn promtool_finds_nothing_to_complain_of() {
     }
 }
 
-#[test]
 fn what_waits_in_a_paused_channel_grows_older_in_the_metrics_and_is_gone_when_it_is_sent() {
     let world = World::running();
     world.ok(&["channels", "pause", "alerts"]);
@@ -106,7 +114,6 @@ fn what_waits_in_a_paused_channel_grows_older_in_the_metrics_and_is_gone_when_it
     assert!(value(&metrics(&world), age).abs() < f64::EPSILON);
 }
 
-#[test]
 fn stock_and_people_are_in_the_metrics_by_source_and_template() {
     let world = World::running();
     world.permit("o-alice");
@@ -123,7 +130,6 @@ fn stock_and_people_are_in_the_metrics_by_source_and_template() {
     assert!(of("tidings_credentials_ending_in_a_day", ending).abs() < f64::EPSILON);
 }
 
-#[test]
 fn whoever_asks_for_open_metrics_gets_them() {
     let world = World::running();
     let answer = world.http("GET", "/metrics", &[("accept", "application/openmetrics-text; version=1.0.0")], "");
@@ -135,7 +141,6 @@ fn whoever_asks_for_open_metrics_gets_them() {
     assert!(!plain.body.contains("# EOF"));
 }
 
-#[test]
 fn metrics_want_a_key_over_tcp_unless_config_opens_them() {
     for (setting, without_key) in [("", 401), ("metrics = \"open\"\n", 200)] {
         let world = World::new();
@@ -155,7 +160,6 @@ fn metrics_want_a_key_over_tcp_unless_config_opens_them() {
     }
 }
 
-#[test]
 fn health_tells_what_was_looked_at() {
     let world = World::running();
     assert_eq!(world.get("/healthz").body, "ok\n");
@@ -169,7 +173,6 @@ fn health_tells_what_was_looked_at() {
     assert_eq!(world.get("/readyz?verbose=maybe").status, 400);
 }
 
-#[test]
 fn webhooks_and_readers_are_in_the_metrics_and_the_judge_is_content() {
     let world = World::new();
     // Nobody listens there.

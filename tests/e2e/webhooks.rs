@@ -9,7 +9,17 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
 
-use crate::harness::{World, message};
+use crate::harness::{World, message, on_each_store};
+
+on_each_store! {
+    the_official_library_takes_what_is_posted_with_each_secret_and_nothing_that_was_changed,
+    what_was_not_told_before_a_crash_is_told_after_it_under_the_same_id,
+    who_answers_with_anything_else_is_asked_again_under_the_same_id_and_no_redirect_is_followed,
+    who_is_gone_is_told_nothing_more_until_an_operator_resumes_it,
+    a_webhook_gets_the_recipient_only_if_its_config_says_so,
+    what_a_webhook_is_told_names_the_trace_that_the_caller_named,
+    a_webhook_that_is_changed_by_a_reload_is_told_by_the_new_config_at_once,
+}
 
 /// The library that receivers use, on PyPI.
 const LIBRARY: &str = "standardwebhooks==1.0.1";
@@ -186,7 +196,6 @@ fn verifies(post: &Post, secret: &str) -> bool {
     check.wait().unwrap().success()
 }
 
-#[test]
 fn the_official_library_takes_what_is_posted_with_each_secret_and_nothing_that_was_changed() {
     let receiver = Receiver::start(Some(NO_CONTENT));
     let world = World::new();
@@ -214,7 +223,6 @@ fn the_official_library_takes_what_is_posted_with_each_secret_and_nothing_that_w
     }
 }
 
-#[test]
 fn what_was_not_told_before_a_crash_is_told_after_it_under_the_same_id() {
     let receiver = Receiver::start(None);
     let world = world(&receiver, "events = [\"message.accepted\"]");
@@ -233,7 +241,6 @@ fn what_was_not_told_before_a_crash_is_told_after_it_under_the_same_id() {
     assert_ne!(ids[2].header("webhook-id"), first.header("webhook-id"), "another notice has another id");
 }
 
-#[test]
 fn who_answers_with_anything_else_is_asked_again_under_the_same_id_and_no_redirect_is_followed() {
     let receiver = Receiver::start(Some(MOVED));
     let world = world(&receiver, "events = [\"channel.paused\"]");
@@ -250,7 +257,6 @@ fn who_answers_with_anything_else_is_asked_again_under_the_same_id_and_no_redire
     assert!(world.get("/v1/overview").json().get("webhooks").is_none());
 }
 
-#[test]
 fn who_is_gone_is_told_nothing_more_until_an_operator_resumes_it() {
     let receiver = Receiver::start(Some(GONE));
     let world = world(&receiver, "events = [\"channel.*\"]\nchannels = [\"orders\"]");
@@ -281,7 +287,6 @@ fn who_is_gone_is_told_nothing_more_until_an_operator_resumes_it() {
     assert!(unknown.code == 1 && unknown.err.contains("no webhook `cmr`"), "{unknown:?}");
 }
 
-#[test]
 fn a_webhook_gets_the_recipient_only_if_its_config_says_so() {
     let receiver = Receiver::start(Some(NO_CONTENT));
     let world = World::new();
@@ -296,7 +301,6 @@ fn a_webhook_gets_the_recipient_only_if_its_config_says_so() {
     assert_eq!(with.iter().filter(|with| **with).count(), 1, "{posts:?}");
 }
 
-#[test]
 fn what_a_webhook_is_told_names_the_trace_that_the_caller_named() {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
     let receiver = Receiver::start(Some(NO_CONTENT));
@@ -315,7 +319,6 @@ fn what_a_webhook_is_told_names_the_trace_that_the_caller_named() {
     assert!(told.iter().all(|(_, trace)| trace.is_null()), "{told:?}");
 }
 
-#[test]
 fn a_webhook_that_is_changed_by_a_reload_is_told_by_the_new_config_at_once() {
     let (old, new) = (Receiver::start(Some(NO_CONTENT)), Receiver::start(Some(NO_CONTENT)));
     let world = world(&old, "events = [\"channel.*\"]");
