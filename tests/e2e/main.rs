@@ -1,5 +1,9 @@
 //! The built program, from outside: each test has a folder, a config, a simulated WeChat and an engine of its own.
 //!
+//! What has to do with the store runs twice, by the list `on_each_store!` at the head of its file: with a file in the test's
+//! folder, and with a database of its own in PostgreSQL. What is about files (their copies, rights and locks), or has nothing
+//! to do with a store, runs once.
+//!
 //! What is compared with is WeChat's own log, not what the engine says of itself. Nothing waits for a time to pass;
 //! every wait is for a condition and has a deadline. When a test ends, every process it started is gone, and no log may
 //! tell of a panic.
