@@ -88,6 +88,9 @@ pub(crate) enum Command {
     Reload(ReloadArgs),
     /// A consistent copy of the store in a new file, while the engine runs or when none does.
     Backup(BackupArgs),
+    /// Moves a whole store from a file into an empty PostgreSQL database, and reads back what is there. No engine may have
+    /// the file meanwhile. A move that is broken off is begun again with the same command.
+    Migrate(MigrateArgs),
     /// The screen: what a running engine does, live.
     Tui,
     /// WeChat's server, simulated, for tests and demos.
@@ -834,6 +837,26 @@ pub(crate) struct BackupArgs {
     /// For scripts.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct MigrateArgs {
+    /// The store to move: sqlite://FILE.
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: String,
+    /// Where to: postgres://USER@HOST/DATABASE, which is empty.
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: String,
+    /// For scripts: the tables, their rows and sums.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl std::fmt::Debug for MigrateArgs {
+    /// An address may have a password in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MigrateArgs").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, ClapArgs)]

@@ -17,6 +17,7 @@ mod keys;
 mod local_zone;
 mod logging;
 mod messages;
+mod migrate;
 mod output;
 mod plugin;
 mod reach;
@@ -120,6 +121,7 @@ async fn carry_out(args: Args) -> Outcome {
         Command::Plugin(command) => plugin::plugin(&reach, command).await,
         Command::Reload(args) => reload::reload(&reach, args).await,
         Command::Backup(args) => backup::backup(&reach, args).await,
+        Command::Migrate(args) => migrate::migrate(args).await,
         Command::Tui => screen::screen(&reach).await,
         Command::Sandbox(sandbox) => sandbox::sandbox(sandbox).await,
     }

@@ -19,7 +19,7 @@ fn help_names_every_command() {
     let expected = [
         (
             "",
-            "demo run check send credentials reachability messages channels tokens keys openapi schedules runs suppressions audit events webhooks plugin reload backup tui sandbox help",
+            "demo run check send credentials reachability messages channels tokens keys openapi schedules runs suppressions audit events webhooks plugin reload backup migrate tui sandbox help",
         ),
         ("credentials", "add list forecast help"),
         ("messages", "list show reasons retry cancel hold release help"),

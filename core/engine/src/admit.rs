@@ -189,6 +189,13 @@ impl Admission {
         if permit.value.len() > CREDENTIAL_BYTES_MAX {
             return Err(format!("the value is {} bytes; at most {CREDENTIAL_BYTES_MAX} are taken", permit.value.len()));
         }
+        // No store may alter what is sent, and a database's texts have no such character.
+        let texts = [Some(&permit.value), permit.identity.as_ref(), permit.scope.as_ref()];
+        if texts.into_iter().flatten().any(|text| text.contains('\0')) {
+            return Err(
+                "it has the character U+0000 in it, which no permit has; post it as the provider gave it".to_owned()
+            );
+        }
         if kind.scoped && permit.scope.is_none() {
             return Err("it names no template of the provider, and is good for one only".to_owned());
         }

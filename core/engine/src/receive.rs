@@ -160,6 +160,9 @@ fn withdrawal(app: &AppName, source: &str, permit: Permit, now: Timestamp) -> Re
 
 /// A receipt: of a message that arrived, or with why it did not.
 fn receipt(app: &AppName, provider_id: String, failed: Option<String>, now: Timestamp) -> Result<Receipt, String> {
+    if provider_id.contains('\0') {
+        return Err("a receipt names its message with the character U+0000 in it, as no provider does".to_owned());
+    }
     if provider_id.is_empty() || provider_id.len() > PROVIDER_ID_BYTES_MAX {
         return Err(format!(
             "a receipt names its message with {} bytes; 1 to {PROVIDER_ID_BYTES_MAX} are taken",

@@ -76,6 +76,31 @@ pub enum StoreError {
         /// The file.
         path: String,
     },
+    /// A store is moved into an empty database.
+    #[error("move the store to `{server}`: there is something in it already; give it an empty database")]
+    NotEmpty {
+        /// The server and the database.
+        server: String,
+    },
+    /// A move into the database did not end.
+    #[error("open store `{server}`: a move into it was broken off; run the same `tidings migrate` again, to its end")]
+    Incomplete {
+        /// The server and the database.
+        server: String,
+    },
+    /// What was moved reads back as something else.
+    #[error(
+        "check what was moved of `{table}`: {found} rows read back and {expected} were copied, or they differ; is a text \
+         with the character U+0000 among them, or does somebody write to the database?"
+    )]
+    Differs {
+        /// The table.
+        table: &'static str,
+        /// Rows in the database.
+        found: u64,
+        /// Rows in the file.
+        expected: u64,
+    },
     /// A cursor that no list of ours gave out.
     #[error("`{0}` is no cursor of this list; begin without one")]
     Cursor(String),

@@ -45,5 +45,5 @@ pub use run::{RunBegin, RunFilter, RunLevel, RunLine, RunLogRow, RunNote, RunRow
 pub use schedule::{
     BackfillRow, Decided, Fired, Firing, FiringRow, FiringSpan, Noted, Said, ScheduleChange, ScheduleRow, Verdict,
 };
-pub use shared::{Ids, REACH_MANY_MAX, Reader, Writer};
+pub use shared::{Ids, MovedTable, Progress, REACH_MANY_MAX, Reader, Writer, migrate};
 pub use sqlite::Examined;

@@ -22,7 +22,7 @@ use crate::shared::{self, Reader, Writer};
 use crate::sql::{self as dialects, Pool, sql};
 use crate::sqlite::Examined;
 pub(crate) use bell::Bell;
-pub(crate) use days::Days;
+pub(crate) use days::{Days, HISTORIES, histories_day};
 pub use lease::{LEASE, Lease, NodeName, Standing};
 pub(crate) use lease::{Membership, TAKEN_OVER_MAX};
 
@@ -102,6 +102,9 @@ pub(crate) async fn open(url: &str, node: NodeName) -> Result<(Writer, Reader), 
     let shown = shown(&options);
     let mut connection = connect(&options, &shown).await?;
     migrate(&mut connection, &shown, MIGRATIONS).await?;
+    if is_moving(&mut connection).await? {
+        return Err(StoreError::Incomplete { server: shown });
+    }
     let pool = PgPoolOptions::new()
         .max_connections(READERS_MAX)
         .acquire_timeout(READER_WAIT)
@@ -116,6 +119,56 @@ pub(crate) async fn open(url: &str, node: NodeName) -> Result<(Writer, Reader), 
     let writer = Writer::begin(connection, shared::Home::Server(Box::new(home))).await?;
     let lease = writer.lease();
     Ok((writer, Reader::new(Pool::Postgres(pool), lease)))
+}
+
+/// Whether a move into this database was begun and did not end.
+async fn is_moving(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM meta WHERE key = 'moving')")
+        .fetch_one(connection)
+        .await
+        .map_err(StoreError::during("look whether the store is complete"))
+}
+
+/// What a store has in it that is not empty.
+const FILLED: &str = "SELECT EXISTS (SELECT FROM meta WHERE key = 'instance') OR EXISTS (SELECT FROM node)
+    OR EXISTS (SELECT FROM channel) OR EXISTS (SELECT FROM message) OR EXISTS (SELECT FROM credential)";
+
+/// Everything that a move writes.
+const EMPTY: &str = "TRUNCATE channel, template, app, token, message, attempt, acted, moment, idempotency, credential,
+    schedule, run, run_log, firing, firing_span, tally, receipt, audit, api_key, suppression, notice, webhook;
+    DELETE FROM meta WHERE key = 'instance'";
+
+/// Connects to an empty database that a store is to be moved into, makes the schema, and has it say that it is incomplete.
+///
+/// # Errors
+///
+/// [`StoreError::NotEmpty`] if there is more in it than a broken-off move left.
+pub(crate) async fn begin_move(url: &str) -> Result<dialects::Connection, StoreError> {
+    if !is_address(url) {
+        return Err(StoreError::Address { url: url.to_owned() });
+    }
+    let options = options(url)?;
+    let shown = shown(&options);
+    let mut connection = connect(&options, &shown).await?;
+    migrate(&mut connection, &shown, MIGRATIONS).await?;
+    let during = || StoreError::during("begin to move a store");
+    let filled: bool = sqlx::query_scalar(FILLED).fetch_one(&mut connection).await.map_err(during())?;
+    if is_moving(&mut connection).await? {
+        sqlx::raw_sql(EMPTY).execute(&mut connection).await.map_err(during())?;
+    } else if filled {
+        return Err(StoreError::NotEmpty { server: shown });
+    }
+    let mark = "INSERT INTO meta (key, value) VALUES ('moving', '1') ON CONFLICT (key) DO NOTHING";
+    sqlx::query(mark).execute(&mut connection).await.map_err(during())?;
+    Ok(connection.into())
+}
+
+/// The store is whole: engines may open it. Its statistics are made, so that the first plans are as good as the later.
+pub(crate) async fn end_move(connection: &mut dialects::Connection) -> Result<(), StoreError> {
+    let during = || StoreError::during("end the move of a store");
+    dialects::both("ANALYZE").execute(connection).await.map_err(during())?;
+    let done = dialects::both("DELETE FROM meta WHERE key = 'moving'");
+    done.execute(connection).await.map(drop).map_err(during())
 }
 
 /// Looks at the store of an address: whether it can be reached and whose schema it has.

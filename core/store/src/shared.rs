@@ -7,6 +7,7 @@ mod depth;
 mod due;
 mod keys;
 mod moment;
+mod moving;
 mod nodes;
 mod notice;
 mod operate;
@@ -29,6 +30,7 @@ mod walk;
 mod withdraw;
 mod writer;
 
+pub use moving::{MovedTable, Progress, migrate};
 pub use reach::REACH_MANY_MAX;
 pub use reader::Reader;
 pub(crate) use tick::json;

@@ -136,7 +136,7 @@ async fn connect(options: &SqliteConnectOptions, path: &str) -> Result<SqliteCon
     Ok(connection)
 }
 
-fn file_of(url: &str) -> Result<PathBuf, StoreError> {
+pub(crate) fn file_of(url: &str) -> Result<PathBuf, StoreError> {
     match url.strip_prefix("sqlite://") {
         // What is in memory alone is no store.
         Some(path) if !path.is_empty() && path != ":memory:" => Ok(PathBuf::from(path)),

@@ -23,7 +23,7 @@ const DAY_MS: i64 = 86_400_000;
 const DAYS_MAX: i64 = 2_932_897;
 
 /// The tables that a message may end in: what was done, and what failed.
-const HISTORIES: [&str; 2] = ["message_done", "message_failed"];
+pub(crate) const HISTORIES: [&str; 2] = ["message_done", "message_failed"];
 
 /// How long one who drops a day waits for those who read the history: then the next sweep tries again.
 const READERS_WAIT: &str = "5s";
@@ -33,6 +33,12 @@ const SWEEP_LASTS: Duration = Duration::from_secs(30);
 
 /// How long a node that is gone is still listed.
 const GONE_SHOWN: Duration = Duration::from_secs(3600);
+
+/// The beginning of the day that what ended then stands in, if it is in the calendar.
+pub(crate) fn histories_day(finished_at: i64) -> Option<i64> {
+    let day = finished_at.div_euclid(DAY_MS);
+    (0..DAYS_MAX).contains(&day).then(|| day * DAY_MS)
+}
 
 /// The days that have their tables, as this node knows, and those that leave.
 #[derive(Debug, Default)]
