@@ -42,3 +42,10 @@ fn a_clock_that_steps_forth_and_back_loses_nothing_and_fires_nothing_twice() {
 fn a_full_disk_loses_no_outcome_and_sending_goes_on_when_there_is_room() {
     assert_good(&run_short(Scenario::DiskFull, 1));
 }
+
+#[test]
+fn three_engines_on_one_database_lose_nothing_whatever_befalls_them() {
+    let report = run_short(Scenario::Nodes { nodes: 3 }, 8);
+    assert_good(&report);
+    assert!(report.recovery_ms_p99.is_some(), "one of them was killed");
+}

@@ -24,11 +24,11 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Starts `tidings run` on the config of that folder, with these variables besides.
-    pub(crate) fn spawn(binary: &Path, folder: &Path, variables: &[(&str, String)]) -> Outcome<Engine> {
+    /// Starts `tidings run` on a config of that folder, with these variables besides.
+    pub(crate) fn spawn(binary: &Path, folder: &Path, config: &str, variables: &[(&str, String)]) -> Outcome<Engine> {
         let log = folder.join("engine.log");
         let mut command = Command::new(binary);
-        command.current_dir(folder).arg("run").arg("-c").arg(folder.join("config.toml"));
+        command.current_dir(folder).arg("run").arg("-c").arg(folder.join(config));
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
             if name.starts_with("TIDINGS_") || name.to_lowercase().ends_with("_proxy") {
@@ -70,6 +70,12 @@ impl Engine {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
+    }
+
+    /// Stops it where it stands, and has it go on: `STOP` or `CONT`.
+    pub(crate) fn signal(&self, name: &str) -> Outcome {
+        let told = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status()?;
+        if told.success() { Ok(()) } else { Err(Trouble::new(format!("SIG{name} reached nobody: {}", self.tail()))) }
     }
 
     /// SIGTERM, and waits for the end.

@@ -16,6 +16,7 @@ mod kill;
 mod lane;
 mod ledger;
 mod load;
+mod nodes;
 mod power;
 mod random;
 mod report;
@@ -43,6 +44,11 @@ pub enum Scenario {
     DiskFull,
     /// The wall clock jumps.
     Clock,
+    /// Several engines share a database, and they, its connections and it are ended, paused and started.
+    Nodes {
+        /// How many.
+        nodes: usize,
+    },
 }
 
 /// How it is done.
@@ -71,6 +77,7 @@ pub fn run(scenario: Scenario, options: &Options) -> Result<Report, Trouble> {
                 Scenario::Kill => Box::pin(kill::kill(options)).await,
                 Scenario::DiskFull => Box::pin(full::full(options)).await,
                 Scenario::Clock => Box::pin(clock::clock(options)).await,
+                Scenario::Nodes { nodes } => Box::pin(nodes::nodes(options, nodes)).await,
                 Scenario::Power { deaf } => Box::pin(power::power(options, deaf)).await,
             }
         };

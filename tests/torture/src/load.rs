@@ -50,8 +50,10 @@ impl Load {
     pub(crate) fn start(world: &World, appetite: Appetite, random: &mut Random) -> Load {
         let (stop, stopped) = watch::channel(false);
         let numbers = Arc::new(AtomicU64::new(u64::try_from(world.ledger.look().entries.len()).unwrap_or(0)));
-        let caller = |random: Random| Caller {
-            client: world.client.clone(),
+        let everybody =
+            world.shared.as_ref().map_or_else(|| vec![world.client.clone()], |shared| shared.clients.clone());
+        let caller = |mut random: Random| Caller {
+            client: everybody[usize::try_from(random.between(0, everybody.len() as u64)).unwrap_or(0)].clone(),
             control: world.control().clone(),
             ledger: Arc::clone(&world.ledger),
             numbers: Arc::clone(&numbers),

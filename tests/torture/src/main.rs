@@ -36,6 +36,15 @@ enum What {
     },
     /// The disk fills up under load and has room again after a while; a round is a filling
     DiskFull(How),
+    /// Several engines on one PostgreSQL under load: SIGKILL, SIGSTOP past the lease and SIGCONT, terminated connections,
+    /// a restart of the database; a round is one of them
+    Nodes {
+        #[command(flatten)]
+        how: How,
+        /// How many engines
+        #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=8))]
+        nodes: u8,
+    },
     /// The wall clock jumps forth and back, by minutes to days, under load with schedules; a round is a step
     Clock(How),
 }
@@ -64,6 +73,7 @@ fn main() -> ExitCode {
         What::Kill(how) => (Scenario::Kill, how),
         What::DiskFull(how) => (Scenario::DiskFull, how),
         What::Clock(how) => (Scenario::Clock, how),
+        What::Nodes { how, nodes } => (Scenario::Nodes { nodes: usize::from(nodes) }, how),
         What::Power { how, deaf } => (Scenario::Power { deaf }, how),
     };
     let seed = how.seed.unwrap_or_else(|| {

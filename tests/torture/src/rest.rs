@@ -12,13 +12,13 @@ use crate::engine::Engine;
 use crate::lane::Lane;
 use crate::load::{mend_failed, post_permits};
 use crate::report::Report;
-use crate::trouble::Outcome;
+use crate::trouble::{Outcome, Trouble};
 use crate::world::World;
 
 /// Between two looks at what is open.
 const LOOK: Duration = Duration::from_millis(150);
 /// The line of schedules that are to be quiet.
-const ALMOST_NEVER: &str = "@every 7200h";
+pub(crate) const ALMOST_NEVER: &str = "@every 7200h";
 
 /// Stops the engine and starts it with quiet schedules: what they began goes on, and nothing new begins.
 pub(crate) async fn quieten(world: &World, engine: Engine) -> Outcome<Engine> {
@@ -101,7 +101,23 @@ pub(crate) async fn look_at_file(path: &Path, report: &mut Report) {
     }
 }
 
-/// Questions whose answer is a sentence for each thing that is wrong.
+/// The same of a database.
+pub(crate) async fn look_at_database(url: &str, report: &mut Report) {
+    let look = async {
+        let mut connection = sqlx::PgConnection::connect(url).await?;
+        let mut wrong = Vec::new();
+        for check in CHECKS.iter().skip(1) {
+            wrong.extend(sqlx::query_scalar::<_, String>(*check).fetch_all(&mut connection).await?);
+        }
+        Ok::<_, Trouble>(wrong)
+    };
+    match look.await {
+        Ok(wrong) => wrong.into_iter().for_each(|wrong| report.corrupted(wrong)),
+        Err(error) => report.corrupted(format!("the store cannot be read: {}", error.0)),
+    }
+}
+
+/// Questions whose answer is a sentence for each thing that is wrong; the first is SQLite's alone.
 const CHECKS: [&str; 4] = [
     "SELECT 'integrity_check: ' || integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'",
     "SELECT 'schedule ' || schedule || ' ran twice for ' || nominal_at FROM run
@@ -111,7 +127,7 @@ const CHECKS: [&str; 4] = [
     "SELECT 'the tally of channel ' || channel_id || ', state ' || state || ' is wrong by ' || sum(n) FROM (
          SELECT channel_id, state, count(*) AS n FROM message GROUP BY channel_id, state
          UNION ALL SELECT channel_id, state, -count FROM tally
-     ) GROUP BY channel_id, state HAVING sum(n) <> 0",
+     ) AS counted GROUP BY channel_id, state HAVING sum(n) <> 0",
 ];
 
 async fn wrong_in(path: &Path) -> Outcome<Vec<String>> {

@@ -26,12 +26,28 @@ use crate::trouble::{Outcome, Trouble};
 pub(crate) const AUDIENCE: usize = 3;
 /// Replies lost after the message arrived.
 const DROPPED: f64 = 0.05;
+/// The lease of engines that share a store, the shortest there may be.
+pub(crate) const LEASE_S: u64 = 2;
 /// Rows of a page, the most there may be.
 const PAGE: &str = "250";
+
+/// Engines that share a store.
+pub(crate) struct Shared {
+    /// The database's address.
+    pub(crate) url: String,
+    pub(crate) clients: Vec<Client>,
+}
+
+/// A node's config, and its socket.
+fn config_of(node: usize) -> (String, String) {
+    (format!("node-{node}.toml"), format!("node-{node}.sock"))
+}
 
 /// See the module.
 pub(crate) struct World {
     pub(crate) client: Client,
+    /// Where several engines share a store: the database, and a client for each of them; the first is `client`.
+    pub(crate) shared: Option<Shared>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) shim: Option<Shim>,
     pub(crate) sandbox: Sandbox,
@@ -57,17 +73,40 @@ impl World {
         let simulated = Simulated { seed: options.seed, faults, quotas: Quotas::UNLIMITED, ..Simulated::default() };
         let sandbox = start(TcpListener::bind("127.0.0.1:0").await?, simulated).await;
         let client = Client::new(Address::Socket(folder.path().join("engine.sock")), None)?;
-        let world = World { client, ledger: Arc::default(), shim, sandbox, binary, folder };
+        let world = World { client, shared: None, ledger: Arc::default(), shim, sandbox, binary, folder };
         let rows: String = (0..AUDIENCE).map(|row| format!("o-audience-{row},hello,digest-{row}\n")).collect();
         std::fs::write(world.path("audience.csv"), format!("to,title,order\n{rows}"))?;
         world.configure("@every 1s")?;
         Ok(world)
     }
 
-    /// Writes the config with that line for the schedules.
+    /// The same for so many engines on one database; the first of them is who is asked.
+    pub(crate) async fn share(&mut self, url: String, nodes: usize) -> Outcome {
+        let client = |node| Client::new(Address::Socket(self.folder.path().join(config_of(node).1)), None);
+        let clients = (0..nodes).map(client).collect::<Result<Vec<_>, _>>()?;
+        self.client = clients[0].clone();
+        self.shared = Some(Shared { url, clients });
+        self.configure("@every 1s")
+    }
+
+    /// Writes the config with that line for the schedules, for each engine there is.
     pub(crate) fn configure(&self, every: &str) -> Outcome {
-        let text = include_str!("../engine.toml").replace("SANDBOX", &self.sandbox.base_url());
-        Ok(std::fs::write(self.path("config.toml"), text.replace("EVERY", every))?)
+        let text = include_str!("../engine.toml").replace("SANDBOX", &self.sandbox.base_url()).replace("EVERY", every);
+        let Some(Shared { url, clients }) = &self.shared else {
+            return Ok(std::fs::write(self.path("config.toml"), text)?);
+        };
+        for node in 0..clients.len() {
+            let (config, socket) = config_of(node);
+            let own = format!("url = \"{url}\"\nnode = \"node-{node}\"\nlease = \"{LEASE_S}s\"");
+            let text = text.replace("url = \"sqlite://store/tidings.db\"", &own).replace("engine.sock", &socket);
+            std::fs::write(self.path(&config), text)?;
+        }
+        Ok(())
+    }
+
+    /// Starts one of the engines that share a store.
+    pub(crate) fn spawn_node(&self, node: usize) -> Outcome<Engine> {
+        Engine::spawn(&self.binary, self.folder.path(), &config_of(node).0, &[])
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -97,7 +136,7 @@ impl World {
     /// Starts the engine, under the shim if there is one.
     pub(crate) fn spawn(&self, journal: Option<&Path>, deaf: bool) -> Outcome<Engine> {
         let variables = self.shim.as_ref().map(|shim| shim.variables(journal, deaf)).unwrap_or_default();
-        Engine::spawn(&self.binary, self.folder.path(), &variables)
+        Engine::spawn(&self.binary, self.folder.path(), "config.toml", &variables)
     }
 
     /// Starts the engine and waits until it answers.
