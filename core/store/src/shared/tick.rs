@@ -75,6 +75,9 @@ impl Writer {
     ) -> Result<Committed, StoreError> {
         let now = batch.now;
         let mut committed = Committed::default();
+        // Before anything can fail: what is in doubt is this transaction, and never the one before, whose claims are out.
+        self.claim += 1;
+        let claim = self.claim;
         let taken = match self.connection.dialect() {
             Dialect::Sqlite if any_keyed(&batch.messages) => {
                 Some(begin_and_find_keys(&mut self.connection, &batch.messages, now).await?)
@@ -95,8 +98,6 @@ impl Writer {
             Home::File(_) => 0,
             Home::Server(server) => server.membership.node(),
         };
-        self.claim += 1;
-        let claim = self.claim;
         let mut step = Step { connection, moves: Moves::default(), now, fence, waiting, last: self.last, node, claim };
 
         committed.settled = step.settle(&batch.settles).await?;
