@@ -81,6 +81,8 @@ pub(crate) enum Command {
     /// Webhooks of config: how they stand, a try, going on.
     #[command(subcommand)]
     Webhooks(WebhooksCommand),
+    /// The engines that share the store: their leases, what they do, and whose config differs.
+    Nodes(JsonArgs),
     /// Plugins: start one, look at those that config names, prove a file.
     #[command(subcommand)]
     Plugin(PluginCommand),

@@ -18,6 +18,7 @@ mod local_zone;
 mod logging;
 mod messages;
 mod migrate;
+mod nodes;
 mod output;
 mod plugin;
 mod reach;
@@ -118,6 +119,7 @@ async fn carry_out(args: Args) -> Outcome {
         Command::Audit(command) => audit::audit(&reach, command).await,
         Command::Events(args) => events::events(&reach, args).await,
         Command::Webhooks(command) => webhooks::webhooks(&reach, command).await,
+        Command::Nodes(args) => nodes::nodes(&reach, args).await,
         Command::Plugin(command) => plugin::plugin(&reach, command).await,
         Command::Reload(args) => reload::reload(&reach, args).await,
         Command::Backup(args) => backup::backup(&reach, args).await,

@@ -19,7 +19,7 @@ fn help_names_every_command() {
     let expected = [
         (
             "",
-            "demo run check send credentials reachability messages channels tokens keys openapi schedules runs suppressions audit events webhooks plugin reload backup migrate tui sandbox help",
+            "demo run check send credentials reachability messages channels tokens keys openapi schedules runs suppressions audit events webhooks nodes plugin reload backup migrate tui sandbox help",
         ),
         ("credentials", "add list forecast help"),
         ("messages", "list show reasons retry cancel hold release help"),
@@ -63,6 +63,7 @@ fn every_command_has_help_of_its_own() {
         ("events", &["--follow", "--type", "--channel", "--full", "--after", "--json"]),
         ("webhooks resume", &["NAME", "--reason", "--json"]),
         ("webhooks test", &["NAME", "--json"]),
+        ("nodes", &["--json"]),
         ("plugin new", &["--role", "http-transport", "credential-source", "--sdk"]),
         ("plugin list", &["--json"]),
         ("plugin check", &["FILE", "--only", "--values", "--seed", "--in-process", "--json", "file.note"]),

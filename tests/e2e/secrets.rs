@@ -132,6 +132,7 @@ fn no_secret_token_or_credential_is_shown_anywhere() {
         &["keys", "list", "--json"],
         &["keys", "revoke", "billing"],
         &["webhooks", "list", "--json"],
+        &["nodes", "--json"],
         &["audit", "list", "--json"],
         &["reload", "--dry-run", "--json"],
     ] {

@@ -74,6 +74,8 @@ pub(crate) enum Request {
     },
     /// The webhooks.
     Webhooks,
+    /// The engines that share the store.
+    Nodes,
     /// Whom a schedule's broadcast would reach.
     Preflight {
         /// Whose.
@@ -101,7 +103,7 @@ impl Request {
         Duration::from_secs(match self {
             Request::Overview => 1,
             Request::Hello => 30,
-            Request::Tokens | Request::Run { .. } => 2,
+            Request::Tokens | Request::Run { .. } | Request::Nodes => 2,
             Request::Messages { .. } | Request::Message { .. } | Request::Reasons { .. } => 5,
             Request::Schedules | Request::Runs { .. } | Request::Plugins | Request::Audit { .. } => 5,
             Request::Webhooks | Request::Preflight { .. } => 5,
@@ -138,6 +140,8 @@ pub(crate) enum Answer {
     Audit(wire::Page<wire::AuditEntry>),
     /// To [`Request::Webhooks`].
     Webhooks(Vec<wire::Webhook>),
+    /// To [`Request::Nodes`].
+    Nodes(Vec<wire::Node>),
     /// To [`Request::Preflight`].
     Preflight(Box<wire::Preflight>),
     /// To [`Request::Message`].
@@ -202,6 +206,7 @@ impl Source for Client {
             Request::Plugins => Answer::Plugins(self.plugins().await?),
             Request::Audit { filter, cursor } => Answer::Audit(self.audit(&page_of(filter, cursor)).await?),
             Request::Webhooks => Answer::Webhooks(self.webhooks().await?),
+            Request::Nodes => Answer::Nodes(self.nodes().await?),
             Request::Preflight { schedule } => Answer::Preflight(Box::new(self.preflight(schedule).await?)),
             Request::Message { id } => {
                 let message = self.message(id).await?;

@@ -148,6 +148,7 @@ const OPENING: Where = Where::On(&[
     Kind::Plugins,
     Kind::Audit,
     Kind::Webhooks,
+    Kind::Nodes,
 ]);
 
 const fn looks(action: Action, name: &'static str, chords: &'static [Chord], label: Word, hint: bool) -> Binding {
@@ -207,6 +208,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     looks(Action::Go(Kind::Plugins), "plugins", &[letter('8')], Word::PagePlugins, false),
     looks(Action::Go(Kind::Audit), "audit", &[letter('9')], Word::PageAudit, false),
     looks(Action::Go(Kind::Webhooks), "webhooks", &[letter('0')], Word::PageWebhooks, false),
+    looks(Action::Go(Kind::Nodes), "nodes", &[letter('n')], Word::PageNodes, false),
     looks(Action::ShowMessage, "message", &[], Word::KeyShowMessage, false),
     only(
         Where::On(&[Kind::Overview]),

@@ -10,6 +10,7 @@ mod lines;
 mod listed;
 mod message;
 mod messages;
+mod nodes;
 mod overview;
 mod plugins;
 mod preflight;
@@ -56,6 +57,8 @@ pub(crate) enum Kind {
     Audit,
     /// Webhooks.
     Webhooks,
+    /// The engines that share the store. It lies over the page it was opened from: most have one.
+    Nodes,
     /// One message. It lies over the page it was opened from.
     Message,
     /// One run, likewise.
@@ -81,7 +84,7 @@ impl Kind {
     /// All of them.
     #[cfg(test)]
     pub(crate) fn all() -> impl Iterator<Item = Kind> {
-        Kind::TOPS.iter().copied().chain([Kind::Message, Kind::Run, Kind::Preflight])
+        Kind::TOPS.iter().copied().chain([Kind::Message, Kind::Run, Kind::Preflight, Kind::Nodes])
     }
 
     /// What it is called.
@@ -99,6 +102,7 @@ impl Kind {
             Kind::Message => Word::PageMessage,
             Kind::Run => Word::PageRun,
             Kind::Webhooks => Word::PageWebhooks,
+            Kind::Nodes => Word::PageNodes,
             Kind::Preflight => Word::PagePreflight,
         }
     }
@@ -133,6 +137,11 @@ pub(crate) fn tops() -> Vec<Box<dyn Page>> {
 /// The page of one message.
 pub(crate) fn of_message(id: String) -> Box<dyn Page> {
     Box::new(message::MessagePage::new(id))
+}
+
+/// The page of that kind, where it stands in no row of pages and is of nothing in particular.
+pub(crate) fn over(kind: Kind) -> Option<Box<dyn Page>> {
+    (kind == Kind::Nodes).then(|| -> Box<dyn Page> { Box::new(ListedPage::<nodes::NodeRow>::new()) })
 }
 
 /// A page.

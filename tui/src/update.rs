@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use tidings_api::wire::{Counts, Overview};
+use tidings_api::wire::{Counts, Node, Overview};
 
 use crate::acts::{Act, Plan};
 use crate::calls::{Answer, Request, Trouble};
@@ -213,8 +213,14 @@ fn ask(state: &mut State, act: Act, plan: Option<Plan>) -> Option<Effect> {
     effect
 }
 
-/// Shows a page of the row of pages.
+/// Shows a page of the row of pages, or one that lies over them.
 fn go(state: &mut State, kind: Kind, filter: Option<&str>) {
+    if let Some(page) = page::over(kind) {
+        if state.shown().page.kind() != kind {
+            open(state, page);
+        }
+        return;
+    }
     let Some(index) = state.tops.iter().position(|shown| shown.page.kind() == kind) else { return };
     state.details.clear();
     state.current = index;
@@ -524,6 +530,11 @@ fn picture(state: &mut State, overview: Arc<Overview>, came_at: Duration) {
     }
 }
 
+/// What a picture shows of a node: its lease grows older all the time, and its load is another each second.
+fn said_of(node: &Node) -> (Option<i64>, bool, bool, bool) {
+    (node.id, node.draining, node.gone, node.config_differs)
+}
+
 /// Whether two pictures differ in nothing but when they were taken.
 fn is_same_but_for_its_clock(one: &Overview, other: &Overview) -> bool {
     let Overview {
@@ -538,6 +549,7 @@ fn is_same_but_for_its_clock(one: &Overview, other: &Overview) -> bool {
         schedules,
         tokens,
         webhooks,
+        nodes,
         recent,
     } = one;
     (version, started_at, draining, states, late_outcomes, store_problem)
@@ -551,4 +563,5 @@ fn is_same_but_for_its_clock(one: &Overview, other: &Overview) -> bool {
         )
         && (channels, schedules, tokens, webhooks, recent)
             == (&other.channels, &other.schedules, &other.tokens, &other.webhooks, &other.recent)
+        && nodes.iter().map(said_of).eq(other.nodes.iter().map(said_of))
 }

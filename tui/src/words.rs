@@ -85,6 +85,8 @@ words! {
     NeedToken: "no token", "没有可用令牌";
     NeedWebhook: "webhook fails, {} wait", "回调失败，{} 条等待";
     NeedWebhookDisabled: "webhook disabled, {} wait", "回调已停用，{} 条等待";
+    NeedNodeGone: "this engine is gone", "该引擎已失联";
+    NeedNodeDiffers: "its config is not this engine's", "配置与本引擎不一致";
     NeedRun: "its last run failed", "上次运行失败";
     NeedUnknown: "{} may have arrived", "{} 条可能已送达";
     NeedHeld: "{} held", "{} 条暂扣";
@@ -161,6 +163,7 @@ words! {
     PageAudit: "Audit", "审计";
     PageRun: "Run", "单次运行";
     PageWebhooks: "Webhooks", "回调";
+    PageNodes: "Nodes", "节点";
     PagePreflight: "Reach", "可达范围";
     SoMany: "({})", "({})";
     SoManyAndMore: "({} so far)", "(已载入 {})";
@@ -288,6 +291,29 @@ words! {
     FactFailingSince: "fails since", "开始失败于";
     FactDisabledSince: "disabled since", "停用于";
     All: "all", "全部";
+
+    // Nodes.
+    NodeUp: "up", "正常";
+    NodeDraining: "draining", "正在停止";
+    NodeGone: "gone", "已失联";
+    LeaseAge: "LEASE AGE", "续约至今";
+    SentPerS: "SENT/S", "每秒发出";
+    Config: "CONFIG", "配置";
+    ConfigSame: "the same", "一致";
+    ConfigDiffers: "differs", "不一致";
+    NoNodes: "no engine is known", "没有已知的引擎";
+    FactNode: "number", "编号";
+    FactAddress: "address", "地址";
+    FactStarted: "started", "启动于";
+    FactLeaseAge: "lease renewed", "续约于";
+    FactLeaseEnds: "lease ends", "租约到期";
+    FactSending: "sending", "发送中";
+    FactSentPerS: "sent per second", "每秒发出";
+    FactConfig: "config", "配置";
+    NodeAnswers: "This engine answers.", "应答的就是该引擎。";
+    NodeLeads: "It does what one engine does for all of them.", "由它代所有引擎做只需一个引擎做的事。";
+    NodeConfigDiffers: "Its config is not that of the engine that answers: give both the same file and reload.",
+        "它的配置与应答的引擎不一致：请让两者使用同一份配置并重新加载。";
 
     // The record of changes.
     Who: "WHO", "操作人";
@@ -583,6 +609,16 @@ pub(crate) fn token_state(state: &str, language: Language) -> &str {
     }
 }
 
+/// A state of nodes in words.
+pub(crate) fn node_state(state: &str, language: Language) -> &str {
+    match state {
+        "up" => Word::NodeUp.text(language),
+        "draining" => Word::NodeDraining.text(language),
+        "gone" => Word::NodeGone.text(language),
+        other => other,
+    }
+}
+
 /// A state of webhooks in words.
 pub(crate) fn webhook_state(state: &str, language: Language) -> &str {
     match state {
@@ -667,6 +703,7 @@ mod tests {
         walk("plugins", &plugins, |state, language| plugin_state(state, language).into());
         let webhooks = ["ok", "failing", "disabled"];
         walk("webhooks", &webhooks, |state, language| webhook_state(state, language).into());
+        walk("nodes", &["up", "draining", "gone"], |state, language| node_state(state, language).into());
         let verdicts =
             ["fired", "failed", "coalesced", "skipped_overlap", "skipped", "missed", "paused", "backfilled", "by_hand"];
         walk("verdicts", &verdicts, |word, language| verdict(word, language).into());

@@ -89,6 +89,7 @@ pub(crate) fn busy() -> Overview {
     }));
     Overview {
         late_outcomes: 3,
+        nodes: Vec::new(),
         store_problem: None,
         webhooks: vec![Webhook {
             name: "crm".to_owned(),
@@ -490,6 +491,53 @@ pub(crate) fn webhooks() -> Vec<Webhook> {
             dropped: 1_200,
             given_up: 3,
             ..failing
+        },
+    ]
+}
+
+/// Engines that share a store: this one, one with another config that stops, one that left and one that crashed.
+pub(crate) fn nodes() -> Vec<wire::Node> {
+    let this = wire::Node {
+        id: Some(7),
+        name: "shanghai-1".to_owned(),
+        version: "0.1.0".to_owned(),
+        address: Some("10.0.0.7:7373".to_owned()),
+        started_at: at(-86_400),
+        lease: Some(wire::Lease { age_ms: 1_240, ends_in_ms: 13_760 }),
+        in_flight: 64,
+        sent_per_s: Some(1_482),
+        config: "00c2ad91b7f0135e".to_owned(),
+        is_self: true,
+        leads: true,
+        ..wire::Node::default()
+    };
+    let other = wire::Node { is_self: false, leads: false, address: None, ..this.clone() };
+    vec![
+        this,
+        wire::Node {
+            id: Some(9),
+            name: format!("上海二号 {HOSTILE}"),
+            draining: true,
+            config: "91b7f0135e00c2ad".to_owned(),
+            config_differs: true,
+            ..other.clone()
+        },
+        wire::Node {
+            id: Some(3),
+            name: "left".to_owned(),
+            gone: true,
+            draining: true,
+            lease: Some(wire::Lease { age_ms: 640_000, ends_in_ms: 0 }),
+            in_flight: 0,
+            sent_per_s: Some(0),
+            ..other.clone()
+        },
+        wire::Node {
+            id: Some(4),
+            name: "crashed".to_owned(),
+            gone: true,
+            lease: Some(wire::Lease { age_ms: 31_000, ends_in_ms: 0 }),
+            ..other
         },
     ]
 }

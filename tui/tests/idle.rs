@@ -103,7 +103,7 @@ fn after_a_load_the_row_of_what_left_asks_for_no_frames_either() {
 fn a_picture_that_says_something_is_drawn_whatever_it_is() {
     let base = at_rest();
     type Change = fn(&mut Overview);
-    let changes: [Change; 11] = [
+    let changes: [Change; 12] = [
         |overview| overview.version = "0.2.0".to_owned(),
         |overview| overview.started_at = at(-5),
         |overview| overview.draining = true,
@@ -114,6 +114,7 @@ fn a_picture_that_says_something_is_drawn_whatever_it_is() {
         |overview| overview.schedules[0].state = "paused".to_owned(),
         |overview| overview.tokens[0].state = "halted".to_owned(),
         |overview| overview.webhooks[0].pending += 1,
+        |overview| overview.nodes = crate::case::nodes(),
         |overview| overview.recent.truncate(3),
     ];
     for (index, change) in changes.into_iter().enumerate() {

@@ -11,7 +11,7 @@ use crate::acts::Step;
 use crate::calls::{Answer, Request, Trouble};
 use crate::case::{
     Case, HOSTILE, LANGUAGES, SIZES, at, audit, backfill_plan, busy, channel, empty, forecast, hello, lines, messages,
-    plugins, reach, reasons, run_detail, runs, schedules, styles, waiting_message, webhooks,
+    nodes, plugins, reach, reasons, run_detail, runs, schedules, styles, waiting_message, webhooks,
 };
 use crate::message::{Effect, Message};
 use crate::words::Language;
@@ -209,6 +209,16 @@ fn webhooks_with_the_one_under_the_cursor_in_full() {
 }
 
 #[test]
+fn nodes_with_the_one_whose_config_differs_in_full() {
+    check_all("nodes", |language, size| {
+        let mut case = Case::on('n', language, size);
+        case.give(Answer::Nodes(nodes()));
+        case.press(KeyCode::Char('j'));
+        case
+    });
+}
+
+#[test]
 fn runs_that_match_a_filter() {
     for (language, tag) in LANGUAGES {
         let mut case = Case::on('7', language, (80, 24));
@@ -350,8 +360,8 @@ fn no_size_breaks_the_screen_and_every_row_is_as_wide_as_the_terminal() {
                     case.take(Message::Resize { columns, rows });
                     for keys in [
                         "1", "3", "4", "A", "x", "\n", "5", "R", "\n", "6", "T", "\n", "B", "x", "\n", "F", "\n", "\r",
-                        "7", "\r", "\n", "8", "\r", "9", "\r", "0", "P", "\n", "\r", "2", "?", "?", "/x", "\n", "R",
-                        "y", "\n", "\r", "G",
+                        "7", "\r", "\n", "8", "\r", "9", "\r", "n", "\r", "\n", "\n", "0", "P", "\n", "\r", "2", "?",
+                        "?", "/x", "\n", "R", "y", "\n", "\r", "G",
                     ] {
                         for key in keys.chars() {
                             case.press(match key {
@@ -369,6 +379,7 @@ fn no_size_breaks_the_screen_and_every_row_is_as_wide_as_the_terminal() {
                             Some(Request::Schedules) => case.give(Answer::Schedules(schedules())),
                             Some(Request::Plugins) => case.give(Answer::Plugins(plugins())),
                             Some(Request::Webhooks) => case.give(Answer::Webhooks(webhooks())),
+                            Some(Request::Nodes) => case.give(Answer::Nodes(nodes())),
                             Some(Request::Preflight { .. }) => {
                                 case.give(Answer::Preflight(Box::new(run_detail().preflight.unwrap())));
                             }

@@ -8,8 +8,8 @@ use tidings_api::wire::{Counts, Forecasts, RunLine};
 use crate::acts::{Act, Deed, Place, Step, Timing};
 use crate::calls::{Answer, Request, Trouble};
 use crate::case::{
-    Case, at, audit, busy, forecast, hello, messages, plan, reach, run_detail, runs, schedules, waiting_message,
-    webhooks,
+    Case, at, audit, busy, empty, forecast, hello, messages, nodes, plan, reach, run_detail, runs, schedules,
+    waiting_message, webhooks,
 };
 use crate::filter::{self, Filter};
 use crate::keys::Action;
@@ -793,6 +793,26 @@ fn a_webhook_that_takes_nothing_is_set_going_again_and_any_may_be_tried() {
     let refused = Some("HTTP 410 Gone".to_owned());
     case.take(Message::Advanced { dialog: 2, result: Ok(Step { refused, ..Step::default() }) });
     assert!(case.text().contains("HTTP 410 Gone"), "{}", case.text());
+}
+
+#[test]
+fn nodes_lie_over_the_page_they_were_opened_from_and_what_needs_somebody_leads_there() {
+    let mut case = Case::on('2', Language::En, SIZE);
+    case.press(KeyCode::Char('n'));
+    assert_eq!(case.state.wants(), Some(Request::Nodes));
+    case.give(Answer::Nodes(nodes()));
+    case.press(KeyCode::Char('n'));
+    assert!(case.text().contains("shanghai-1"), "{}", case.text());
+    case.press(KeyCode::Esc);
+    assert!(matches!(case.state.wants(), Some(Request::Messages { .. })));
+    let mut overview = empty();
+    overview.nodes = nodes();
+    let mut case = Case::with(Language::En, SIZE, &overview);
+    assert!(case.text().contains("its config is not this engine's"), "{}", case.text());
+    assert!(case.text().contains("this engine is gone"), "{}", case.text());
+    case.press(KeyCode::Tab);
+    case.press(KeyCode::Enter);
+    assert_eq!(case.state.wants(), Some(Request::Nodes));
 }
 
 #[test]

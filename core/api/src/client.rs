@@ -14,7 +14,7 @@ pub use events::{EventStream, Told};
 
 use crate::wire::{
     ActReply, ActRequest, AuditEntry, BackupReply, BackupRequest, BulkLine, BulkPlan, BulkReply, BulkRequest, Channel,
-    Credential, CredentialsReply, Forecasts, Hello, Key, KeyRequest, Message, NewKey, Overview, Page, Plugin,
+    Credential, CredentialsReply, Forecasts, Hello, Key, KeyRequest, Message, NewKey, Node, Overview, Page, Plugin,
     Preflight, Problem, Reachability, Reasons, ReloadReply, Run, RunDetail, SendReply, SendRequest, Suppression,
     SuppressionReply, SuppressionRequest, Token, USER_HEADER, Webhook, WebhookTest,
 };
@@ -248,6 +248,11 @@ impl Client {
     /// Makes a key as good as none.
     pub async fn revoke_key(&self, name: &str, reason: Option<String>) -> Result<Key, ClientError> {
         self.post(&format!("/v1/keys/{}/revoke", encode(name)), &ActRequest { reason }).await
+    }
+
+    /// The engines that share the store.
+    pub async fn nodes(&self) -> Result<Vec<Node>, ClientError> {
+        self.get("/v1/nodes").await
     }
 
     /// The webhooks.

@@ -417,8 +417,61 @@ pub struct Overview {
     /// The webhooks that are failing or disabled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub webhooks: Vec<Webhook>,
+    /// The engines that share the store; empty of a store in a file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<Node>,
     /// The messages that changed last, newest first: a few dozen.
     pub recent: Vec<Change>,
+}
+
+/// An engine. Of a store in a file there is one, without a lease.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any go together")]
+pub struct Node {
+    /// Its number, which no other ever has: an engine that starts again is another. Only where several share a store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<i64>,
+    /// What it is called: `[store] node`, or the machine's name.
+    pub name: String,
+    /// The program's version.
+    pub version: String,
+    /// Where its API is, if it listens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// When it started.
+    pub started_at: String,
+    /// How sure the others may be of it. Only where several share a store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
+    /// Messages on their way; of one that is gone, when it was heard of last.
+    pub in_flight: u32,
+    /// Messages sent in a second, as it told last. Only where several share a store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_per_s: Option<u32>,
+    /// It is stopping, or has: it takes nothing new.
+    pub draining: bool,
+    /// Its lease is over: what it had claimed is settled by the others. It is forgotten after a while.
+    pub gone: bool,
+    /// A fingerprint of the config it goes by, without what is a machine's own; empty before it told.
+    pub config: String,
+    /// Whether that is another than the config of the engine that answers.
+    pub config_differs: bool,
+    /// Whether it is the engine that answers.
+    #[serde(rename = "self")]
+    pub is_self: bool,
+    /// Whether it does what one engine does for all of them.
+    pub leads: bool,
+}
+
+/// Until when what a node claimed is its own, by the database's clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct Lease {
+    /// Since it was renewed, in milliseconds.
+    pub age_ms: u64,
+    /// Until it ends unless it is renewed, in milliseconds; 0 when it is over.
+    pub ends_in_ms: u64,
 }
 
 /// Messages by state.

@@ -22,6 +22,7 @@ use crate::keys::Keys;
 use crate::lanes::Lanes;
 use crate::measure::Measures;
 use crate::mint::Minter;
+use crate::nodes::CompareConfigs;
 use crate::pipeline::Pipeline;
 use crate::reach::Forecaster;
 use crate::retention::Retention;
@@ -181,7 +182,8 @@ impl Engine {
         drop(tokio::spawn(watch.run()));
         let surveyor = Surveyor { reader: reader.clone(), writer: writer.clone(), stop: stop.subscribe() };
         drop(tokio::spawn(surveyor.run()));
-        let couriers = Couriers { lease, mail: mail.clone(), present: present.clone(), stop: stop.subscribe() };
+        let couriers =
+            Couriers { lease: lease.clone(), mail: mail.clone(), present: present.clone(), stop: stop.subscribe() };
         let couriers = tokio::spawn(couriers.run());
         let writer_join = tokio::spawn(task.run());
         let scheduler = tokio::spawn(scheduler.run());
@@ -195,6 +197,7 @@ impl Engine {
             mail,
             reader,
             writer,
+            lease,
             schedule_desk,
             clock,
             started_at,
@@ -207,6 +210,7 @@ impl Engine {
             instance,
         };
         let handle = EngineHandle { shared: Arc::new(shared) };
+        drop(tokio::spawn(CompareConfigs { handle: handle.clone(), stop: stop.subscribe() }.run()));
         drop(tokio::spawn(StockWatch { handle: handle.clone(), stop: stop.subscribe() }.run()));
         Ok(Engine { handle, stop, stop_writer, in_flight, lanes, writer: writer_join, scheduler, couriers, exporter })
     }

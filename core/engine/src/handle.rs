@@ -7,7 +7,7 @@ use tidings_model::trace::{SpanId, TraceContext, TraceId};
 use tidings_model::{AppName, ChannelName, Clock, MessageId, State, Timestamp, WebhookName};
 use tidings_sdk::Intake;
 use tidings_store::{
-    Accepted, AppHalt, ChannelId, Counts, CredentialIntake, MessageRow, NewMessage, Reader, TemplateId, TokenRow,
+    Accepted, AppHalt, ChannelId, Counts, CredentialIntake, Lease, MessageRow, NewMessage, Reader, TemplateId, TokenRow,
 };
 
 use crate::acts::By;
@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) mail: Mail,
     pub(crate) reader: Reader,
     pub(crate) writer: WriterHandle,
+    /// Which of the engines that share the store this one is.
+    pub(crate) lease: Lease,
     pub(crate) schedule_desk: ScheduleDesk,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) started_at: Timestamp,

@@ -3,8 +3,8 @@
 use tidings_engine::events::{Content, Happened, What};
 use tidings_engine::webhooks::WebhookView;
 use tidings_engine::{
-    Backup, BulkDone, BulkPlan, ChannelView, KeyView, LaneState, PluginFileView, PluginView, Preflight, Reloaded,
-    SettingChange, Submission, Submitted, TokenView,
+    Backup, BulkDone, BulkPlan, ChannelView, KeyView, LaneState, NodeView, PluginFileView, PluginView, Preflight,
+    Reloaded, SettingChange, Submission, Submitted, TokenView,
 };
 use tidings_model::rate::Rate;
 use tidings_model::{Scopes, State, Timestamp};
@@ -339,6 +339,26 @@ pub(super) fn webhook(view: WebhookView) -> wire::Webhook {
         told,
         dropped: standing.dropped,
         given_up: standing.given_up,
+    }
+}
+
+pub(super) fn node(view: NodeView) -> wire::Node {
+    let lease = view.lease;
+    wire::Node {
+        id: lease.map(|lease| lease.id),
+        name: view.name,
+        version: view.version,
+        address: view.address,
+        started_at: view.started_at.to_rfc3339(),
+        lease: lease.map(|lease| wire::Lease { age_ms: lease.age_ms, ends_in_ms: lease.ends_in_ms }),
+        in_flight: view.in_flight,
+        sent_per_s: lease.map(|lease| lease.sent_per_s),
+        draining: view.draining,
+        gone: lease.is_some_and(|lease| lease.is_over),
+        config: view.config,
+        config_differs: view.config_differs,
+        is_self: view.is_self,
+        leads: view.leads,
     }
 }
 

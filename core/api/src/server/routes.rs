@@ -15,6 +15,7 @@ mod health;
 mod keys;
 mod messages;
 mod metrics;
+mod nodes;
 mod openapi;
 mod overview;
 mod parameter;
@@ -216,6 +217,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("Post one notice of the type `webhook.test`, once, and say what came of it")
             .gives::<wire::WebhookTest>(200)
             .refuses(&["webhook-unknown"]),
+        call(GET, "/v1/nodes", Key(Read), &[], nodes::list_nodes)
+            .says("The engines that share the store: how sure of each one may be, what it does, and whose config differs")
+            .gives::<Vec<wire::Node>>(200),
         call(GET, "/v1/channels", Key(Read), &[], channels::list_channels)
             .says("The channels with their counts")
             .gives::<Vec<wire::Channel>>(200),

@@ -58,6 +58,15 @@ pub(crate) fn needs(overview: &Overview) -> Vec<Need> {
         let detail = webhook.reason.as_ref().or(webhook.last_failure.as_ref());
         add(role, &webhook.name, word, webhook.pending.to_string(), detail, Kind::Webhooks);
     }
+    for node in &overview.nodes {
+        let is_back = || overview.nodes.iter().any(|other| other.name == node.name && !other.gone);
+        // One that left by itself is no need, and neither is one that came again.
+        if node.gone && !node.draining && !is_back() {
+            add(Role::Bad, &node.name, Word::NeedNodeGone, String::new(), None, Kind::Nodes);
+        } else if node.config_differs {
+            add(Role::Warn, &node.name, Word::NeedNodeDiffers, String::new(), None, Kind::Nodes);
+        }
+    }
     for schedule in &overview.schedules {
         if let Some(run) = schedule.last_run.as_ref().filter(|run| run.state == "failed") {
             add(Role::Bad, &schedule.name, Word::NeedRun, String::new(), run.result.as_ref(), Kind::Runs);
@@ -93,7 +102,7 @@ pub(crate) fn needs(overview: &Overview) -> Vec<Need> {
 
 #[cfg(test)]
 mod tests {
-    use tidings_api::wire::{Channel, Counts, Run, Schedule, Token};
+    use tidings_api::wire::{Channel, Counts, Node, Run, Schedule, Token};
 
     use super::*;
 
@@ -103,6 +112,30 @@ mod tests {
         let cooling = Channel { state: "cooling".to_owned(), ..Channel::default() };
         let overview = Overview { channels: vec![channel, cooling], ..Overview::default() };
         assert_eq!(needs(&overview), []);
+    }
+
+    #[test]
+    fn a_node_needs_somebody_that_is_gone_for_good_without_leaving_or_goes_by_another_config() {
+        let node = |name: &str, gone: bool, draining: bool, config_differs: bool| Node {
+            name: name.to_owned(),
+            gone,
+            draining,
+            config_differs,
+            ..Node::default()
+        };
+        let nodes = vec![
+            node("here", false, false, false),
+            node("left", true, true, false),
+            node("came again", true, false, false),
+            node("came again", false, false, false),
+            node("other config", false, false, true),
+            node("crashed", true, false, false),
+        ];
+        let found = needs(&Overview { nodes, ..Overview::default() });
+        let found: Vec<(&str, Word, Kind)> =
+            found.iter().map(|need| (need.subject.as_str(), need.word, need.page)).collect();
+        let crashed = ("crashed", Word::NeedNodeGone, Kind::Nodes);
+        assert_eq!(found, [crashed, ("other config", Word::NeedNodeDiffers, Kind::Nodes)]);
     }
 
     #[test]

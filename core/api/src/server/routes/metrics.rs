@@ -3,11 +3,13 @@
 //! Cheap whatever the store holds: counts that the writer keeps, a look at the head of each queue, what is in memory
 //! anyway, and the last walk through the ledger, which a scrape may set off and never waits for.
 
+use std::time::Duration;
+
 use axum::extract::State as Shared;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use tidings_engine::measure::WriterHealth;
-use tidings_engine::{EngineHandle, Forecasts, LaneState, PluginFileView};
+use tidings_engine::{EngineHandle, Forecasts, LaneState, NodeView, PluginFileView};
 use tidings_model::{RunState, Timestamp};
 
 use super::answer::Answer;
@@ -30,6 +32,7 @@ pub(super) async fn metrics(Shared(engine): Shared<EngineHandle>, headers: Heade
     writer(&mut page, &engine);
     plugins(&mut page, &engine);
     webhooks(&mut page, &engine).await?;
+    nodes(&mut page, &engine).await?;
     requests(&mut page, &engine);
     telemetry(&mut page, &engine);
     process(&mut page, &engine);
@@ -125,6 +128,24 @@ fn attempts(page: &mut Page, engine: &EngineHandle) {
     }
     page.counter("tidings_outcomes_late", "Outcomes that came too late and changed nothing.")
         .value(&[], engine.late_outcomes());
+}
+
+async fn nodes(page: &mut Page, engine: &EngineHandle) -> Answer<()> {
+    let nodes: Vec<NodeView> = engine.nodes().await?.into_iter().filter(|node| !is_gone(node)).collect();
+    page.gauge("tidings_nodes", "Engines that share the store and are there; 1 of a store in a file.")
+        .value(&[], nodes.len());
+    let differing = nodes.iter().filter(|node| node.config_differs).count();
+    page.gauge("tidings_nodes_config_differs", "Of those, the ones that go by another config than this one.")
+        .value(&[], differing);
+    if let Some(lease) = nodes.iter().find(|node| node.is_self).and_then(|node| node.lease) {
+        let age = Duration::from_millis(lease.age_ms).as_secs_f64();
+        page.gauge("tidings_lease_age_seconds", "Since this engine's lease was renewed.").value(&[], age);
+    }
+    Ok(())
+}
+
+fn is_gone(node: &NodeView) -> bool {
+    node.lease.is_some_and(|lease| lease.is_over)
 }
 
 async fn webhooks(page: &mut Page, engine: &EngineHandle) -> Answer<()> {

@@ -14,6 +14,7 @@ pub(super) async fn overview(Shared(engine): Shared<EngineHandle>) -> Answer<Res
     let counts = engine.counts().await?;
     let schedules = engine.schedules().await?.into_iter().filter(|view| view.state != ScheduleState::Removed);
     let webhooks = engine.webhooks().into_iter().map(convert::webhook);
+    let nodes = if engine.is_shared() { engine.nodes().await? } else { Vec::new() };
     let overview = wire::Overview {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         now: engine.now().to_rfc3339(),
@@ -26,6 +27,7 @@ pub(super) async fn overview(Shared(engine): Shared<EngineHandle>) -> Answer<Res
         schedules: schedules.map(convert::schedule).collect(),
         tokens: engine.tokens().into_iter().map(convert::token).collect(),
         webhooks: webhooks.filter(|webhook| webhook.state != "ok").collect(),
+        nodes: nodes.into_iter().map(convert::node).collect(),
         recent: engine.recent().into_iter().filter_map(convert::change).collect(),
     };
     Ok(json(StatusCode::OK, &overview))
