@@ -102,8 +102,7 @@ impl Lanes {
             });
             (lane.config, lane.needs) = (Arc::clone(channel), needs);
         }
-        // A halt is for the settings it happened with: other settings are an operator's act.
-        self.halts.retain(|name, halt| config.apps.get(name).is_some_and(|app| app.fingerprint == halt.fingerprint));
+        self.keep_halts_of(config);
     }
 
     /// Whether that channel claims now.
@@ -195,13 +194,24 @@ impl Lanes {
     }
 
     /// Takes what another engine changed of channels and apps. What this one has not written yet counts.
-    pub(crate) fn adopt(&mut self, states: &HashMap<ChannelId, ChannelState>, halts: HashMap<AppName, AppHalt>) {
+    pub(crate) fn adopt(
+        &mut self,
+        states: &HashMap<ChannelId, ChannelState>,
+        halts: HashMap<AppName, AppHalt>,
+        config: &Config,
+    ) {
         for (id, lane) in &mut self.lanes {
             if let Some(state) = states.get(id) {
                 lane.state = state.clone();
             }
         }
         self.halts = halts;
+        self.keep_halts_of(config);
+    }
+
+    /// A halt is for the settings it happened with: other settings are an operator's act.
+    fn keep_halts_of(&mut self, config: &Config) {
+        self.halts.retain(|name, halt| config.apps.get(name).is_some_and(|app| app.fingerprint == halt.fingerprint));
     }
 
     /// Frees the places of attempts that ended. What was taken over from another engine had none here.

@@ -86,7 +86,7 @@ impl WriterTask {
 
     fn adopt(&self, news: News) {
         let definitions = Arc::clone(&self.redefine.borrow());
-        look(&self.lanes).adopt(&news.channels, news.halts);
+        look(&self.lanes).adopt(&news.channels, news.halts, &definitions.config);
         for (app, row) in news.tokens {
             if let Some(keeper) = definitions.keepers.get(&app) {
                 keeper.adopt(row);
