@@ -96,7 +96,7 @@ async fn what_an_act_moved_leaves_with_the_message(mut store: Store) {
     let id = store.accept_one(FREE, "ann").await;
     store.commit(one_act(vec![act(Event::Cancel, id)], None)).await;
     store.pass(DAY);
-    let sweep = Sweep::Messages { after: 0, done_before: store.now, failed_before: store.now };
+    let sweep = Sweep::Ended { after: 0, states: vec![State::Cancelled], before: store.now };
     store.commit(Batch { sweeps: vec![sweep], ..Batch::default() }).await;
     assert_eq!(store.reader.acts_on(id).await.unwrap(), []);
     assert_eq!(all(&store).await.len(), 1, "the record itself stays");

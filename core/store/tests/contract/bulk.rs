@@ -167,7 +167,7 @@ async fn ages_go_by_the_order_of_acceptance(mut store: Store) {
     }
     // A hole in the ids: what left is nobody's age.
     store.commit(Batch { operations: vec![act(Event::Cancel, ids[4])], ..Batch::default() }).await;
-    let sweep = Sweep::Messages { after: 0, done_before: store.now, failed_before: NOON };
+    let sweep = Sweep::Ended { after: 0, states: vec![State::Cancelled], before: store.now };
     store.commit(Batch { sweeps: vec![sweep], ..Batch::default() }).await;
     let hours = |count: u32| Some(NOON.after(HOUR * count));
     let list =

@@ -199,7 +199,7 @@ async fn since_when_a_message_waits_is_kept_and_what_it_then_went_on_with(mut st
     assert_eq!(told(&store, at_once).await, []);
     store.commit(Batch { operations: vec![act(Event::Cancel, id)], ..Batch::default() }).await;
     store.pass(HOUR);
-    let sweeps = vec![Sweep::Messages { after: 0, done_before: store.now, failed_before: store.now }];
+    let sweeps = vec![Sweep::Ended { after: 0, states: vec![State::Cancelled], before: store.now }];
     assert_eq!(store.commit(Batch { sweeps, ..Batch::default() }).await.swept[0].removed, 1);
     assert_eq!(told(&store, id).await, []);
 }
