@@ -14,7 +14,7 @@ async fn a_second_engine_is_refused_and_told_who_holds_the_file() {
     assert_eq!(path, &home.file().display().to_string());
     assert_eq!(holder, &format!("process {}", std::process::id()));
     drop(held);
-    home.open().await.unwrap();
+    home.open_when_let_go().await.unwrap();
 }
 
 #[tokio::test]
@@ -80,9 +80,9 @@ async fn a_file_of_a_newer_program_is_refused_and_left_alone() {
     let mut connection = options.connect().await.unwrap();
     sqlx::raw_sql("PRAGMA user_version = 4711").execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
-    let refused = home.open().await.unwrap_err();
+    let refused = home.open_when_let_go().await.unwrap_err();
     assert!(matches!(refused, StoreError::Newer { found: 4711, .. }), "{refused}");
-    let again = home.open().await.unwrap_err();
+    let again = home.open_when_let_go().await.unwrap_err();
     assert!(matches!(again, StoreError::Newer { found: 4711, .. }), "a refusal lets go of the lock: {again}");
 }
 

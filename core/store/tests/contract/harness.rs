@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidings_cluster::{Cluster, Database};
 use tidings_model::limits::PAGE_ROWS_MAX;
@@ -23,6 +23,10 @@ pub(crate) const NOON: Timestamp = Timestamp(1_700_000_000_000);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+
+/// How long a lock may take to be let go of whose holder is gone, and between two looks.
+const LET_GO_WITHIN: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Stands in every credential value and token of the tests, and may be printed nowhere.
 pub(crate) const CANARY: &str = "canary-7f3a";
@@ -114,6 +118,18 @@ impl Home {
     pub(crate) async fn open(&self) -> Result<(Writer, Reader), StoreError> {
         tidings_store::open(&self.url()).await
     }
+
+    /// The same of a store that nobody has open. A program that another test of this process starts has what is open here
+    /// until it begins, and the lock with it: that is waited for.
+    pub(crate) async fn open_when_let_go(&self) -> Result<(Writer, Reader), StoreError> {
+        let begun = Instant::now();
+        loop {
+            match self.open().await {
+                Err(StoreError::Locked { .. }) if begun.elapsed() < LET_GO_WITHIN => tokio::time::sleep(LOOK).await,
+                opened => return opened,
+            }
+        }
+    }
 }
 
 impl Drop for Place {
@@ -141,7 +157,7 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) async fn new(home: Home) -> Store {
-        let (mut writer, reader) = home.open().await.expect("a fresh store opens");
+        let (mut writer, reader) = home.open_when_let_go().await.expect("a fresh store opens");
         let names = [FREE, BOUND, SISTER].map(|name| (ChannelName::new(name).expect("a name"), shop()));
         let templates = ["paid", "shipped"].map(|name| TemplateName::new(name).expect("a name"));
         let ids = writer.define(names, templates).await.expect("names are numbered");
