@@ -8,6 +8,7 @@ mod bell;
 mod days;
 mod lease;
 
+use std::fmt;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -54,7 +55,6 @@ const PLANNING: [(&str, &str); 3] =
 const STATEMENTS_MAX: usize = 512;
 
 /// A database, and what belongs to this node's use of it.
-#[derive(Debug)]
 pub(crate) struct Home {
     /// How to connect again.
     options: PgConnectOptions,
@@ -63,6 +63,13 @@ pub(crate) struct Home {
     pub(crate) membership: Membership,
     pub(crate) days: Days,
     pub(crate) bell: Bell,
+}
+
+/// How to connect has the password in it.
+impl fmt::Debug for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Home").field("shown", &self.shown).finish_non_exhaustive()
+    }
 }
 
 impl Home {
@@ -86,7 +93,7 @@ impl Home {
         connection: &mut dialects::Connection,
         claims: &[i64],
     ) -> Result<u64, StoreError> {
-        let query = sql!(postgres "release_claims").query().bind(self.membership.node()).bind(shared::json(&claims));
+        let query = sql!(postgres "release_claims").query().bind(self.membership.node()).bind(dialects::json(&claims));
         query.fetch_scalar(connection).await.map_err(StoreError::during("undo claims that nobody was told of"))
     }
 }

@@ -33,6 +33,5 @@ mod writer;
 pub use moving::{MovedTable, Progress, migrate};
 pub use reach::REACH_MANY_MAX;
 pub use reader::Reader;
-pub(crate) use tick::json;
 pub(crate) use writer::Home;
 pub use writer::{Ids, Writer};

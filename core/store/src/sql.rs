@@ -19,8 +19,8 @@ pub(crate) use builder::Builder;
 pub(crate) use connection::{Connection, Look, Pool};
 pub(crate) use list::{ROWS_MAX, RowsStatement};
 pub(crate) use row::{FromColumn, Row};
-pub(crate) use value::IntoValue;
 use value::Value;
+pub(crate) use value::{IntoValue, Json, json};
 
 use crate::error::StoreError;
 

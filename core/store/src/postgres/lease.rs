@@ -75,8 +75,6 @@ struct Shared {
     trusted_until: AtomicU64,
     /// What is told of it.
     standing: std::sync::Mutex<Standing>,
-    /// By how much the database's clock is ahead of ours, in milliseconds.
-    skew_ms: AtomicI64,
     /// It is the first of those that are there.
     leads: AtomicBool,
 }
@@ -103,11 +101,6 @@ impl Lease {
         if let Some(shared) = &self.shared {
             *shared.standing.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = standing;
         }
-    }
-
-    /// By how much the database's clock is ahead of ours, in milliseconds: 0 for a store in a file.
-    pub fn skew_ms(&self) -> i64 {
-        self.shared.as_ref().map_or(0, |shared| shared.skew_ms.load(Ordering::Relaxed))
     }
 }
 
@@ -136,7 +129,6 @@ impl Membership {
             node: AtomicI64::new(0),
             trusted_until: AtomicU64::new(0),
             standing: std::sync::Mutex::default(),
-            skew_ms: AtomicI64::new(0),
             leads: AtomicBool::new(false),
         });
         shared.join(connection, &name).await?;
@@ -163,7 +155,7 @@ impl Membership {
     }
 
     /// Joins again as another node if the lease is over: what the former one claimed is no longer ours.
-    pub(crate) async fn rejoin(&mut self, connection: &mut Connection) -> Result<bool, StoreError> {
+    pub(crate) async fn rejoin(&mut self, connection: &mut Connection) -> Result<(), StoreError> {
         let during = || StoreError::during("look whether this node still has its lease");
         let held: bool =
             crate::sql::both("SELECT EXISTS (SELECT FROM node WHERE id = $1 AND lease_until > tidings_now())")
@@ -172,12 +164,12 @@ impl Membership {
                 .await
                 .map_err(during())?;
         if held {
-            return Ok(false);
+            return Ok(());
         }
         let before = self.node();
         self.shared.join(connection, &self.name).await?;
         tracing::warn!(before, now = self.node(), "this node lost its lease and joined again as another");
-        Ok(true)
+        Ok(())
     }
 
     /// Leaves: nobody need wait for the lease to end.
@@ -204,19 +196,12 @@ impl Shared {
             .map_err(StoreError::during("join as a node"))?;
         self.node.store(row.get(0), Ordering::Release);
         self.trust(asked_at, name.lease);
-        self.note_skew(row.get(1));
         Ok(())
     }
 
     fn trust(&self, asked_at: u64, lease: Duration) {
         let trusted = lease - lease / MARGIN;
         self.trusted_until.store(asked_at + u64::try_from(millis(trusted)).unwrap_or(0), Ordering::Release);
-    }
-
-    fn note_skew(&self, database_ms: i64) {
-        let now = clock_gettime(ClockId::Realtime);
-        let ours = now.tv_sec * 1000 + now.tv_nsec / 1_000_000;
-        self.skew_ms.store(database_ms - ours, Ordering::Relaxed);
     }
 }
 
@@ -227,26 +212,26 @@ async fn renew(shared: Arc<Shared>, pool: Pool, lease: Duration) {
     beat.tick().await;
     loop {
         beat.tick().await;
-        let asked_at = elapsed_ms();
+        let (asked_at, node) = (elapsed_ms(), shared.node.load(Ordering::Acquire));
         // A renewal that hangs must not keep the next one from being tried.
         let asked = tokio::time::timeout(lease / MARGIN, renew_once(&shared, &pool, lease)).await;
         match asked {
-            Ok(Ok(Some(database_ms))) => {
-                shared.trust(asked_at, lease);
-                shared.note_skew(database_ms);
-            }
+            // The writer has joined as another meanwhile: the answer is of the one before.
+            _ if shared.node.load(Ordering::Acquire) != node => {}
+            Ok(Ok(true)) => shared.trust(asked_at, lease),
             // The writer sees it at its next transaction and joins again.
-            Ok(Ok(None)) => shared.trusted_until.store(0, Ordering::Release),
+            Ok(Ok(false)) => shared.trusted_until.store(0, Ordering::Release),
             Ok(Err(error)) => tracing::warn!("renew this node's lease: {error}"),
             Err(_) => tracing::warn!("renew this node's lease: no answer in time"),
         }
     }
 }
 
-async fn renew_once(shared: &Shared, pool: &Pool, lease: Duration) -> Result<Option<i64>, sqlx::Error> {
+/// False if the lease is over.
+async fn renew_once(shared: &Shared, pool: &Pool, lease: Duration) -> Result<bool, sqlx::Error> {
     let Standing { in_flight, sent_per_s, draining, config } =
         shared.standing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-    sql!(postgres "node_renew")
+    let renewed = sql!(postgres "node_renew")
         .query()
         .bind(shared.node.load(Ordering::Acquire))
         .bind(millis(lease))
@@ -254,8 +239,9 @@ async fn renew_once(shared: &Shared, pool: &Pool, lease: Duration) -> Result<Opt
         .bind(sent_per_s)
         .bind(draining)
         .bind(config)
-        .fetch_optional_scalar(&mut pool.acquire().await?)
-        .await
+        .fetch_optional(&mut pool.acquire().await?)
+        .await?;
+    Ok(renewed.is_some())
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -8,10 +8,10 @@ use tidings_model::limits::IDEMPOTENCY_LIFE;
 use tidings_model::{AppName, CredentialId, MessageId, State, Timestamp};
 
 use super::suppression::Suppressed;
-use super::tick::{Numbered, Step, json};
+use super::tick::{Numbered, Step};
 use crate::batch::{Accepted, ChannelId, CredentialIntake, NewCredential, NewMessage};
 use crate::error::StoreError;
-use crate::sql::{Connection, Dialect, Query, ROWS_MAX, RowsStatement, Statement, sql};
+use crate::sql::{Connection, Dialect, Query, ROWS_MAX, RowsStatement, Statement, json, sql};
 
 /// SQLite takes messages, their bodies, and their keys if one of them has any, in one hop.
 static INSERT_MESSAGES: LazyLock<RowsStatement> =

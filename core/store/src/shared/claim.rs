@@ -9,10 +9,10 @@ use tidings_model::{AppName, CredentialId, Event, MessageId, State, Timestamp};
 
 use super::suppression::{SUPPRESSED, note};
 use super::tally::Tally;
-use super::tick::{Step, json, length};
+use super::tick::{Step, length};
 use crate::batch::{Bound, ChannelId, ClaimRequest, Claimed, Committed, Moved, Needs, TemplateId, Waiting};
 use crate::error::StoreError;
-use crate::sql::{Dialect, ROWS_MAX, RowsStatement, Statement, both, sql};
+use crate::sql::{Dialect, ROWS_MAX, RowsStatement, Statement, both, json, sql};
 
 static CLAIM_BIND: LazyLock<RowsStatement> = LazyLock::new(|| RowsStatement::new(sql!("claim_bind")));
 
@@ -261,7 +261,7 @@ impl Step<'_> {
                 self.none_came_meanwhile(needs, &waiting).await?;
             }
             let ids: Vec<i64> = waiting.iter().map(|row| row.message.0).collect();
-            self.execute(sql!("claim_wait"), &json(&ids)).await.map_err(during())?;
+            self.execute(sql!("claim_wait"), json(&ids)).await.map_err(during())?;
             self.begin_to_wait(&ids).await?;
             self.moves.go_many(channel, State::Queued, State::Waiting, count(&ids));
             committed.waiting.append(&mut waiting);

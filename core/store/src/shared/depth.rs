@@ -3,10 +3,9 @@
 use tidings_model::Timestamp;
 
 use super::reader::Reader;
-use super::tick::json;
 use crate::batch::ChannelId;
 use crate::error::StoreError;
-use crate::sql::sql;
+use crate::sql::{json, sql};
 
 impl Reader {
     /// When the longest due message of each of these channels became due; those without one are left out.

@@ -5,11 +5,11 @@ use std::time::Duration;
 use tidings_model::limits::TICK_PROMOTIONS_MAX;
 use tidings_model::{Event, MessageId, State, Timestamp};
 
-use super::tick::{Step, json, length};
+use super::tick::{Step, length};
 use super::writer::LOOK_NOW;
 use crate::batch::{Batch, ChannelId, Moved, NewMessage, TemplateId};
 use crate::error::StoreError;
-use crate::sql::sql;
+use crate::sql::{Dialect, json, sql};
 
 impl Step<'_> {
     pub(super) async fn set_back(&mut self, by: Duration) -> Result<(), StoreError> {
@@ -26,9 +26,12 @@ impl Step<'_> {
         if count == 0 {
             return Ok(false);
         }
-        let query = sql!("promote").query();
-        let query = query.bind(self.now.0).bind(length(TICK_PROMOTIONS_MAX));
-        self.run(query).await.map_err(StoreError::during("make messages due"))?;
+        // PostgreSQL made them due as it counted them.
+        if self.connection.dialect() == Dialect::Sqlite {
+            let query = sql!(sqlite "promote").query();
+            let query = query.bind(self.now.0).bind(length(TICK_PROMOTIONS_MAX));
+            self.run(query).await.map_err(StoreError::during("make messages due"))?;
+        }
         for (channel, messages) in due {
             self.moves.go_many(ChannelId(channel), State::Scheduled, State::Queued, messages);
         }

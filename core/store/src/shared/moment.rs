@@ -3,15 +3,15 @@
 use tidings_model::{MessageId, Timestamp};
 
 use super::reader::Reader;
-use super::tick::{Step, json};
+use super::tick::Step;
 use crate::batch::Claimed;
 use crate::error::StoreError;
 use crate::read::MomentRow;
-use crate::sql::{Row, Statement, both, sql};
+use crate::sql::{Json, Row, Statement, both, json, sql};
 
 impl Step<'_> {
     pub(super) async fn begin_to_wait(&mut self, messages: &[i64]) -> Result<(), StoreError> {
-        self.moments(sql!("moments_waiting"), &json(&messages)).await
+        self.moments(sql!("moments_waiting"), json(&messages)).await
     }
 
     /// These had waited, and go on with the credentials that are bound to them.
@@ -21,16 +21,16 @@ impl Step<'_> {
             Some((claimed.message.0, format!("{}, taken in {}", bound.source, bound.taken_at)))
         };
         let rows: Vec<(i64, String)> = messages.iter().filter_map(with).collect();
-        self.moments(sql!("moments_bound"), &json(&rows)).await
+        self.moments(sql!("moments_bound"), json(&rows)).await
     }
 
     /// Notes what the rows of `receive.sql` are about to overwrite.
-    pub(super) async fn keep_when_sent(&mut self, rows: &str) -> Result<(), StoreError> {
+    pub(super) async fn keep_when_sent(&mut self, rows: Json) -> Result<(), StoreError> {
         self.moments(sql!("moments_received"), rows).await
     }
 
-    async fn moments(&mut self, sql: Statement, rows: &str) -> Result<(), StoreError> {
-        let query = sql.query().bind(rows.to_owned()).bind(self.now.0);
+    async fn moments(&mut self, sql: Statement, rows: Json) -> Result<(), StoreError> {
+        let query = sql.query().bind(rows).bind(self.now.0);
         self.run(query).await.map(drop).map_err(StoreError::during("write moments of messages"))
     }
 }

@@ -8,10 +8,10 @@ use tidings_model::{NoticeId, Timestamp, WebhookName};
 
 use super::reader::Reader;
 use super::row::{instant, noted};
-use super::tick::{Step, apart, json};
+use super::tick::{Step, apart};
 use crate::error::StoreError;
 use crate::notice::{Backlog, NewNotice, NoticeRow, NoticeSettle, WebhookStanding};
-use crate::sql::{Connection, ROWS_MAX, Row, RowsStatement, both, sql};
+use crate::sql::{Connection, ROWS_MAX, Row, RowsStatement, both, json, sql};
 
 static INSERT_NOTICES: LazyLock<RowsStatement> = LazyLock::new(|| RowsStatement::new(sql!("insert_notices")));
 static DELAY_NOTICES: LazyLock<RowsStatement> = LazyLock::new(|| RowsStatement::new(sql!("delay_notices")));

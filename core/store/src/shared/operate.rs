@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use tidings_model::state::next;
 use tidings_model::{Event, Refused, State};
 
-use super::tick::{Step, json};
+use super::tick::Step;
 use crate::batch::{ChannelId, Moved, Operated, Operation, TemplateId};
 use crate::error::StoreError;
-use crate::sql::sql;
+use crate::sql::{json, sql};
 
 /// What an operator may do to a message.
 const ACTS: [Event; 5] = [Event::Cancel, Event::Retry, Event::RetryLater, Event::Hold, Event::Release];

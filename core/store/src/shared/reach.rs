@@ -4,11 +4,10 @@
 use tidings_model::{AppName, CredentialId, MessageId, SourceName, State, Timestamp};
 
 use super::reader::Reader;
-use super::tick::json;
 use crate::batch::TemplateId;
 use crate::error::StoreError;
 use crate::reach::{BoundRow, HeldRow, OfRecipient, SuppressedRow};
-use crate::sql::{Statement, sql};
+use crate::sql::{Statement, json, sql};
 
 /// Permits of one recipient that are listed.
 const PERMITS_MAX: usize = 1000;

@@ -205,7 +205,7 @@ impl Reader {
         RECIPIENTS
             .query()
             .bind(app.as_str())
-            .bind(super::tick::json(&rules))
+            .bind(crate::sql::json(&rules))
             .bind(scope)
             .bind(after.unwrap_or_default())
             .bind(PAGE_ROWS_MAX)

@@ -12,10 +12,10 @@ use tidings_model::limits::{RECEIPT_LIFE, RECEIPTS_WAITING_MAX};
 use tidings_model::state::next;
 use tidings_model::{AppName, Event, MessageId, State, Timestamp};
 
-use super::tick::{Step, json};
+use super::tick::Step;
 use crate::batch::{ChannelId, Moved, Receipt, Received, Settle, TemplateId};
 use crate::error::StoreError;
-use crate::sql::{Connection, ROWS_MAX, RowsStatement, both, sql};
+use crate::sql::{Connection, ROWS_MAX, RowsStatement, both, json, sql};
 
 static KEEP_RECEIPTS: LazyLock<RowsStatement> = LazyLock::new(|| RowsStatement::new(sql!("keep_receipts")));
 static DROP_RECEIPTS: LazyLock<RowsStatement> = LazyLock::new(|| RowsStatement::new(sql!("drop_receipts")));
@@ -260,7 +260,7 @@ impl Step<'_> {
             return Ok(());
         }
         let told = json(&rows);
-        self.keep_when_sent(&told).await?;
+        self.keep_when_sent(told.clone()).await?;
         let query = sql!("receive").query().bind(told).bind(self.now.0);
         let written = self.run(query).await.map_err(StoreError::during("write what receipts say"))?;
         assert_eq!(written, rows.len() as u64, "a message moved between two statements of one transaction");

@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use tidings_model::rate::Arrival;
 use tidings_model::{AppName, MessageId, Timestamp};
 
-use super::tick::json;
 use crate::batch::{AppHalt, ChannelId, ChannelState, Orphan, TemplateId, TokenRow};
 use crate::error::StoreError;
-use crate::sql::{Connection, Row, both, sql};
+use crate::sql::{Connection, Row, both, json, sql};
 
 /// A nullable instant.
 pub(super) fn instant(row: &Row, index: usize) -> Option<Timestamp> {

@@ -9,14 +9,14 @@ use tidings_model::{RunId, RunState, ScheduleName, Timestamp};
 
 use super::reader::Reader;
 use super::row::instant;
-use super::tick::{Numbered, Step, json};
+use super::tick::{Numbered, Step};
 use crate::error::StoreError;
 use crate::read::Page;
 use crate::run::RunRow;
 use crate::schedule::{
     BackfillRow, Decided, Fired, Firing, FiringRow, Noted, Said, ScheduleChange, ScheduleRow, Verdict,
 };
-use crate::sql::{Builder, Dialect, ROWS_MAX, Row, RowsStatement, Statement, both, sql};
+use crate::sql::{Builder, Dialect, ROWS_MAX, Row, RowsStatement, Statement, both, json, sql};
 
 static FIRED_BEFORE: LazyLock<RowsStatement> = LazyLock::new(|| RowsStatement::new(sql!("fired_before")));
 static INSERT_RUNS: LazyLock<RowsStatement> = LazyLock::new(|| RowsStatement::new(sql!("insert_runs")));

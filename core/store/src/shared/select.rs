@@ -13,11 +13,10 @@ use tidings_model::{MessageId, RunId, State};
 
 use super::reader::{Reader, message_row, page_of};
 use super::signpost;
-use super::tick::json;
 use super::walk::{Dated, last_before};
 use crate::error::StoreError;
 use crate::read::{BulkCount, BulkFilter, MessageFilter, MessageRow, Page, Planned, Span};
-use crate::sql::{Builder, Connection, Dialect, Row, Statement, both};
+use crate::sql::{Builder, Connection, Dialect, Row, Statement, both, json};
 
 const COLUMNS: &str =
     "SELECT m.id, c.name, t.name, m.recipient, m.state, m.priority, m.due_at, m.attempts, m.ambiguous,

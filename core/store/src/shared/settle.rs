@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 
 use tidings_model::{CredentialFate, State, Timestamp};
 
-use super::tick::{Fence, Step, json};
+use super::tick::{Fence, Step};
 use crate::batch::Settle;
 use crate::error::StoreError;
-use crate::sql::{Query, ROWS_MAX, RowsStatement, sql};
+use crate::sql::{Query, ROWS_MAX, RowsStatement, json, sql};
 
 static SETTLE: LazyLock<RowsStatement> = LazyLock::new(|| RowsStatement::new(sql!("settle")));
 static SETTLE_CREDENTIALS: LazyLock<RowsStatement> = LazyLock::new(|| RowsStatement::new(sql!("settle_credentials")));
@@ -71,7 +71,7 @@ impl Step<'_> {
             .map(|settle| (settle.message.0, settle.started_at.0))
             .collect();
         if !dropped.is_empty() {
-            self.execute(sql!("drop_sisters"), &json(&dropped)).await.map_err(during())?;
+            self.execute(sql!("drop_sisters"), json(&dropped)).await.map_err(during())?;
         }
         let fates: Vec<(i64, u8)> = settles
             .iter()

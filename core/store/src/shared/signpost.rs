@@ -11,12 +11,12 @@ use tidings_model::signpost::{Block, PARTS, Sign, find, marks};
 
 use super::reader::{Reader, message_row};
 use super::select::{Choice, named};
-use super::tick::{Step, json};
+use super::tick::Step;
 use crate::batch::SignpostChange;
 use crate::error::StoreError;
 use crate::hash::fingerprint;
 use crate::read::{MessageRow, Span};
-use crate::sql::{Connection, Dialect, RowsStatement, both, sql};
+use crate::sql::{Connection, Dialect, RowsStatement, both, json, sql};
 
 static INSERT_SIGNPOSTS: LazyLock<RowsStatement> =
     LazyLock::new(|| RowsStatement::one_after_the_other(&[sql!(sqlite "insert_signposts").text(Dialect::Sqlite)]));
@@ -53,7 +53,7 @@ impl Step<'_> {
                     let ids: Vec<i64> =
                         blocks.iter().flat_map(|block| (0..PARTS).map(|part| place(part, *block))).collect();
                     let sql = sql!(sqlite "delete_signposts");
-                    self.execute(sql, &json(&ids)).await.map_err(during())?;
+                    self.execute(sql, json(&ids)).await.map_err(during())?;
                 }
             }
         }

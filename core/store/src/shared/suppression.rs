@@ -8,11 +8,11 @@ use tidings_model::{AppName, Recipient, State, Timestamp};
 
 use super::reader::Reader;
 use super::row::instant;
-use super::tick::{Step, json};
+use super::tick::Step;
 use crate::batch::{ChannelId, Moved, NewMessage, SuppressionChange};
 use crate::error::StoreError;
 use crate::read::{SuppressionFilter, SuppressionRow};
-use crate::sql::{Builder, Connection, Row, both, sql};
+use crate::sql::{Builder, Connection, Row, both, json, sql};
 
 /// Until when each of them is told nothing, by app and recipient.
 pub(super) type Suppressed = HashMap<(String, String), Option<Timestamp>>;

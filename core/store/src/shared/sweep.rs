@@ -6,10 +6,10 @@ use serde::Serialize;
 use tidings_model::limits::{CREDENTIAL_MEMORY, SWEEP_ROWS_MAX};
 use tidings_model::{State, Timestamp};
 
-use super::tick::{Step, json};
+use super::tick::Step;
 use crate::batch::{ChannelId, Sweep, Swept};
 use crate::error::StoreError;
-use crate::sql::{Dialect, Statement, both, sql};
+use crate::sql::{Dialect, Statement, both, json, sql};
 
 const ACTION: &str = "remove what is old";
 
@@ -136,7 +136,7 @@ impl Step<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        self.execute(sql, &json(&rows)).await.map_err(StoreError::during(ACTION))
+        self.execute(sql, json(&rows)).await.map_err(StoreError::during(ACTION))
     }
 }
 

@@ -16,7 +16,7 @@ use super::writer::{Home, LOOK_NOW, Last, Writer};
 use crate::batch::{Batch, ChannelId, Committed, Settle, Sweep};
 use crate::error::StoreError;
 use crate::notice::NewNotice;
-use crate::sql::{Connection, Dialect, Query, ROWS_MAX, RowsStatement, Statement, both, sql};
+use crate::sql::{Connection, Dialect, Json, Query, ROWS_MAX, RowsStatement, Statement, both, sql};
 
 impl Writer {
     /// Commits everything in the batch, or nothing.
@@ -234,11 +234,6 @@ const COMMIT: &str = "COMMIT";
 /// Tries of one batch that met the fence, or other engines.
 const TRIES_MAX: u32 = 8;
 
-/// A list as the JSON array a statement walks.
-pub(crate) fn json(rows: &impl serde::Serialize) -> String {
-    serde_json::to_string(rows).expect("rows of numbers and strings are always JSON")
-}
-
 pub(super) fn length(count: usize) -> i64 {
     i64::try_from(count).expect("a batch is bounded")
 }
@@ -296,7 +291,7 @@ impl Step<'_> {
     }
 
     /// A statement whose one argument is a JSON array.
-    pub(super) async fn execute(&mut self, sql: Statement, rows: &str) -> Result<(), sqlx::Error> {
+    pub(super) async fn execute(&mut self, sql: Statement, rows: Json) -> Result<(), sqlx::Error> {
         sql.query().bind(rows).execute(self.connection).await.map(drop)
     }
 

@@ -3,10 +3,10 @@
 
 use tidings_model::State;
 
-use super::tick::{Step, json};
+use super::tick::Step;
 use crate::batch::ChannelId;
 use crate::error::StoreError;
-use crate::sql::{Dialect, Query, Row, sql};
+use crate::sql::{Dialect, Query, Row, json, sql};
 
 impl Step<'_> {
     /// A message that ends outside an attempt takes the use of its kept credential with it.

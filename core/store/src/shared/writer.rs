@@ -152,7 +152,6 @@ impl Writer {
         if let Home::Server(server) = &mut self.home {
             server.membership.rejoin(&mut self.connection).await?;
         }
-        self.undo_doubtful().await?;
         self.last = Last::load(&mut self.connection).await?;
         self.read_again().await?;
         self.in_doubt = false;
@@ -193,12 +192,13 @@ impl Writer {
     pub(super) async fn rejoin(&mut self) -> Result<(), StoreError> {
         match &mut self.home {
             Home::File(_) => Ok(()),
-            Home::Server(server) => server.membership.rejoin(&mut self.connection).await.map(drop),
+            Home::Server(server) => server.membership.rejoin(&mut self.connection).await,
         }
     }
 
-    /// Reads again what is remembered from one transaction to the next.
+    /// Reads again what is remembered from one transaction to the next, once what is in doubt is undone.
     async fn read_again(&mut self) -> Result<(), StoreError> {
+        self.undo_doubtful().await?;
         self.tally = Tally::load(&mut self.connection).await?;
         self.early = Early::load(&mut self.connection).await?;
         self.pending = notice::pending(&mut self.connection).await?;
@@ -208,7 +208,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Looks what other engines changed, where there may be any: after a while, or when one of them rang.
+    /// Looks before a transaction what other engines changed, where there may be any and it was not done just now.
     pub(super) async fn look_around(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let Home::Server(server) = &mut self.home else { return Ok(()) };
         server.days.ensure(&mut self.connection, now).await?;
@@ -218,7 +218,6 @@ impl Writer {
         if self.looked_at.elapsed() < LOOK_AROUND {
             return Ok(());
         }
-        self.undo_doubtful().await?;
         self.read_again().await
     }
 
@@ -237,6 +236,13 @@ impl Writer {
             return Ok(None);
         }
         self.resolve_doubt().await?;
+        let found = self.look_for_news(now, whole).await;
+        // Whoever has nothing to do commits nothing: it is here that its connection is found to be broken.
+        self.in_doubt = found.is_err();
+        found
+    }
+
+    async fn look_for_news(&mut self, now: Timestamp, whole: bool) -> Result<Option<News>, StoreError> {
         if whole {
             self.read_again().await?;
         } else {
@@ -266,18 +272,18 @@ impl Writer {
 
     /// Asks for the right to fetch the next token of an app, for so long; it ends with the token.
     pub async fn may_fetch(&mut self, app: &AppName, within: Duration) -> Result<FetchRight, StoreError> {
-        let Home::Server(server) = &self.home else { return Ok(FetchRight::Granted(None)) };
-        let node = server.membership.node();
         self.resolve_doubt().await?;
+        let Home::Server(server) = &self.home else { return Ok(FetchRight::Granted(None)) };
         let row = sql!(postgres "token_fetch")
             .query()
             .bind(app.as_str())
-            .bind(node)
+            .bind(server.membership.node())
             .bind(i64::try_from(within.as_millis()).unwrap_or(i64::MAX))
             .fetch_optional(&mut self.connection)
             .await
-            .map_err(StoreError::during("ask for the right to fetch a token"))?;
-        Ok(match row {
+            .map_err(StoreError::during("ask for the right to fetch a token"));
+        self.in_doubt = row.is_err();
+        Ok(match row? {
             None => FetchRight::Taken,
             Some(row) => FetchRight::Granted(row::fetched_token(app, &row)),
         })

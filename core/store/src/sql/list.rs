@@ -84,7 +84,7 @@ impl RowsStatement {
     /// Ends the list of one of several statements, where the next one's list begins: `rows` of it were bound.
     pub(crate) fn end_list<'q>(&self, statement: usize, rows: usize, mut query: Query<'q>) -> Query<'q> {
         let missing = (SIZES[size(rows)] - rows) * self.columns[statement];
-        query.values.extend(std::iter::repeat_n(Value::Integer(None), missing));
+        query.values.extend(std::iter::repeat_with(|| Value::Integer(None)).take(missing));
         query
     }
 

@@ -35,6 +35,9 @@ for_every_server! {
     the_counts_of_both_are_the_sum,
     a_connection_that_ends_in_the_middle_of_a_commit_doubles_nothing,
     a_connection_that_ends_between_two_commits_undoes_nothing_that_was_told,
+    an_engine_with_nothing_to_do_finds_back_when_its_connection_has_ended,
+    a_nul_in_what_a_provider_tells_stops_no_batch,
+    a_password_is_in_no_writer_that_is_shown,
     two_that_wait_for_each_other_begin_again,
     the_nodes_are_listed_with_what_they_tell,
     a_receipt_and_its_outcome_that_come_at_once_to_two_meet,
@@ -462,13 +465,7 @@ async fn a_connection_that_ends_in_the_middle_of_a_commit_doubles_nothing(mut on
 async fn a_connection_that_ends_between_two_commits_undoes_nothing_that_was_told(mut one: Store) {
     let id = one.accept_one(FREE, "ann").await;
     let claimed = one.claim_one(FREE).await;
-    let mut third = one.home.connect().await;
-    run(
-        &mut third,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE datname = current_database() AND pid <> pg_backend_pid()",
-    )
-    .await;
+    end_all_others(&one.home).await;
     let now = one.now;
     let mut failures = 0;
     while one.writer.commit(&Batch { now, ..Batch::default() }).await.is_err() {
@@ -478,6 +475,53 @@ async fn a_connection_that_ends_between_two_commits_undoes_nothing_that_was_told
     assert!(failures > 0, "the connection had ended");
     assert_eq!(one.state(id).await, State::Sending, "what was claimed is on its way");
     assert_eq!(one.settle(vec![outcome(&claimed, State::Sent, CredentialFate::Spend)]).await, [true]);
+}
+
+/// Has the server end every connection to this database.
+async fn end_all_others(home: &Home) {
+    run(
+        &mut home.connect().await,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    .await;
+}
+
+/// It commits nothing, and so no commit failed: it said the same every second, until somebody's call was refused.
+async fn an_engine_with_nothing_to_do_finds_back_when_its_connection_has_ended(mut one: Store) {
+    end_all_others(&one.home).await;
+    let now = one.now;
+    assert!(one.writer.news(now, false).await.is_err(), "the connection had ended");
+    assert!(one.writer.news(now, false).await.is_ok(), "it connects anew");
+    one.accept_one(FREE, "ann").await;
+}
+
+async fn a_nul_in_what_a_provider_tells_stops_no_batch(mut one: Store) {
+    let id = one.accept_one(FREE, "ann").await;
+    let mut settle = outcome(&one.claim_one(FREE).await, State::Sent, CredentialFate::Spend);
+    settle.settlement.provider_id = Some("p-1".to_owned());
+    one.settle(vec![settle]).await;
+    let receipts = vec![Receipt {
+        app: shop(),
+        provider_id: "p-1".to_owned(),
+        delivered: false,
+        detail: "gone\0for good".to_owned(),
+        received_at: one.now,
+    }];
+    assert_eq!(one.commit(Batch { receipts, ..Batch::default() }).await.received, [Received::Moved]);
+    assert_eq!(one.message_row(id).await.detail.as_deref(), Some("gone\u{fffd}for good"));
+}
+
+async fn a_password_is_in_no_writer_that_is_shown(one: Store) {
+    let url = one.home.url();
+    let (scheme, rest) = url.split_once("://").expect("an address");
+    let (user, place) = rest.split_once('@').expect("the address has a user");
+    // Who has none of his own is asked for none.
+    let (user, password) = user.split_once(':').unwrap_or((user, CANARY));
+    let (writer, reader) = tidings_store::open(&format!("{scheme}://{user}:{password}@{place}")).await.unwrap();
+    let shown = format!("{writer:?} {reader:?}");
+    assert!(!shown.contains(password), "{shown}");
+    writer.close().await.unwrap();
 }
 
 async fn two_that_wait_for_each_other_begin_again(mut one: Store) {
