@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tidings_model::limits::FIRINGS_PER_STEP_MAX;
 use tidings_model::{Clock, RunId, ScheduleName, Timestamp};
-use tidings_store::{Reader, RunRow, ScheduleRow};
+use tidings_store::{Reader, RunOwner, RunRow, ScheduleRow};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -74,7 +74,8 @@ impl Scheduler {
         let (ended, mut ends) = mpsc::channel(ENDED_MAX);
         let mut running = Running { tasks: JoinSet::new(), ended, begun: Vec::new(), begun_at: Timestamp(0) };
         let mut agenda = self.define(&Agenda::default()).await;
-        self.resume(&mut agenda, &mut running).await;
+        let left = std::mem::take(&mut self.unfinished).into_iter().filter(|run| run.owner != RunOwner::Another);
+        self.resume(left.collect(), &mut agenda, &mut running).await;
         // Not before this instant: the store did not take the last step.
         let mut not_before = None;
         let mut looked_at = tokio::time::Instant::now();
@@ -113,7 +114,11 @@ impl Scheduler {
                 () = tokio::time::sleep(wait) => {}
                 Ok(()) = self.present.changed() => {
                     agenda = self.define(&agenda).await;
-                    if let Err(refusal) = self.end_removed(&agenda).await {
+                    let ended = match self.reader.unfinished_runs().await {
+                        Ok(unfinished) => self.end_removed(&agenda, &unfinished).await,
+                        Err(error) => Err(error.into()),
+                    };
+                    if let Err(refusal) = ended {
                         tracing::warn!("end the runs of schedules that left config: {refusal}");
                         not_before = Some(tokio::time::Instant::now() + SLEEP_MAX);
                     }
@@ -154,7 +159,11 @@ impl Scheduler {
             for begin in agenda.adopt(&stored, &unfinished) {
                 self.start(agenda, begin, running);
             }
-            self.end_removed(agenda).await?;
+            self.end_removed(agenda, &unfinished).await?;
+            // One that is being taken on is its former engine's until that is written.
+            let is_left = |run: &RunRow| run.owner == RunOwner::Gone && !agenda.carries(run.id);
+            let left: Vec<RunRow> = unfinished.into_iter().filter(is_left).collect();
+            self.resume(left, agenda, running).await;
         }
         let decisions = agenda.decide(now, FIRINGS_PER_STEP_MAX);
         if !decisions.is_empty() {
@@ -239,9 +248,8 @@ impl Scheduler {
 
     /// Ends the runs of schedules that config has no more, whether or not somebody carries them out: a schedule that is
     /// removed stops.
-    async fn end_removed(&self, agenda: &Agenda) -> Result<(), Refusal> {
-        let unfinished = self.reader.unfinished_runs().await?;
-        for run in agenda.removed(&unfinished) {
+    async fn end_removed(&self, agenda: &Agenda, unfinished: &[RunRow]) -> Result<(), Refusal> {
+        for run in agenda.removed(unfinished) {
             let reason = format!("schedule `{}` left config while it ran", run.schedule);
             tracing::warn!(run = %run.id, "run cancelled: {reason}");
             self.jobs.cancel(run.id, &run.schedule, reason, None).await?;
@@ -263,9 +271,10 @@ impl Scheduler {
         }
     }
 
-    /// Goes on with what a crash interrupted: a broadcast where it was, the rest is told as failed.
-    async fn resume(&mut self, agenda: &mut Agenda, running: &mut Running) {
-        for run in std::mem::take(&mut self.unfinished).into_iter().filter(|run| !run.elsewhere) {
+    /// Goes on with what a crash interrupted, of this engine before its start or of another: a broadcast where it was, the
+    /// rest is told as failed.
+    async fn resume(&self, runs: Vec<RunRow>, agenda: &mut Agenda, running: &mut Running) {
+        for run in runs {
             let is_young = self.clock.now().since(run.started_at) < RESUME_WITHIN;
             let same_job = |name: &ScheduleName| agenda.config(name).is_some_and(|it| it.job.describe() == run.job);
             match ScheduleName::new(run.schedule.as_str()) {

@@ -41,7 +41,7 @@ pub use read::{
     AttemptRow, BulkCount, BulkFilter, Counts, CredentialFilter, CredentialRow, MessageFilter, MessageRow, MomentRow,
     NodeRow, Page, Planned, ReasonRow, Span, SuppressionFilter, SuppressionRow,
 };
-pub use run::{RunBegin, RunFilter, RunLevel, RunLine, RunLogRow, RunNote, RunRow, RunStep, Stepped};
+pub use run::{RunBegin, RunFilter, RunLevel, RunLine, RunLogRow, RunNote, RunOwner, RunRow, RunStep, Stepped};
 pub use schedule::{
     BackfillRow, Decided, Fired, Firing, FiringRow, FiringSpan, Noted, Said, ScheduleChange, ScheduleRow, Verdict,
 };

@@ -132,6 +132,17 @@ pub struct RunFilter {
     pub limit: u32,
 }
 
+/// Who works on a run, where several engines share a store. In a file it is always this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunOwner {
+    /// This engine.
+    This,
+    /// Another that is there.
+    Another,
+    /// One that is gone: whoever takes the run on has it.
+    Gone,
+}
+
 /// A run, for people.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunRow {
@@ -153,8 +164,8 @@ pub struct RunRow {
     pub deadline_at: Option<Timestamp>,
     /// How often it went on after the engine had stopped in the middle of it.
     pub resumed: i64,
-    /// Another engine works on it: told of those that are unfinished.
-    pub elsewhere: bool,
+    /// Who works on it: told of those that are unfinished.
+    pub owner: RunOwner,
     /// Parts done.
     pub done: i64,
     /// Parts in all.

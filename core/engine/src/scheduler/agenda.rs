@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono_tz::Tz;
 use tidings_model::cron::Cron;
 use tidings_model::{RunId, ScheduleName, Timestamp};
-use tidings_store::{AuditEntry, Decided, Fired, Firing, RunRow, ScheduleChange, ScheduleRow, Verdict};
+use tidings_store::{AuditEntry, Decided, Fired, Firing, RunOwner, RunRow, ScheduleChange, ScheduleRow, Verdict};
 
 use super::plan::{Plan, Situation, left_behind};
 use crate::config::{Overlap, ScheduleConfig};
@@ -267,11 +267,12 @@ impl Agenda {
             self.rewake(&name);
         }
         for (name, standing) in &mut self.schedules {
-            let others = unfinished.iter().filter(|row| row.elsewhere && row.schedule == name.as_str());
+            let others =
+                unfinished.iter().filter(|row| row.owner == RunOwner::Another && row.schedule == name.as_str());
             standing.elsewhere = others.map(|row| row.id).collect();
         }
         let mut begun = Vec::new();
-        for row in unfinished.iter().filter(|row| !row.elsewhere) {
+        for row in unfinished.iter().filter(|row| row.owner == RunOwner::This) {
             let Some((name, standing)) = self.schedules.get_key_value(row.schedule.as_str()) else { continue };
             if standing.runs.contains(&row.id) {
                 continue;
@@ -283,12 +284,18 @@ impl Agenda {
         begun
     }
 
-    /// The runs among these whose schedule config has no more.
+    /// The runs of this engine among these whose schedule config has no more. Another's config may have it.
     pub(crate) fn removed<'r>(&self, unfinished: &'r [RunRow]) -> impl Iterator<Item = &'r RunRow> {
-        unfinished.iter().filter(|row| !self.schedules.contains_key(row.schedule.as_str()))
+        let ours = unfinished.iter().filter(|row| row.owner == RunOwner::This);
+        ours.filter(|row| !self.schedules.contains_key(row.schedule.as_str()))
     }
 
-    /// A run goes on that began before this start.
+    /// Whether this engine carries a run out.
+    pub(crate) fn carries(&self, run: RunId) -> bool {
+        self.schedules.values().any(|standing| standing.runs.contains(&run))
+    }
+
+    /// A run goes on that began before this start, or in an engine that is gone.
     pub(crate) fn resume(&mut self, name: &ScheduleName, run: RunId) {
         if let Some(standing) = self.schedules.get_mut(name) {
             standing.runs.insert(run);

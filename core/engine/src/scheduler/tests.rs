@@ -1,5 +1,5 @@
 use tidings_model::cron::Cron;
-use tidings_store::{Fired, Verdict};
+use tidings_store::{Fired, RunOwner, Verdict};
 
 use super::plan::{Plan, Situation};
 use super::*;
@@ -214,7 +214,7 @@ fn unfinished(id: i64, schedule: &str) -> RunRow {
         ended_at: None,
         deadline_at: None,
         resumed: 0,
-        elsewhere: false,
+        owner: RunOwner::This,
         done: 0,
         total: None,
         accepted: 0,
@@ -247,7 +247,11 @@ fn stored(cursor: Timestamp, next: Timestamp) -> ScheduleRow {
 
 /// An agenda of `hourly` alone, which has decided everything up to three.
 fn hourly_at_three() -> Agenda {
-    let config = std::collections::BTreeMap::from([(name(), every_hour(Missed::Once, Overlap::Allow))]);
+    hourly_at_three_with(Overlap::Allow)
+}
+
+fn hourly_at_three_with(overlap: Overlap) -> Agenda {
+    let config = std::collections::BTreeMap::from([(name(), every_hour(Missed::Once, overlap))]);
     let stored = [stored(at("03:00:00"), at("04:00:00"))];
     Agenda::define(&Agenda::default(), &stored, &config, at("03:10:00")).0
 }
@@ -258,6 +262,24 @@ fn runs_of_schedules_that_config_has_no_more_are_found() {
     let rows = [unfinished(1, "hourly"), unfinished(2, "gone"), unfinished(3, "no name at all")];
     let removed: Vec<i64> = agenda.removed(&rows).map(|row| row.id.0).collect();
     assert_eq!(removed, [2, 3]);
+}
+
+/// A run that is in the hands of another engine.
+fn of_another(id: i64, schedule: &str) -> RunRow {
+    RunRow { owner: RunOwner::Another, ..unfinished(id, schedule) }
+}
+
+#[test]
+fn a_run_of_another_engine_is_neither_ended_nor_begun_here_and_overlaps_all_the_same() {
+    let mut agenda = hourly_at_three_with(Overlap::Skip);
+    let rows = [of_another(1, "hourly"), of_another(2, "gone")];
+    assert_eq!(agenda.removed(&rows).count(), 0, "that engine's config may have the schedule");
+    let landed = [stored(at("03:00:00"), at("04:00:00"))];
+    assert_eq!(agenda.adopt(&landed, &rows), []);
+    assert!(!agenda.carries(RunId(1)));
+    assert_eq!(told_by(&mut agenda, at("04:00:00")), ["skipped_overlap"]);
+    agenda.adopt(&[stored(at("04:00:00"), at("05:00:00"))], &[]);
+    assert_eq!(told_by(&mut agenda, at("05:00:00")), ["fired"], "it has ended there");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::tick::Step;
 use crate::batch::Accepted;
 use crate::error::StoreError;
 use crate::read::{Page, Span};
-use crate::run::{RunFilter, RunLevel, RunLine, RunLogRow, RunNote, RunRow, RunStep, Stepped};
+use crate::run::{RunFilter, RunLevel, RunLine, RunLogRow, RunNote, RunOwner, RunRow, RunStep, Stepped};
 use crate::sql::{Builder, Connection, Row, both, sql};
 
 const RUN: &str =
@@ -150,9 +150,9 @@ pub(super) async fn stretch(look: &mut Connection, run: RunId) -> Result<Span, S
     })
 }
 
-/// Runs that another node works on.
-const ELSEWHERE: &str = "SELECT r.id FROM run AS r JOIN node AS n ON n.id = r.node_id
-    WHERE r.state = 0 AND r.node_id <> $1 AND n.lease_until > tidings_now()";
+/// The unfinished runs whose node is there.
+const HELD: &str = "SELECT r.id, r.node_id FROM run AS r JOIN node AS n ON n.id = r.node_id
+    WHERE r.state = 0 AND n.lease_until > tidings_now()";
 
 impl Reader {
     /// Runs of one schedule or of all, newest first.
@@ -221,8 +221,15 @@ impl Reader {
         let rows = query.build().fetch_all(&mut look).await.map_err(during())?;
         let mut runs = rows.iter().map(run_row).collect::<Result<Vec<RunRow>, _>>()?;
         if let Some(node) = self.lease.node().filter(|_| !runs.is_empty()) {
-            let elsewhere: Vec<i64> = both(ELSEWHERE).bind(node).fetch_scalars(&mut look).await.map_err(during())?;
-            runs.iter_mut().for_each(|run| run.elsewhere = elsewhere.contains(&run.id.0));
+            let held = both(HELD).fetch_all(&mut look).await.map_err(during())?;
+            let held: HashMap<i64, i64> = held.iter().map(|row| (row.get(0), row.get(1))).collect();
+            for run in &mut runs {
+                run.owner = match held.get(&run.id.0) {
+                    Some(owner) if *owner == node => RunOwner::This,
+                    Some(_) => RunOwner::Another,
+                    None => RunOwner::Gone,
+                };
+            }
         }
         Ok(runs)
     }
@@ -267,7 +274,7 @@ fn run_row(row: &Row) -> Result<RunRow, StoreError> {
         result: row.get(9),
         deadline_at: instant(row, 10),
         resumed: row.get(11),
-        elsewhere: false,
+        owner: RunOwner::This,
         accepted: row.get(12),
         duplicates: row.get(13),
         suppressed: row.get(14),

@@ -10,7 +10,7 @@ use tidings_model::rate::{Arrival, Rate};
 use tidings_model::{CredentialFate, MessageId, ScheduleName, State, Timestamp};
 use tidings_store::{
     Accepted, Batch, ChannelState, ClaimRequest, Committed, Decided, Fired, Firing, LaneRow, NewMessage, NodeRow,
-    Orphan, Receipt, Received, Settle, StoreError, TokenRow, Verdict,
+    Orphan, Receipt, Received, RunOwner, Settle, StoreError, TokenRow, Verdict,
 };
 
 use crate::harness::{
@@ -292,6 +292,18 @@ async fn a_nominal_time_that_two_fire_at_once_runs_once(mut one: Store) {
     assert_eq!(second, Fired::Before(Some(run)));
     assert_eq!(one.reader.runs(None, None, 9).await.unwrap().rows.len(), 1);
     assert_eq!(one.reader.firings("digest", None, 9).await.unwrap().rows.len(), 1);
+    // It is in the hands of whoever began it, until that one is gone.
+    let (one_has, other_has) = (owner(&one).await, owner(&other).await);
+    let one_began = matches!(mine.fired[0], Fired::Run(_));
+    let expected = if one_began { [RunOwner::This, RunOwner::Another] } else { [RunOwner::Another, RunOwner::This] };
+    assert_eq!([one_has, other_has], expected);
+    one.home.end_leases().await;
+    assert_eq!(owner(&one).await, RunOwner::Gone);
+}
+
+/// In whose hands the one unfinished run is.
+async fn owner(store: &Store) -> RunOwner {
+    store.reader.unfinished_runs().await.unwrap()[0].owner
 }
 
 async fn an_older_token_never_takes_the_place_of_a_newer_one(mut one: Store) {
