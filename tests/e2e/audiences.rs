@@ -14,6 +14,7 @@ on_each_store! {
     a_page_that_breaks_off_is_asked_for_again_and_nobody_is_told_twice,
     broken_rows_of_a_page_are_named_and_the_rest_goes_on,
     a_page_that_is_another_when_it_is_asked_for_again_is_noticed,
+    a_run_that_a_crash_interrupts_goes_on_within_its_page_and_asks_for_no_page_before_it,
 }
 
 /// A schedule that begins a run at once and none for a day after it.
@@ -174,8 +175,6 @@ fn broken_rows_of_a_page_are_named_and_the_rest_goes_on() {
     each_arrives_once(&world, 4);
 }
 
-// In a file alone: on a server, what was on its way is nobody's before the lease of the engine that was killed is over.
-#[test]
 fn a_run_that_a_crash_interrupts_goes_on_within_its_page_and_asks_for_no_page_before_it() {
     let pages = Pages::start(|path, before| match (path, before) {
         ("/people", _) => page(&rows(0..800), Some("/two")),

@@ -20,6 +20,7 @@ on_each_store! {
     a_push_that_is_not_wechats_changes_nothing_and_is_told_why,
     the_address_is_checked_as_wechats_console_does_it,
     strangers_learn_nothing_at_a_callback_and_cannot_fill_it,
+    a_receipt_that_overtakes_the_answer_to_the_send_waits_for_it,
 }
 
 const TOKEN: &str = "CanaryToken7";
@@ -99,8 +100,6 @@ fn a_message_that_did_not_arrive_fails_with_wechats_reason() {
     assert_eq!(world.deliveries().len(), 0);
 }
 
-// In a file alone: on a server, what was on its way is nobody's before the lease of the engine that was killed is over.
-#[test]
 fn a_receipt_that_overtakes_the_answer_to_the_send_waits_for_it() {
     let (world, _) = pushing(ENCRYPTED, |callback| callback);
     world.faults(json!([{"kind": "latency", "ms": 1500, "api": "official_template"}]));

@@ -11,6 +11,9 @@ on_each_store! {
     an_idle_engine_stops_quickly_with_a_client_connected,
     what_was_accepted_is_there_after_a_kill,
     a_socket_that_a_crash_left_is_replaced,
+    a_second_signal_ends_it_at_once,
+    a_kill_in_the_middle_of_sends_loses_nothing_and_doubles_nothing,
+    a_kill_in_the_middle_of_service_account_messages_doubles_none_inside_wechats_window,
 }
 
 /// Messages in every state a stop may meet: so many on their way as the channel allows, and the rest not.
@@ -83,8 +86,6 @@ fn busy_with_short_grace(world: &World) {
     world.wait("five have arrived", || Some(()).filter(|()| world.deliveries().len() == 5));
 }
 
-// In a file alone: on a server, what was on its way is nobody's before the lease of the engine that was killed is over.
-#[test]
 fn a_second_signal_ends_it_at_once() {
     let world = World::new();
     world.configure(&[("grace = \"5s\"", "grace = \"60s\""), ("timeout    = \"5s\"", "timeout    = \"90s\"")]);
@@ -112,8 +113,6 @@ fn an_idle_engine_stops_quickly_with_a_client_connected() {
     assert!(begun.elapsed() < std::time::Duration::from_secs(3), "it took {:?}", begun.elapsed());
 }
 
-// In a file alone: on a server, what was on its way is nobody's before the lease of the engine that was killed is over.
-#[test]
 fn a_kill_in_the_middle_of_sends_loses_nothing_and_doubles_nothing() {
     let world = World::running();
     let users = users(240);
@@ -138,8 +137,6 @@ fn a_kill_in_the_middle_of_sends_loses_nothing_and_doubles_nothing() {
     assert_eq!(world.calls(Api::StableToken), 1, "the token outlives a crash");
 }
 
-// In a file alone: on a server, what was on its way is nobody's before the lease of the engine that was killed is over.
-#[test]
 fn a_kill_in_the_middle_of_service_account_messages_doubles_none_inside_wechats_window() {
     let world = World::running();
     world.faults(json!([{"kind": "latency", "ms": 30, "api": "official_template"}]));

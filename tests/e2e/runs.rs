@@ -19,6 +19,8 @@ on_each_store! {
     a_run_is_followed_to_its_end_which_is_the_commands_own,
     the_end_of_a_run_and_how_far_it_is_are_told_as_events,
     a_broadcast_stops_at_a_full_queue_and_a_file_that_changes_meanwhile_is_noticed,
+    however_often_the_engine_is_killed_each_row_of_a_file_arrives_once,
+    a_run_whose_schedule_is_gone_at_the_next_start_is_interrupted,
 }
 
 /// Starts the engine and, once the schedule's first run has begun, has it begin no second one.
@@ -390,8 +392,6 @@ fn a_broadcast_stops_at_a_full_queue_and_a_file_that_changes_meanwhile_is_notice
     assert_eq!((&run["done"], &run["total"]), (&json!(QUEUE_MAX + 103), &json!(QUEUE_MAX + 103)), "{run:#}");
 }
 
-// In a file alone: on a server, what was on its way is nobody's before the lease of the engine that was killed is over.
-#[test]
 fn however_often_the_engine_is_killed_each_row_of_a_file_arrives_once() {
     const ROWS: usize = 8000;
     let world = World::new();
@@ -423,8 +423,6 @@ fn however_often_the_engine_is_killed_each_row_of_a_file_arrives_once() {
     assert_eq!((orders.len(), different.len()), (ROWS, ROWS));
 }
 
-// In a file alone: on a server, what was on its way is nobody's before the lease of the engine that was killed is over.
-#[test]
 fn a_run_whose_schedule_is_gone_at_the_next_start_is_interrupted() {
     let pages = endless();
     let world = World::new();
