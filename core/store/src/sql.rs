@@ -182,8 +182,7 @@ impl<'q> Query<'q> {
         connection: &mut Connection,
         action: &'static str,
     ) -> Result<T, StoreError> {
-        let row = self.fetch_one(connection).await.map_err(StoreError::during(action))?;
-        serde_json::from_str(row.text(0)).map_err(|error| StoreError::Corrupt(format!("{action}: {error}")))
+        self.fetch_one(connection).await.map_err(StoreError::during(action))?.json(0, action)
     }
 
     /// The text in that dialect, and its values.

@@ -19,4 +19,4 @@ SELECT coalesce(json_agg(json_build_array(h.id, h.generation, h.template_id, h.r
                                           (h.reason = 'no_credential')::int)
                          ORDER BY h.priority DESC, h.due_at, h.id), '[]')::text
 FROM head AS h
-LEFT JOIN credential AS c ON h.generation > 0 AND c.bound_to = h.id
+LEFT JOIN credential AS c ON c.bound_to = CASE WHEN h.generation > 0 THEN h.id END

@@ -22,7 +22,7 @@ ranked AS MATERIALIZED (
 held AS MATERIALIZED (
     SELECT c.id, c.recipient, c.source, c.scope, c.value, c.expires_at, c.created_at
     FROM credential AS c
-    WHERE c.id = ANY (ARRAY(SELECT id FROM ranked WHERE turn <= $4)) AND c.bound_to IS NULL AND c.uses_left > 0
+    WHERE c.id = ANY (ARRAY(SELECT id FROM ranked WHERE turn <= $4)) AND c.bound_to IS NULL AND c.uses_left + 0 > 0
     ORDER BY c.id
     FOR UPDATE OF c
 )

@@ -1,6 +1,6 @@
 -- Once, at the start: config may have made a credential usable that was not. Who still finds none goes back to waiting
 -- at the claim.
--- Unlike SQLite's it locks them first, in the order of their ids: two nodes may wake at once.
+-- Unlike SQLite's it locks them first, in the order of their ids: two nodes may wake at once. `+ 0` as in claim.sql.
 WITH woken AS MATERIALIZED (
     SELECT id
     FROM message AS m
@@ -11,7 +11,7 @@ WITH woken AS MATERIALIZED (
     ORDER BY id
     FOR UPDATE
 )
-UPDATE message
+UPDATE message_hot
 SET state = 1
-WHERE state = 2 AND id = ANY (ARRAY(SELECT id FROM woken))
+WHERE state + 0 = 2 AND id = ANY (ARRAY(SELECT id FROM woken))
 RETURNING channel_id

@@ -1,7 +1,7 @@
 -- A credential came, or came back: whoever waits for one of these recipients is asked again. Who then finds none
 -- goes back to waiting at the claim; matching is one place's business.
 -- $1: [recipient, …]
--- Unlike SQLite's it locks them first, in the order of their ids: two nodes may wake at once.
+-- Unlike SQLite's it locks them first, in the order of their ids: two nodes may wake at once. `+ 0` as in claim.sql.
 WITH woken AS MATERIALIZED (
     SELECT id
     FROM message
@@ -9,7 +9,7 @@ WITH woken AS MATERIALIZED (
     ORDER BY id
     FOR UPDATE
 )
-UPDATE message
+UPDATE message_hot
 SET state = 1
-WHERE state = 2 AND id = ANY (ARRAY(SELECT id FROM woken))
+WHERE state + 0 = 2 AND id = ANY (ARRAY(SELECT id FROM woken))
 RETURNING channel_id

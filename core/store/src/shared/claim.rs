@@ -9,15 +9,21 @@ use tidings_model::{AppName, CredentialId, Event, MessageId, State, Timestamp};
 
 use super::suppression::{SUPPRESSED, note};
 use super::tally::Tally;
-use super::tick::{Step, length};
+use super::tick::{Manner, Step, length};
 use crate::batch::{Bound, ChannelId, ClaimRequest, Claimed, Committed, Moved, Needs, TemplateId, Waiting};
 use crate::error::StoreError;
 use crate::sql::{Dialect, ROWS_MAX, RowsStatement, Statement, both, json, sql};
 
-static CLAIM_BIND: LazyLock<RowsStatement> = LazyLock::new(|| RowsStatement::new(sql!("claim_bind")));
+static CLAIM_BIND: LazyLock<RowsStatement> =
+    LazyLock::new(|| RowsStatement::one_after_the_other(&[include_str!("../../sql/sqlite/claim_bind.sql")]));
+/// PostgreSQL's binds as it claims.
+static CLAIM_WHOLE: LazyLock<RowsStatement> =
+    LazyLock::new(|| RowsStatement::of_postgres(include_str!("../../sql/postgres/claim.sql")));
 
 /// Permits of all recipients of one claim that are fetched without ranking them: two each, for the largest claim.
 const FEW_PERMITS_MAX: usize = 1024;
+
+const LOOK: &str = "look for credentials";
 
 /// A message at the head of the queue, with the credential it kept, as it is before the claim.
 struct Head {
@@ -248,7 +254,6 @@ impl Step<'_> {
                 }
                 is_bound
             });
-            self.bind(&head).await?;
             let waited: Vec<&Claimed> = head.iter().filter(|head| head.waited).map(|head| &head.claimed).collect();
             if !waited.is_empty() {
                 self.go_on(&waited).await?;
@@ -263,7 +268,7 @@ impl Step<'_> {
             let ids: Vec<i64> = waiting.iter().map(|row| row.message.0).collect();
             self.execute(sql!("claim_wait"), json(&ids)).await.map_err(during())?;
             self.begin_to_wait(&ids).await?;
-            self.moves.go_many(channel, State::Queued, State::Waiting, count(&ids));
+            self.moves.go_many(channel, State::Queued, State::Waiting, length(ids.len()));
             committed.waiting.append(&mut waiting);
             // Behind those who now wait there may be others who need not.
             committed.more |= full;
@@ -288,48 +293,57 @@ impl Step<'_> {
         if choose(&wants, &free, needs).iter().all(Option::is_none) { Ok(()) } else { Err(StoreError::Contended) }
     }
 
-    async fn bind(&mut self, head: &[Head]) -> Result<(), StoreError> {
-        for rows in head.chunks(ROWS_MAX) {
-            let mut query = CLAIM_BIND.query(rows.len());
-            for head in rows {
-                let bound = head.claimed.credential.as_ref().expect("who has none waits");
-                query = query.bind(bound.credential.0).bind(head.claimed.message.0);
-            }
-            let written = self.run(query).await.map_err(during())?;
-            self.all_written(written, rows.len(), "every credential chosen in this transaction is still free")?;
-        }
-        Ok(())
-    }
-
-    /// What a transaction alone saw is as it saw it. Beside others it may be theirs by now: then it begins again.
-    fn all_written(&self, written: u64, rows: usize, invariant: &str) -> Result<(), StoreError> {
-        let all = written == rows as u64;
-        match self.connection.dialect() {
-            Dialect::Postgres if !all => Err(StoreError::Contended),
-            _ => {
-                assert!(all, "{invariant}: {written} of {rows}");
-                Ok(())
-            }
-        }
-    }
-
-    /// Raises the fence of each, in the store and in what is handed out.
+    /// Raises the fence of each, in the store and in what is handed out, and binds to each the credential it goes with.
     async fn take(&mut self, head: &mut [Head], channel: ChannelId) -> Result<(), StoreError> {
         if head.is_empty() {
             return Ok(());
         }
-        let ids: Vec<i64> = head.iter().map(|head| head.claimed.message.0).collect();
-        let query = sql!("claim").query().bind(json(&ids)).bind(self.now.0);
-        let query = query.bind_postgres(self.node).bind_postgres(self.claim);
-        let written = self.run(query).await.map_err(during())?;
-        self.all_written(written, ids.len(), "every message at the head of this transaction is still queued")?;
+        match self.connection.dialect() {
+            Dialect::Sqlite => self.take_apart(head).await?,
+            Dialect::Postgres => self.take_whole(head).await?,
+        }
+        self.moves.go_many(channel, State::Queued, State::Sending, length(head.len()));
         for head in head {
             head.claimed.generation += 1;
             if !head.claimed.ambiguous {
                 head.claimed.first_try_at = self.now;
             }
         }
-        self.moves.go_many(channel, State::Queued, State::Sending, count(&ids));
+        Ok(())
+    }
+
+    /// The credentials and then the messages. What a transaction alone saw is as it saw it.
+    async fn take_apart(&mut self, head: &[Head]) -> Result<(), StoreError> {
+        let bound: Vec<(i64, i64)> = head.iter().filter_map(binding).collect();
+        for rows in bound.chunks(ROWS_MAX) {
+            let query = CLAIM_BIND.query(rows.len());
+            let query = rows.iter().fold(query, |query, (credential, message)| query.bind(*credential).bind(*message));
+            let written = self.run(query).await.map_err(during())?;
+            assert_eq!(written, rows.len() as u64, "every credential chosen in this transaction is still free");
+        }
+        let ids: Vec<i64> = head.iter().map(|head| head.claimed.message.0).collect();
+        let written =
+            self.run(sql!(sqlite "claim").query().bind(json(&ids)).bind(self.now.0)).await.map_err(during())?;
+        assert_eq!(written, ids.len() as u64, "every message at the head of this transaction is still queued");
+        Ok(())
+    }
+
+    /// Both in one round trip. What was chosen may be another engine's by now: then the transaction begins again.
+    async fn take_whole(&mut self, head: &[Head]) -> Result<(), StoreError> {
+        // In the order of credentials, so that two engines that chose the same do not wait for each other.
+        let mut rows: Vec<(Option<i64>, i64)> =
+            head.iter().map(|head| (binding(head).map(|pair| pair.0), head.claimed.message.0)).collect();
+        rows.sort_unstable();
+        for rows in rows.chunks(ROWS_MAX) {
+            let query = CLAIM_WHOLE.query(rows.len());
+            let query = rows.iter().fold(query, |query, (credential, message)| query.bind(*message).bind(*credential));
+            let query = query.bind_postgres(self.now.0).bind_postgres(self.node).bind_postgres(self.claim);
+            let told = query.fetch_one(self.connection).await.map_err(during())?;
+            let bound = rows.iter().filter(|(credential, _)| credential.is_some()).count();
+            if (told.get::<i64>(0), told.get::<i64>(1)) != (length(rows.len()), length(bound)) {
+                return Err(StoreError::Contended);
+            }
+        }
         Ok(())
     }
 
@@ -363,12 +377,16 @@ impl Step<'_> {
             sql.query().bind(needs.app.as_str().to_owned()).bind(recipients.clone()).bind(sources.clone())
         };
         // Nearly everybody has a few, and then there is nothing to rank.
-        let all = query(sql!("claim_permits")).bind(length(FEW_PERMITS_MAX));
-        let mut rows: Vec<PermitRow> = all.fetch_json(self.connection, "look for credentials").await?;
-        if rows.len() == FEW_PERMITS_MAX {
-            let best = query(sql!("claim_permits_of_many")).bind(most);
-            rows = best.fetch_json(self.connection, "look for credentials").await?;
+        let mut few: Option<Vec<PermitRow>> = None;
+        if self.manner == Manner::Counts || self.connection.dialect() == Dialect::Sqlite {
+            let all = query(sql!("claim_permits")).bind(length(FEW_PERMITS_MAX));
+            few =
+                Some(all.fetch_json(self.connection, LOOK).await?).filter(|rows: &Vec<_>| rows.len() < FEW_PERMITS_MAX);
         }
+        let mut rows = match few {
+            Some(rows) => rows,
+            None => query(sql!("claim_permits_of_many")).bind(most).fetch_json(self.connection, LOOK).await?,
+        };
         // Oldest first, so that those that end together are used in the order they came.
         rows.sort_unstable_by_key(|row| row.id);
         Ok(rows.into_iter().map(PermitRow::into_free).collect())
@@ -379,8 +397,9 @@ fn during() -> impl FnOnce(sqlx::Error) -> StoreError {
     StoreError::during("claim messages")
 }
 
-fn count(ids: &[i64]) -> i64 {
-    i64::try_from(ids.len()).expect("a claim is bounded")
+/// The credential that goes with it, and the message.
+fn binding(head: &Head) -> Option<(i64, i64)> {
+    head.claimed.credential.as_ref().map(|bound| (bound.credential.0, head.claimed.message.0))
 }
 
 /// Which free permit each message of a recipient and a template gets, by its place in `free`.

@@ -42,12 +42,12 @@ impl Writer {
         // Whatever ends this early leaves a transaction open, and the next one connects anew.
         self.in_doubt = true;
         self.look_around(batch.now).await?;
-        let mut fence = Fence::Counts;
+        let mut manner = Manner::Counts;
         for _ in 0..TRIES_MAX {
-            let done = self.transact(batch, fence, &mut tell).await;
+            let done = self.transact(batch, manner, &mut tell).await;
             match &done {
                 // Rare: the same again, looking first.
-                Err(StoreError::Late) => fence = Fence::Looks,
+                Err(StoreError::Late) => {}
                 // Another engine was quicker.
                 Err(error) if error.is_contention() && self.connection.dialect() == Dialect::Postgres => {
                     tracing::debug!("the same batch again: {error}");
@@ -60,6 +60,7 @@ impl Writer {
                     return done;
                 }
             }
+            manner = Manner::Looks;
             both("ROLLBACK").execute(&mut self.connection).await.map_err(StoreError::during("roll back"))?;
             self.rejoin().await?;
         }
@@ -70,7 +71,7 @@ impl Writer {
     async fn transact(
         &mut self,
         batch: &Batch,
-        fence: Fence,
+        manner: Manner,
         tell: &mut (impl FnMut(&Committed) -> Vec<NewNotice> + Send),
     ) -> Result<Committed, StoreError> {
         let now = batch.now;
@@ -98,7 +99,7 @@ impl Writer {
             Home::File(_) => 0,
             Home::Server(server) => server.membership.node(),
         };
-        let mut step = Step { connection, moves: Moves::default(), now, fence, waiting, last: self.last, node, claim };
+        let mut step = Step { connection, moves: Moves::default(), now, manner, waiting, last: self.last, node, claim };
 
         committed.settled = step.settle(&batch.settles).await?;
         committed.operated = step.operate(&batch.operations, &mut committed.moved).await?;
@@ -197,12 +198,13 @@ impl Writer {
     }
 }
 
-/// How the outcomes pass the fence. Either way it is the statement's own condition that holds a late one back.
+/// How a batch is written. Either way each statement's own condition holds back what is late, or somebody else's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fence {
-    /// All are written, and counted: if one of them was held back, the transaction begins again with [`Fence::Looks`].
+pub(super) enum Manner {
+    /// As if there were nobody else, and what was written is counted: if a row was held back, the transaction begins again
+    /// with [`Manner::Looks`].
     Counts,
-    /// Those that are late are sorted out before.
+    /// Outcomes that are late are sorted out before, and permits are locked before one is chosen.
     Looks,
 }
 
@@ -212,7 +214,7 @@ pub(super) struct Step<'a> {
     pub(super) moves: Moves,
     pub(super) last: Last,
     pub(super) now: Timestamp,
-    pub(super) fence: Fence,
+    pub(super) manner: Manner,
     /// Messages that waited for a credential when the transaction began. Where nobody waits, nobody is woken.
     pub(super) waiting: i64,
     /// Which engine this is, and its transaction, where there are several.

@@ -1,9 +1,12 @@
 //! A row of an answer.
 
+use serde::de::DeserializeOwned;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Column as _, TypeInfo as _};
+
+use crate::error::StoreError;
 
 /// A row, of either database.
 pub(crate) enum Row {
@@ -29,6 +32,11 @@ impl Row {
             Row::Sqlite(row) => row.get(index),
             Row::Postgres(row) => row.get(index),
         }
+    }
+
+    /// What stands in a column as JSON. `action` is what the statement was for.
+    pub(crate) fn json<T: DeserializeOwned>(&self, index: usize, action: &'static str) -> Result<T, StoreError> {
+        serde_json::from_str(self.text(index)).map_err(|error| StoreError::Corrupt(format!("{action}: {error}")))
     }
 
     /// A whole number or a truth, of whatever width.
