@@ -664,7 +664,7 @@ fn on_server(config: &str) -> String {
 }
 
 /// The address with a password, if it has a user and no password yet.
-fn with_password(url: &str) -> String {
+pub(crate) fn with_password(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap();
     let (authority, path) = rest.split_once('/').unwrap();
     match authority.split_once('@') {

@@ -31,6 +31,7 @@ mod help;
 mod intake;
 mod keys;
 mod lifecycle;
+mod migrate;
 mod nodes;
 mod openapi;
 mod pages;
