@@ -1,5 +1,6 @@
 //! Starting and stopping: what is spawned in which order, and how it ends.
 
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ use crate::signposts::Surveyor;
 use crate::stock::StockWatch;
 use crate::telemetry::{Exporter, Telemetry};
 use crate::webhooks::{Couriers, Desk, Mail, notices};
-use crate::writer::{Neighbours, SharedLanes, WriterHandle, WriterTask, look};
+use crate::writer::{Neighbours, SharedLanes, WriterHandle, WriterRuntime, WriterTask, look};
 
 /// Why an engine does not start.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,9 @@ pub enum EngineError {
     /// The HTTP client cannot be made: no TLS roots, say.
     #[error("make the HTTP client")]
     Http(#[source] reqwest::Error),
+    /// The writer gets no thread.
+    #[error("start a thread for the writer")]
+    Thread(#[source] io::Error),
     /// The task that writes is gone, and with it the engine: a broken invariant, told in the log.
     #[error("the engine broke down: its writer ended by itself; the next start settles what was on its way")]
     Broken,
@@ -80,7 +84,9 @@ impl Engine {
     pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Engine, EngineError> {
         let config = Arc::new(config);
         let http = Http::new().map_err(EngineError::Http)?;
-        let (mut store, reader) = tidings_store::open_as(&config.store.url(), node_name(&config)).await?;
+        let runtime = WriterRuntime::new(config.store.file().is_none()).map_err(EngineError::Thread)?;
+        let (url, node) = (config.store.url(), node_name(&config));
+        let (mut store, reader) = runtime.run(async move { tidings_store::open_as(&url, node).await }).await?;
         let ids = definitions::number(&mut store, &config).await?;
         let keys = Arc::new(Keys::new(store.keys().await?));
         let (states, halts, tokens) = (store.channel_states().await?, store.halts().await?, store.tokens().await?);
@@ -166,6 +172,7 @@ impl Engine {
             lanes: Arc::clone(&lanes),
             redefine,
             pipeline,
+            runtime: Arc::clone(&runtime),
             ring: Arc::clone(&ring),
             desk: Arc::clone(&mail.desk),
             mint_desk,
@@ -185,7 +192,7 @@ impl Engine {
         let couriers =
             Couriers { lease: lease.clone(), mail: mail.clone(), present: present.clone(), stop: stop.subscribe() };
         let couriers = tokio::spawn(couriers.run());
-        let writer_join = tokio::spawn(task.run());
+        let writer_join = runtime.spawn(task.run());
         let scheduler = tokio::spawn(scheduler.run());
         let started_at = clock.now();
         let backing_up = Arc::clone(&jobs.backing_up);
@@ -208,6 +215,7 @@ impl Engine {
             measures,
             telemetry,
             instance,
+            _runtime: runtime,
         };
         let handle = EngineHandle { shared: Arc::new(shared) };
         drop(tokio::spawn(CompareConfigs { handle: handle.clone(), stop: stop.subscribe() }.run()));

@@ -28,7 +28,7 @@ use crate::telemetry::{Exported, Span, SpanKind, Telemetry};
 use crate::token::{Keeper, Trouble};
 use crate::trace;
 use crate::webhooks::{Mail, Tested, WebhookConfig, WebhookView};
-use crate::writer::{SharedLanes, WriterHandle, look};
+use crate::writer::{SharedLanes, WriterHandle, WriterRuntime, look};
 
 /// Changes shown to whoever looks once: a screenful, not a history.
 const RECENT_MAX: usize = 64;
@@ -63,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) telemetry: Telemetry,
     /// What tells this store from another.
     pub(crate) instance: String,
+    /// The reader's first connection was made there.
+    pub(crate) _runtime: Arc<WriterRuntime>,
 }
 
 impl std::fmt::Debug for EngineHandle {

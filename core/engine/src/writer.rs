@@ -7,6 +7,7 @@
 mod gathered;
 mod neighbours;
 mod queue;
+mod runtime;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use self::gathered::Gathered;
 pub(crate) use self::neighbours::Neighbours;
 pub(crate) use self::queue::{Deed, Fetch, Finished, Taken, WriterHandle};
 use self::queue::{Inbox, Pause};
+pub(crate) use self::runtime::WriterRuntime;
 use crate::clock::{Pace, Step, random};
 use crate::config::Config;
 use crate::definitions::{self, Definitions};
@@ -40,8 +42,9 @@ const GATHER_TURNS_MAX: u32 = 16;
 /// Between transactions that failed.
 const FAILURE_BACKOFF: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(5) };
 
-/// Between two tries to claim what others may have the places for.
-const CLAIMS_REST: Duration = Duration::from_millis(20);
+/// Between two tries to claim what others may have the places for. Each try in vain costs them some of their time: it
+/// doubles from one to the next.
+const CLAIMS_REST: Backoff = Backoff { base: Duration::from_millis(20), cap: Duration::from_millis(160) };
 
 /// Between two looks whether a disk that was full has room.
 const ROOM_WAIT: Duration = Duration::from_secs(1);
@@ -68,6 +71,7 @@ pub(crate) struct WriterTask {
     /// Where other definitions are told to everybody.
     pub(crate) redefine: watch::Sender<Arc<Definitions>>,
     pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) runtime: Arc<WriterRuntime>,
     /// Whoever reads along finds there what happened.
     pub(crate) ring: Arc<Ring>,
     /// The couriers of webhooks are told there that something waits for them.
@@ -114,6 +118,8 @@ struct Memory {
     /// Nothing could be claimed of what waits, because others have the places, or are just claiming it: nobody asks again
     /// before.
     claims_rest_until: Option<Timestamp>,
+    /// How often that was in a row.
+    claims_in_vain: u32,
 }
 
 impl Memory {
@@ -239,7 +245,8 @@ impl WriterTask {
                     Err(mpsc::error::TryRecvError::Disconnected) => return false,
                 }
             }
-            if gathered.size == before || gathered.size >= TICK_CHANGES_MAX {
+            // On a thread of its own there is nobody to let run.
+            if self.runtime.is_apart() || gathered.size == before || gathered.size >= TICK_CHANGES_MAX {
                 break;
             }
             tokio::task::yield_now().await;
@@ -361,10 +368,12 @@ impl WriterTask {
                     (batch.settles.len(), batch.messages.len(), committed.claimed.len());
                 tracing::trace!(outcomes, messages, claimed, took_us = begun.elapsed().as_micros(), "committed");
                 let in_vain = self.store.is_shared() && claimed == 0 && !batch.claims.is_empty();
+                let claims_in_vain = if in_vain { memory.claims_in_vain + 1 } else { 0 };
                 *memory = Memory {
                     more: committed.more,
                     next_due: committed.next_due,
-                    claims_rest_until: in_vain.then(|| now.after(CLAIMS_REST)),
+                    claims_rest_until: in_vain.then(|| now.after(delay(CLAIMS_REST, claims_in_vain, random()))),
+                    claims_in_vain,
                     ..Memory::default()
                 };
                 self.neighbours.settled(&batch.settles);
@@ -486,9 +495,6 @@ impl WriterTask {
             lanes.in_flight()
         };
         self.in_flight.send_replace(in_flight);
-        for claimed in committed.claimed {
-            // The task ends by itself: each of its steps has a deadline. What it was about is in the store.
-            drop(tokio::spawn(Arc::clone(&self.pipeline).attempt(claimed)));
-        }
+        self.runtime.dispatch(&self.pipeline, committed.claimed);
     }
 }
