@@ -93,8 +93,7 @@ fn a_message_that_is_released_on_the_screen_reaches_wechat() {
     screen.press(&["2"]);
     screen.shows(&id);
     screen.shows("held");
-    screen.press(&["W"]);
-    screen.shows("Release");
+    screen.press_until("W", "Release");
     screen.press(&["Enter"]);
     screen.shows("Press W to do it");
     screen.press_until("W", "done: 1");
@@ -132,7 +131,9 @@ fn a_channel_is_paused_and_a_schedule_run_from_the_screen() {
     screen.shows("token fetched");
     screen.press(&["Enter"]);
     screen.shows("Its log (");
-    screen.press(&["Escape", "/", "f", "a", "i", "l", "e", "d", "Enter"]);
+    screen.press(&["Escape"]);
+    screen.until("list again", |screen| !screen.contains("Its log ("));
+    screen.press(&["/", "f", "a", "i", "l", "e", "d", "Enter"]);
     screen.shows("nothing matches");
     screen.press(&["9", "/", "s", "c", "h", "e", "d", "u", "l", "e", "Enter"]);
     screen.shows("act:schedule");
