@@ -121,7 +121,7 @@ pub(crate) async fn open(url: &str, node: NodeName) -> Result<(Writer, Reader), 
     let mut connection = dialects::Connection::from(connection);
     let membership = Membership::join(&mut connection, pool.clone(), node).await?;
     membership.look_who_leads(&mut connection).await?;
-    let bell = Bell::hang(options.clone(), pool.clone());
+    let bell = Bell::hang(options.clone(), pool.clone(), membership.node());
     let home = Home { options, shown, membership, days: Days::default(), bell };
     let writer = Writer::begin(connection, shared::Home::Server(Box::new(home))).await?;
     let lease = writer.lease();

@@ -1,8 +1,9 @@
--- Unlike SQLite's with their bodies: they stand in the same row.
+-- Unlike SQLite's with their bodies: they stand in the same row. A message begins on its way: there is no need to ask
+-- for each in which table.
 WITH new (id, channel_id, template_id, recipient, state, priority, due_at, expires_at, run_id, created_at, data, trace)
     AS (SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[],
                              $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[], $12::text[]))
-INSERT INTO message (id, channel_id, template_id, recipient, state, priority, due_at, expires_at, run_id, created_at,
-                     data, trace)
+INSERT INTO message_hot (id, channel_id, template_id, recipient, state, priority, due_at, expires_at, run_id,
+                         created_at, data, trace)
 SELECT id, channel_id, template_id, recipient, state, priority, due_at, expires_at, run_id, created_at, data, trace
 FROM new

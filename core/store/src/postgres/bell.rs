@@ -35,9 +35,14 @@ impl Drop for Bell {
 }
 
 impl Bell {
-    pub(crate) fn hang(options: PgConnectOptions, pool: PgPool) -> Bell {
+    /// `own` tells this node's rings from those of others: a number that no other node has or had.
+    pub(crate) fn hang(options: PgConnectOptions, pool: PgPool, own: i64) -> Bell {
         let (ring, rung) = (Arc::<Notify>::default(), Arc::<Notify>::default());
-        let tasks = [tokio::spawn(tell(Arc::clone(&ring), pool)), tokio::spawn(listen(Arc::clone(&rung), options))];
+        let own: Arc<str> = own.to_string().into();
+        let tasks = [
+            tokio::spawn(tell(Arc::clone(&ring), pool, Arc::clone(&own))),
+            tokio::spawn(listen(Arc::clone(&rung), options, own)),
+        ];
         Bell { ring, rung, tasks }
     }
 
@@ -52,31 +57,33 @@ impl Bell {
     }
 }
 
-async fn tell(ring: Arc<Notify>, pool: PgPool) {
+async fn tell(ring: Arc<Notify>, pool: PgPool, own: Arc<str>) {
     loop {
         ring.notified().await;
-        if let Err(error) = sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(&pool).await {
+        if let Err(error) = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(&*own).execute(&pool).await {
             tracing::debug!("wake the other nodes: {error}");
         }
         tokio::time::sleep(APART).await;
     }
 }
 
-async fn listen(rung: Arc<Notify>, options: PgConnectOptions) {
+async fn listen(rung: Arc<Notify>, options: PgConnectOptions, own: Arc<str>) {
     loop {
-        if let Err(error) = listen_once(&rung, &options).await {
+        if let Err(error) = listen_once(&rung, &options, &own).await {
             tracing::debug!("listen to the other nodes: {error}");
         }
         tokio::time::sleep(LISTEN_AGAIN).await;
     }
 }
 
-async fn listen_once(rung: &Notify, options: &PgConnectOptions) -> Result<(), sqlx::Error> {
+async fn listen_once(rung: &Notify, options: &PgConnectOptions, own: &str) -> Result<(), sqlx::Error> {
     let pool = PgPoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.listen(CHANNEL).await?;
     loop {
-        listener.recv().await?;
-        rung.notify_one();
+        // What this node rang for it knows.
+        if listener.recv().await?.payload() != own {
+            rung.notify_one();
+        }
     }
 }

@@ -280,10 +280,7 @@ impl Step<'_> {
                 *last += length(rows);
                 Ok((first..=*last).collect())
             }
-            Dialect::Postgres => {
-                let during = StoreError::during("take new ids");
-                both(of.next()).bind(length(rows)).fetch_scalars(self.connection).await.map_err(during)
-            }
+            Dialect::Postgres => both(of.next()).bind(length(rows)).fetch_json(self.connection, "take new ids").await,
         }
     }
 
@@ -337,10 +334,10 @@ impl Numbered {
     /// PostgreSQL's statement: so many that no other engine has.
     fn next(self) -> &'static str {
         match self {
-            Numbered::Message => "SELECT nextval('message_id') FROM generate_series(1, $1)",
-            Numbered::Credential => "SELECT nextval('credential_id') FROM generate_series(1, $1)",
-            Numbered::Audit => "SELECT nextval('audit_id') FROM generate_series(1, $1)",
-            Numbered::Run => "SELECT nextval('run_id_seq') FROM generate_series(1, $1)",
+            Numbered::Message => "SELECT json_agg(nextval('message_id'))::text FROM generate_series(1, $1)",
+            Numbered::Credential => "SELECT json_agg(nextval('credential_id'))::text FROM generate_series(1, $1)",
+            Numbered::Audit => "SELECT json_agg(nextval('audit_id'))::text FROM generate_series(1, $1)",
+            Numbered::Run => "SELECT json_agg(nextval('run_id_seq'))::text FROM generate_series(1, $1)",
         }
     }
 }

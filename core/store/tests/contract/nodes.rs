@@ -21,6 +21,7 @@ for_every_server! {
     the_claims_of_two_have_nothing_in_common,
     what_another_has_locked_is_stepped_over_and_nobody_waits,
     a_permit_that_another_has_taken_meanwhile_goes_to_no_second_message,
+    a_permit_that_is_used_up_meanwhile_goes_with_no_message,
     two_that_claim_at_once_give_each_permit_to_one_message,
     what_was_taken_over_is_not_settled_by_its_former_owner,
     a_lease_that_is_over_has_its_node_join_as_another_before_it_claims,
@@ -41,6 +42,7 @@ for_every_server! {
     two_that_wait_for_each_other_begin_again,
     the_nodes_are_listed_with_what_they_tell,
     a_receipt_and_its_outcome_that_come_at_once_to_two_meet,
+    a_node_hears_the_bell_of_others_and_not_its_own,
 }
 
 /// How long something may take that takes no time.
@@ -138,6 +140,26 @@ async fn a_permit_that_another_has_taken_meanwhile_goes_to_no_second_message(mut
     };
     assert_eq!(crate::harness::pairs(&claimed.await.claimed), [(id, "b".to_owned())]);
     assert_eq!(one.ledger().await, [(1, Some(MessageId(999))), (1, Some(id))]);
+}
+
+async fn a_permit_that_is_used_up_meanwhile_goes_with_no_message(mut one: Store) {
+    one.post(vec![permit("ann", "a")]).await;
+    let id = one.accept_one(BOUND, "ann").await;
+    let mut third = one.home.connect().await;
+    run(&mut third, "BEGIN; UPDATE credential SET uses_left = 0 WHERE identity = 'a'").await;
+    let batch = claims(&one, BOUND, 1);
+    let committed = async {
+        let claim = commit(&mut one, batch);
+        tokio::join!(claim, async {
+            until_waiting(&mut third, 1).await;
+            run(&mut third, "COMMIT").await;
+        })
+        .0
+    };
+    let committed = committed.await;
+    assert!(committed.claimed.is_empty(), "it was chosen, and is not free when it comes to be bound");
+    assert_eq!(committed.waiting.iter().map(|row| row.message).collect::<Vec<_>>(), [id]);
+    assert_eq!(one.ledger().await, [(0, None)]);
 }
 
 async fn two_that_claim_at_once_give_each_permit_to_one_message(mut one: Store) {
@@ -707,4 +729,24 @@ async fn what_landed_and_nobody_heard_of_is_undone_or_done_again() {
     assert_eq!(one.settle(vec![outcome(&claimed[0], State::Sent, CredentialFate::Spend)]).await, [false]);
     assert_eq!(one.settle(vec![rescue(&orphans[0])]).await, [true]);
     assert_eq!(one.ledger().await, [(0, None)]);
+}
+
+async fn a_node_hears_the_bell_of_others_and_not_its_own(mut one: Store) {
+    let other = one.beside().await;
+    let (own, others) = (one.writer.rung(), other.writer.rung());
+    // Whoever has just begun to listen may have missed some.
+    for round in 0..20 {
+        let heard = async {
+            let begun = Instant::now();
+            loop {
+                one.accept_one(FREE, "ann").await;
+                if tokio::time::timeout(Duration::from_millis(200), others.notified()).await.is_ok() {
+                    return;
+                }
+                assert!(begun.elapsed() < SOON, "the other hears the bell, round {round}");
+            }
+        };
+        heard.await;
+        assert!(tokio::time::timeout(Duration::ZERO, own.notified()).await.is_err(), "its own bell, round {round}");
+    }
 }
