@@ -91,7 +91,7 @@ pub(crate) enum Command {
     /// A consistent copy of the store in a new file, while the engine runs or when none does.
     Backup(BackupArgs),
     /// Moves a whole store from a file into an empty PostgreSQL database, and reads back what is there. No engine may have
-    /// the file meanwhile. A move that is broken off is begun again with the same command.
+    /// the file meanwhile, and none opens it afterwards. A move that is broken off is begun again with the same command.
     Migrate(MigrateArgs),
     /// The screen: what a running engine does, live.
     Tui,
@@ -847,9 +847,13 @@ pub(crate) struct MigrateArgs {
     #[arg(long, value_name = "URL")]
     pub(crate) from: String,
     /// Where to: postgres://USER@HOST/DATABASE, which is empty.
-    #[arg(long, value_name = "URL")]
-    pub(crate) to: String,
-    /// For scripts: the tables, their rows and sums.
+    #[arg(long, value_name = "URL", required_unless_present = "forget_move")]
+    pub(crate) to: Option<String>,
+    /// Moves nothing: takes from the file the mark that it was moved, so that engines open it again. What was done in the
+    /// database since is not in it, and what waited in it is sent again: stop every engine on the database before.
+    #[arg(long, conflicts_with = "to")]
+    pub(crate) forget_move: bool,
+    /// For scripts: the tables, their rows and sums; or whether there was a mark.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -1,6 +1,7 @@
-//! `tidings migrate`: a whole store from a file into PostgreSQL.
+//! `tidings migrate`: a whole store from a file into PostgreSQL, or the file's mark of that forgotten.
 
 use serde::Serialize;
+use tidings_engine::SystemClock;
 
 use crate::args::MigrateArgs;
 use crate::bar::Bar;
@@ -22,9 +23,20 @@ struct Table {
     sum: String,
 }
 
+/// What `--forget-move --json` says.
+#[derive(Serialize)]
+struct Forgotten {
+    /// Where the file said it had gone; null if it had no mark.
+    to: Option<String>,
+    /// And when.
+    at: Option<String>,
+}
+
 pub(crate) async fn migrate(args: MigrateArgs) -> Outcome {
+    // Without an address the parser has seen to it that the mark is to be forgotten.
+    let Some(to) = &args.to else { return forget_move(&args).await };
     let mut bar = Bar::new(0);
-    let moved = tidings_store::migrate(&args.from, &args.to, |progress| {
+    let moved = tidings_store::migrate(&args.from, to, &SystemClock, |progress| {
         bar.total = progress.total;
         bar.show(progress.done);
     })
@@ -41,7 +53,23 @@ pub(crate) async fn migrate(args: MigrateArgs) -> Outcome {
         moved.iter().map(|it| vec![it.table.to_owned(), it.rows.to_string(), format!("{:016x}", it.sum)]).collect();
     output::table(&["TABLE", "ROWS", "SUM"], &lines)?;
     output::line(&format!(
-        "moved {rows} rows, and each table read back the same; put the database's address into [store] url, and start \
-         no engine on the file again"
+        "moved {rows} rows, and each table read back the same; put the database's address into [store] url. The file is \
+         marked as moved, and no engine opens it any more"
     ))
+}
+
+async fn forget_move(args: &MigrateArgs) -> Outcome {
+    let mark = tidings_store::forget_move(&args.from).await?;
+    if args.json {
+        let (to, at) = mark.map(|(to, at)| (to, at.to_rfc3339())).unzip();
+        return output::json(&Forgotten { to, at });
+    }
+    output::line(&match mark {
+        Some((to, at)) => format!(
+            "engines may open {} again; it was moved to {to} at {at}: what was done there since is not in the file, and what \
+             waited then is sent again. Start no engine on that database",
+            args.from
+        ),
+        None => format!("{} has no mark of a move; engines may open it", args.from),
+    })
 }

@@ -68,7 +68,7 @@ fn every_command_has_help_of_its_own() {
         ("plugin list", &["--json"]),
         ("plugin check", &["FILE", "--only", "--values", "--seed", "--in-process", "--json", "file.note"]),
         ("backup", &["FILE", "--json"]),
-        ("migrate", &["--from", "--to", "--json", "sqlite://FILE", "empty"]),
+        ("migrate", &["--from", "--to", "--forget-move", "--json", "sqlite://FILE", "empty"]),
         ("tui", &["--url"]),
         ("sandbox", &["--listen", "--faults", "127.0.0.1:7390"]),
     ] {

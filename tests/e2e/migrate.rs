@@ -201,6 +201,23 @@ fn a_file_that_an_engine_has_is_not_moved_and_a_database_that_has_something_in_i
     assert!(moved.out.starts_with("TABLE") && has("message ", "1") && has("credential ", "0"), "{moved:?}");
     assert!(moved.out.contains("each table read back the same") && moved.out.contains("[store] url"), "{moved:?}");
 
+    // An engine that is started on the file by an old config would send what the database's engine sends.
+    let again = migrate(&world, &second, &[]);
+    for said in [
+        world.tidings(&["run"]),
+        world.tidings(&["backup", "copy.db"]),
+        world.tidings(&["check", "--online"]),
+        again,
+        migrate(&world, &first, &[]),
+    ] {
+        assert_eq!(said.code, 1, "{said:?}");
+        let name = first.url().split('?').next().unwrap().rsplit_once('/').unwrap().1;
+        for part in ["`tidings.db`: it was moved to postgres://", name, " at 20", "[store] url", "--forget-move"] {
+            assert!(said.all().contains(part), "`{part}` is not in {said:?}");
+        }
+    }
+    assert!(!world.path("copy.db").exists());
+
     // Another file does not go where one went before, an engine runs there or not.
     let other = World::running();
     other.terminate();
@@ -217,7 +234,33 @@ fn a_file_that_an_engine_has_is_not_moved_and_a_database_that_has_something_in_i
     let refused = migrate(&nothing, &second, &[]);
     assert!(refused.code == 1 && refused.err.contains("`tidings.db`") && !nothing.path("tidings.db").exists());
     assert_eq!(nothing.tidings(&["migrate", "--from", FROM]).code, 2, "where to?");
+    assert_eq!(migrate(&nothing, &second, &["--forget-move"]).code, 2, "one or the other");
     // All of it told nobody the password: the harness looks.
     drop((world, other, nothing));
     drop((first, second));
+}
+
+#[test]
+fn a_file_whose_move_is_forgotten_goes_on_as_it_was() {
+    let database = fresh_database();
+    let world = World::running();
+    let waiting = world.send("order-paid", "o-bob", "waiting");
+    world.until(&waiting, "waiting");
+    world.terminate();
+    assert_eq!(migrate(&world, &database, &[]).code, 0);
+    assert_eq!(world.tidings(&["run"]).code, 1);
+
+    let forgotten = world.ok_json(&["migrate", "--from", FROM, "--forget-move", "--json"]);
+    let (to, at) = (forgotten["to"].as_str().unwrap(), forgotten["at"].as_str().unwrap());
+    assert!(to.starts_with("postgres://") && at.starts_with("20"), "{forgotten}");
+    let again = world.ok(&["migrate", "--from", FROM, "--forget-move"]);
+    assert!(again.contains("no mark of a move"), "{again}");
+    world.run();
+    let refused = world.tidings(&["migrate", "--from", FROM, "--forget-move"]);
+    assert!(refused.code == 1 && refused.err.contains("stop that engine first"), "{refused:?}");
+    world.permit("o-bob");
+    world.until(&waiting, "sent");
+    assert_eq!(world.arrived("waiting"), 1);
+    drop(world);
+    drop(database);
 }

@@ -1,5 +1,7 @@
 //! What a caller of the store can act on.
 
+use tidings_model::Timestamp;
+
 /// What SQLite answers when the disk is full: SQLITE_FULL, SQLITE_IOERR_SHMSIZE for the memory it shares through a file,
 /// and SQLITE_IOERR_WRITE when it is the user's share that is used up (sqlite.org/rescode.html).
 const FULL: [&str; 3] = ["13", "4874", "778"];
@@ -14,6 +16,20 @@ pub enum StoreError {
         path: String,
         /// Who has it, as far as it says.
         holder: String,
+    },
+    /// The store in the file went into a database.
+    #[error(
+        "open store `{path}`: it was moved to {to} at {at}; put that database's address into [store] url. To go back to the \
+         file instead: stop every engine on the database, then run `tidings migrate --from sqlite://{path} --forget-move`; \
+         what was done since is not in the file, and what waited then is sent again"
+    )]
+    Moved {
+        /// The file.
+        path: String,
+        /// The server and the database.
+        to: String,
+        /// When.
+        at: Timestamp,
     },
     /// The file was written by a newer Tidings.
     #[error("open store `{path}`: its schema is {found}, this program knows {known}; use the newer program")]

@@ -46,4 +46,4 @@ pub use schedule::{
     BackfillRow, Decided, Fired, Firing, FiringRow, FiringSpan, Noted, Said, ScheduleChange, ScheduleRow, Verdict,
 };
 pub use shared::{Ids, MovedTable, Progress, REACH_MANY_MAX, Reader, Writer, migrate};
-pub use sqlite::Examined;
+pub use sqlite::{Examined, forget_move};

@@ -11,7 +11,8 @@ use crate::sqlite::{self, Examined};
 ///
 /// # Errors
 ///
-/// [`StoreError::Locked`] if another engine has the file, [`StoreError::Newer`] if a newer program wrote it,
+/// [`StoreError::Locked`] if another engine has the file, [`StoreError::Moved`] if it went into a database,
+/// [`StoreError::Incomplete`] if a move into the database did not end, [`StoreError::Newer`] if a newer program wrote it,
 /// [`StoreError::Unsafe`] if the database does not do what safety needs, [`StoreError::Unreachable`] if its server does not
 /// answer.
 pub async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
@@ -31,7 +32,7 @@ pub async fn open_as(url: &str, node: NodeName) -> Result<(Writer, Reader), Stor
 ///
 /// # Errors
 ///
-/// As [`Reader::backup`]; and [`StoreError::Locked`] if an engine has it.
+/// As [`Reader::backup`]; [`StoreError::Locked`] if an engine has it, [`StoreError::Moved`] if it went into a database.
 pub async fn backup(url: &str, target: &Path) -> Result<u64, StoreError> {
     if postgres::is_address(url) { Err(StoreError::NotInAFile) } else { sqlite::backup(url, target).await }
 }
@@ -40,7 +41,8 @@ pub async fn backup(url: &str, target: &Path) -> Result<u64, StoreError> {
 ///
 /// # Errors
 ///
-/// It does not open, or is a newer program's.
+/// It does not open, is a newer program's, went into a database ([`StoreError::Moved`]) or is one into which a move did not
+/// end ([`StoreError::Incomplete`]).
 pub async fn examine(url: &str) -> Result<Examined, StoreError> {
     if postgres::is_address(url) { postgres::examine(url).await } else { sqlite::examine(url).await }
 }

@@ -21,7 +21,7 @@ use crate::batch::Swept;
 use crate::error::StoreError;
 use crate::shared::{self, Reader, Writer};
 use crate::sql::{self as dialects, Pool, sql};
-use crate::sqlite::Examined;
+use crate::sqlite::{Examined, Mark};
 pub(crate) use bell::Bell;
 pub(crate) use days::{Days, HISTORIES, histories_day};
 pub use lease::{LEASE, Lease, NodeName, Standing};
@@ -109,7 +109,7 @@ pub(crate) async fn open(url: &str, node: NodeName) -> Result<(Writer, Reader), 
     let shown = shown(&options);
     let mut connection = connect(&options, &shown).await?;
     migrate(&mut connection, &shown, MIGRATIONS).await?;
-    if is_moving(&mut connection).await? {
+    if moving(&mut connection).await?.is_some() {
         return Err(StoreError::Incomplete { server: shown });
     }
     let pool = PgPoolOptions::new()
@@ -128,10 +128,10 @@ pub(crate) async fn open(url: &str, node: NodeName) -> Result<(Writer, Reader), 
     Ok((writer, Reader::new(Pool::Postgres(pool), lease)))
 }
 
-/// Whether a move into this database was begun and did not end.
-async fn is_moving(connection: &mut PgConnection) -> Result<bool, StoreError> {
-    sqlx::query_scalar("SELECT EXISTS (SELECT FROM meta WHERE key = 'moving')")
-        .fetch_one(connection)
+/// The name of the move into this database that was begun and did not end.
+async fn moving(connection: &mut PgConnection) -> Result<Option<String>, StoreError> {
+    sqlx::query_scalar("SELECT value FROM meta WHERE key = 'moving'")
+        .fetch_optional(connection)
         .await
         .map_err(StoreError::during("look whether the store is complete"))
 }
@@ -145,37 +145,70 @@ const EMPTY: &str = "TRUNCATE channel, template, app, token, message, attempt, a
     schedule, run, run_log, firing, firing_span, tally, receipt, audit, api_key, suppression, notice, webhook;
     DELETE FROM meta WHERE key = 'instance'";
 
+/// A database that a store is being moved into.
+#[derive(Debug)]
+pub(crate) struct Goal {
+    pub(crate) connection: dialects::Connection,
+    /// The database, for people: without a password.
+    pub(crate) shown: String,
+    /// The name of this move, which no other has.
+    pub(crate) by: String,
+}
+
 /// Connects to an empty database that a store is to be moved into, makes the schema, and has it say that it is incomplete.
+/// `None` if the file is marked by a move that has ended, or that is not this database's.
 ///
 /// # Errors
 ///
 /// [`StoreError::NotEmpty`] if there is more in it than a broken-off move left.
-pub(crate) async fn begin_move(url: &str) -> Result<dialects::Connection, StoreError> {
+pub(crate) async fn begin_move(url: &str, mark: Option<&Mark>) -> Result<Option<Goal>, StoreError> {
     if !is_address(url) {
         return Err(StoreError::Address { url: url.to_owned() });
     }
     let options = options(url)?;
     let shown = shown(&options);
     let mut connection = connect(&options, &shown).await?;
+    let found = match schema(&mut connection).await? {
+        0 => None,
+        _ => moving(&mut connection).await?,
+    };
+    let known = mark.map(|mark| mark.by.as_str());
+    if known.is_some() && known != found.as_deref() {
+        return Ok(None);
+    }
     migrate(&mut connection, &shown, MIGRATIONS).await?;
     let during = || StoreError::during("begin to move a store");
     let filled: bool = sqlx::query_scalar(FILLED).fetch_one(&mut connection).await.map_err(during())?;
-    if is_moving(&mut connection).await? {
+    if found.is_some() {
         sqlx::raw_sql(EMPTY).execute(&mut connection).await.map_err(during())?;
     } else if filled {
         return Err(StoreError::NotEmpty { server: shown });
     }
-    let mark = "INSERT INTO meta (key, value) VALUES ('moving', '1') ON CONFLICT (key) DO NOTHING";
-    sqlx::query(mark).execute(&mut connection).await.map_err(during())?;
-    Ok(connection.into())
+    // A move that goes on where a marked file broke off keeps its name. Any other has one of its own, so that a file which
+    // was marked for what is emptied here is not taken for this one.
+    let begin = "INSERT INTO meta (key, value) VALUES ('moving', coalesce($1, gen_random_uuid()::text))
+                 ON CONFLICT (key) DO UPDATE SET value = excluded.value RETURNING value";
+    let by = sqlx::query_scalar(begin).bind(known).fetch_one(&mut connection).await.map_err(during())?;
+    Ok(Some(Goal { connection: connection.into(), shown, by }))
 }
 
-/// The store is whole: engines may open it. Its statistics are made, so that the first plans are as good as the later.
-pub(crate) async fn end_move(connection: &mut dialects::Connection) -> Result<(), StoreError> {
-    let during = || StoreError::during("end the move of a store");
-    dialects::both("ANALYZE").execute(connection).await.map_err(during())?;
-    let done = dialects::both("DELETE FROM meta WHERE key = 'moving'");
-    done.execute(connection).await.map(drop).map_err(during())
+impl Goal {
+    /// Makes the statistics, so that the first plans are as good as the later.
+    pub(crate) async fn analyze(&mut self) -> Result<(), StoreError> {
+        let done = dialects::both("ANALYZE").execute(&mut self.connection).await;
+        done.map(drop).map_err(StoreError::during("make the statistics of what was moved"))
+    }
+
+    /// The store is whole: engines may open it.
+    pub(crate) async fn end_move(mut self) -> Result<(), StoreError> {
+        let during = || StoreError::during("end the move of a store");
+        let end = dialects::both("DELETE FROM meta WHERE key = 'moving' AND value = $1").bind(self.by);
+        if end.execute(&mut self.connection).await.map_err(during())? == 0 {
+            // Another move has emptied it meanwhile.
+            return Err(StoreError::Incomplete { server: self.shown });
+        }
+        self.connection.close().await.map_err(during())
+    }
 }
 
 /// Looks at the store of an address: whether it can be reached and whose schema it has.
@@ -190,6 +223,9 @@ pub(crate) async fn examine(url: &str) -> Result<Examined, StoreError> {
     }
     if schema == 0 {
         return Ok(Examined::Absent);
+    }
+    if moving(&mut connection).await?.is_some() {
+        return Err(StoreError::Incomplete { server: shown });
     }
     let during = StoreError::during("ask for the size of the database");
     let bytes: i64 = sqlx::query_scalar("SELECT pg_database_size(current_database())")

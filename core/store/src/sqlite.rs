@@ -7,6 +7,7 @@ mod backup;
 mod ballast;
 mod examine;
 mod log;
+mod moved;
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -25,6 +26,8 @@ use ballast::Ballast;
 pub use examine::Examined;
 pub(crate) use examine::examine;
 use log::Log;
+pub(crate) use moved::Mark;
+pub use moved::forget_move;
 
 /// Every schema there was, oldest first: the number in the file is how many of them it has.
 const MIGRATIONS: &[&str] = &[
@@ -60,9 +63,26 @@ const READER_WAIT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 ///
-/// [`StoreError::Locked`] if another engine has it, [`StoreError::Newer`] if a newer program wrote it, and
-/// [`StoreError::Unsafe`] if SQLite does not do what safety needs.
+/// [`StoreError::Locked`] if another engine has it, [`StoreError::Newer`] if a newer program wrote it,
+/// [`StoreError::Moved`] if it went into a database, and [`StoreError::Unsafe`] if SQLite does not do what safety needs.
 pub(crate) async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
+    open_to(Aim::Work, url).await.map(|(writer, reader, _)| (writer, reader))
+}
+
+/// The same of a file that is there, to move it: the mark of a move that did not end, or that did, is for the caller.
+pub(crate) async fn open_to_move(url: &str) -> Result<(Writer, Option<Mark>), StoreError> {
+    there(&file_of(url)?)?;
+    open_to(Aim::Move, url).await.map(|(writer, _, mark)| (writer, mark))
+}
+
+/// What a file is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Aim {
+    Work,
+    Move,
+}
+
+async fn open_to(aim: Aim, url: &str) -> Result<(Writer, Reader, Option<Mark>), StoreError> {
     let path = file_of(url)?;
     let lock = take_lock(&path)?;
     let shown = path.display().to_string();
@@ -80,6 +100,10 @@ pub(crate) async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
         .pragma("journal_size_limit", "67108864")
         .pragma("wal_autocheckpoint", "0");
     let mut connection = connect(&options, &shown).await?;
+    let mark = Mark::read(&mut connection).await.map_err(StoreError::during("look whether the store was moved"))?;
+    if let (Aim::Work, Some(mark)) = (aim, &mark) {
+        return Err(mark.refusal(&shown));
+    }
     migrate(&mut connection, &shown, MIGRATIONS).await?;
 
     let log = Log::new();
@@ -99,7 +123,7 @@ pub(crate) async fn open(url: &str) -> Result<(Writer, Reader), StoreError> {
         .map_err(StoreError::during("open store for reading"))?;
     let home = Home { options, path: shown, ballast: Ballast::beside(&path), log, _lock: lock };
     let writer = Writer::begin(connection.into(), shared::Home::File(Box::new(home))).await?;
-    Ok((writer, Reader::new(Pool::Sqlite(pool), Lease::default())))
+    Ok((writer, Reader::new(Pool::Sqlite(pool), Lease::default()), mark))
 }
 
 /// A file, and what belongs to it.
@@ -142,6 +166,12 @@ pub(crate) fn file_of(url: &str) -> Result<PathBuf, StoreError> {
         Some(path) if !path.is_empty() && path != ":memory:" => Ok(PathBuf::from(path)),
         _ => Err(StoreError::Address { url: url.to_owned() }),
     }
+}
+
+/// Opening would make a file where there is none.
+fn there(path: &Path) -> Result<(), StoreError> {
+    let refuse = |source| StoreError::File { action: "open store", path: path.display().to_string(), source };
+    std::fs::metadata(path).map(drop).map_err(refuse)
 }
 
 /// One engine per file. The lock stands on a file beside the store, because SQLite's own locks come and go; the kernel

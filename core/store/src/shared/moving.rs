@@ -1,20 +1,21 @@
 //! From a file into a database: a whole store, table by table, in slices.
 //!
 //! Until the last table is there and was read back, the database says of itself that it is incomplete, and no engine opens
-//! it: a move that was broken off is begun again from its beginning. The file is only read, and locked as by an engine.
+//! it: a move that was broken off is begun again from its beginning. The file is only read, and locked as by an engine; at
+//! the end it gets a mark, after which no engine opens it any more, and only then is the database complete
+//! (`sqlite/moved.rs` says what a crash in between leaves).
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::LazyLock;
 
-use tidings_model::State;
+use tidings_model::{Clock, State};
 
 use super::writer::Writer;
 use crate::error::StoreError;
 use crate::hash::Fingerprint;
-use crate::postgres::{HISTORIES, begin_move, end_move, histories_day};
+use crate::postgres::{HISTORIES, begin_move, histories_day};
 use crate::sql::{Builder, Connection, Dialect, Row, RowsStatement, Statement, both};
-use crate::sqlite;
+use crate::sqlite::{self, Mark};
 
 /// Rows of one slice.
 const SLICE_ROWS: usize = 1000;
@@ -160,36 +161,36 @@ fn names(columns: &[Column]) -> String {
 
 /// Moves the store at `sqlite://FILE`, which no engine has open, into the empty database at `postgres://…`, and reads back
 /// what is there: the rows of each table and the sum of their fingerprints are the same in both, or it is an error.
-/// `progress` is told of each slice. The file stays as it is, and is to be opened by no engine any more.
+/// `progress` is told of each slice. The file stays as it is but for the mark that it was moved, and no engine opens it any
+/// more ([`crate::forget_move`] takes the mark away).
 ///
 /// # Errors
 ///
-/// [`StoreError::Locked`] if an engine has the file, [`StoreError::NotEmpty`] if the database has anything in it but what a
-/// broken-off move left, [`StoreError::Differs`] if what was read back is something else.
+/// [`StoreError::Locked`] if an engine has the file, [`StoreError::Moved`] if it was moved already,
+/// [`StoreError::NotEmpty`] if the database has anything in it but what a broken-off move left, [`StoreError::Differs`] if
+/// what was read back is something else.
 pub async fn migrate(
     from: &str,
     to: &str,
+    clock: &dyn Clock,
     mut progress: impl FnMut(Progress) + Send,
 ) -> Result<Vec<MovedTable>, StoreError> {
     if !from.starts_with("sqlite://") {
         return Err(StoreError::Address { url: crate::postgres::without_password(from) });
     }
-    let path = sqlite::file_of(from)?;
-    there(&path)?;
-    let (mut writer, reader) = sqlite::open(from).await?;
-    drop(reader);
-    let mut target = begin_move(to).await?;
-    let moved = copy(&mut writer, &mut target, &mut progress).await?;
-    end_move(&mut target).await?;
-    target.close().await.map_err(StoreError::during("close a connection"))?;
+    let path = sqlite::file_of(from)?.display().to_string();
+    let (mut writer, mark) = sqlite::open_to_move(from).await?;
+    let Some(mut goal) = begin_move(to, mark.as_ref()).await? else {
+        return Err(mark.expect("a file without a mark is moved or refused").refusal(&path));
+    };
+    let moved = copy(&mut writer, &mut goal.connection, &mut progress).await?;
+    goal.analyze().await?;
+    // In this order: whatever happens between the two, both are refused, and never do both open.
+    let mark = Mark { to: goal.shown.clone(), at: clock.now(), by: goal.by.clone() };
+    mark.write(writer.connection.sqlite()).await?;
+    goal.end_move().await?;
     writer.close().await?;
     Ok(moved)
-}
-
-/// Opening would make a file where there is none.
-fn there(path: &Path) -> Result<(), StoreError> {
-    let refuse = |source| StoreError::File { action: "open store", path: path.display().to_string(), source };
-    std::fs::metadata(path).map(drop).map_err(refuse)
 }
 
 async fn copy(

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::{file_of, take_lock};
+use super::{Mark, file_of, take_lock, there};
 use crate::error::StoreError;
 use crate::shared::Reader;
 use crate::sql::Pool;
@@ -34,14 +34,20 @@ impl Reader {
 ///
 /// # Errors
 ///
-/// As [`Reader::backup`]; and [`StoreError::Locked`] if an engine has it.
+/// As [`Reader::backup`]; [`StoreError::Locked`] if an engine has it, [`StoreError::Moved`] if what is worth a copy is in a
+/// database by now.
 pub(crate) async fn backup(url: &str, target: &Path) -> Result<u64, StoreError> {
     let path = file_of(url)?;
-    if let Err(source) = std::fs::metadata(&path) {
-        return Err(StoreError::File { action: "open store", path: path.display().to_string(), source });
-    }
+    there(&path)?;
     let _lock = take_lock(&path)?;
-    copy(&SqliteConnectOptions::new().filename(&path).read_only(true), target).await
+    let options = SqliteConnectOptions::new().filename(&path).read_only(true);
+    let during = || StoreError::during("look whether the store was moved");
+    let mut connection = options.connect().await.map_err(during())?;
+    if let Some(mark) = Mark::read(&mut connection).await.map_err(during())? {
+        return Err(mark.refusal(&path.display().to_string()));
+    }
+    connection.close().await.map_err(during())?;
+    copy(&options, target).await
 }
 
 async fn copy(options: &SqliteConnectOptions, target: &Path) -> Result<u64, StoreError> {

@@ -4,7 +4,7 @@
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::{MIGRATIONS, file_of};
+use super::{MIGRATIONS, Mark, file_of};
 use crate::error::StoreError;
 
 /// What SQLite answers of a page that is none: SQLITE_CORRUPT (sqlite.org/rescode.html).
@@ -32,7 +32,7 @@ pub enum Examined {
 ///
 /// # Errors
 ///
-/// It does not open, or is a newer program's.
+/// It does not open, is a newer program's, or went into a database.
 pub(crate) async fn examine(url: &str) -> Result<Examined, StoreError> {
     let path = file_of(url)?;
     let shown = path.display().to_string();
@@ -61,7 +61,11 @@ pub(crate) async fn examine(url: &str) -> Result<Examined, StoreError> {
             return damage(&error).map(Examined::Damaged).ok_or_else(|| during(error));
         }
     };
+    let mark = Mark::read(&mut connection).await.map_err(StoreError::during("look whether the store was moved"))?;
     connection.close().await.map_err(StoreError::during("close store"))?;
+    if let Some(mark) = mark {
+        return Err(mark.refusal(&shown));
+    }
     Ok(match faults.as_slice() {
         [fine] if fine == "ok" => Examined::Sound { schema, known, bytes },
         _ => Examined::Damaged(faults),
