@@ -1,4 +1,7 @@
 -- Which of these identities the ledger has, used or not. $1: app  $2: source  $3: [identity, …]
-SELECT coalesce(json_agg(identity), '[]')::text
-FROM credential
-WHERE app = $1 AND source = $2 AND identity = ANY (ARRAY(SELECT json_array_elements_text($3::json)))
+-- OFFSET 0 has each looked up: as a list they are held against all that the app has of that source.
+SELECT coalesce(json_agg(c.identity), '[]')::text
+FROM json_array_elements_text($3::json) AS j (identity)
+CROSS JOIN LATERAL (
+    SELECT c.identity FROM credential AS c WHERE c.app = $1 AND c.source = $2 AND c.identity = j.identity OFFSET 0
+) AS c
