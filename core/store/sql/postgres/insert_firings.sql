@@ -19,8 +19,6 @@ asked AS (
 INSERT INTO firing (schedule, nominal_at, verdict, decided_at, late_ms, run_id)
 SELECT schedule, nominal, verdict, decided_at, late_ms, run_id
 FROM j
-WHERE asked = 0 AND NOT EXISTS (
-    SELECT FROM j AS a WHERE a.asked <> 0 AND a.schedule = j.schedule AND a.nominal = j.nominal
-)
+WHERE asked = 0 AND (schedule, nominal) NOT IN (SELECT schedule, nominal FROM j WHERE asked <> 0)
 ORDER BY schedule, nominal, turn
 ON CONFLICT (schedule, nominal_at) DO NOTHING
