@@ -1,16 +1,12 @@
-//! The plans of the statements in the folder: none of them reads a table from one end to the other, nor sorts what an
-//! index holds in order, whatever SQLite knows of the rows. A statement is in the folder, or it is not on the hot path.
+//! None of SQLite's plans reads a table from one end to the other, nor sorts what an index holds in order, whatever it knows
+//! of the rows.
 
 use std::path::Path;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
 
-#[path = "contract/harness.rs"]
-#[expect(dead_code, reason = "the contract's shorthand is not needed here")]
-mod harness;
-
-use harness::Home;
+use super::harness::Home;
 
 /// Ten thousand messages, a thousand of them in each state but `delivered`, and as many credentials.
 const ROWS: &str = "
@@ -81,7 +77,7 @@ async fn check(connection: &mut SqliteConnection, known: &str) {
             }
         }
     }
-    let walk = plan(connection, include_str!("../sql/sqlite/forecast_page.sql")).await;
+    let walk = plan(connection, include_str!("../../sql/sqlite/forecast_page.sql")).await;
     let by_index = "SEARCH c USING COVERING INDEX credential_free (recipient>?)";
     assert!(walk.iter().any(|line| line == by_index), "a forecast reads the index alone, {known}: {walk:?}");
     assert!(count > 20, "the statements were found");
