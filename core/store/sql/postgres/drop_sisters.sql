@@ -1,7 +1,7 @@
 -- The provider counts these itself and says that none is left: what the ledger still holds of the same kind for the
 -- same user is worth nothing. Those bound to a message on its way are settled with it.
 -- A grant that came after the send went out was not counted by that answer: it stays.
--- $1: [[message id, when the attempt began], …], settled, but their credentials not yet
+-- $1: [[message id, when the attempt began], …], whose credentials are bound still
 -- Unlike SQLite's it locks them first, in the order of their ids: other nodes may be choosing among them. OFFSET 0 has each
 -- looked up in its index: a join would be begun with the whole free ledger. `+ 0` as in claim.sql.
 WITH j AS MATERIALIZED (
