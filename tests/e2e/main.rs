@@ -34,6 +34,7 @@ mod lifecycle;
 mod migrate;
 mod nodes;
 mod openapi;
+mod outage;
 mod pages;
 mod plugin;
 mod plugin_files;

@@ -152,7 +152,7 @@ impl Jobs {
         loop {
             match self.reader.run(run).await {
                 Ok(row) => return row.filter(|row| row.state == RunState::Running),
-                Err(error) => tracing::warn!(%run, "read a run: {error}"),
+                Err(error) => self.writer.warn_unless_away(format_args!("read run {run}: {error}")),
             }
             tokio::select! {
                 () = tokio::time::sleep(STEP_WAIT) => {}
@@ -195,7 +195,7 @@ impl Jobs {
     async fn end(&self, run: RunId, schedule: &str, state: RunState, reason: &str) {
         let note = RunNote::end(run, schedule, state, reason);
         if let Err(refusal) = self.writer.run(note, None).await {
-            tracing::warn!(%run, "note a run: {refusal}");
+            self.writer.warn_unless_away(format_args!("note run {run}: {refusal}"));
         }
     }
 
@@ -268,7 +268,9 @@ impl Course<'_> {
         loop {
             match self.jobs.writer.run(note.clone(), None).await {
                 Ok(_) => return,
-                Err(refusal) => tracing::warn!(run = %self.row.id, "note a run: {refusal}"),
+                Err(refusal) => {
+                    self.jobs.writer.warn_unless_away(format_args!("note run {}: {refusal}", self.row.id));
+                }
             }
             if self.wait(STEP_WAIT).await.is_err() {
                 return;

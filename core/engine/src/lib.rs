@@ -30,6 +30,7 @@ mod lanes;
 mod mint;
 mod nodes;
 mod online;
+mod outage;
 mod pipeline;
 mod preview;
 mod probe;

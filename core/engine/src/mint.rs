@@ -121,7 +121,7 @@ impl Minter {
             let page = match self.reader.waiting(after.as_ref()).await {
                 Ok(page) => page,
                 Err(error) => {
-                    tracing::warn!("look for messages that wait: {error}");
+                    self.writer.warn_unless_away(format_args!("look for messages that wait: {error}"));
                     self.next_at = Some(self.clock.now().after(PAUSE));
                     return;
                 }
@@ -197,7 +197,7 @@ impl Minter {
             return;
         }
         if let Err(refusal) = self.writer.credentials(credentials).await {
-            tracing::warn!("take minted permits: {refusal}");
+            self.writer.warn_unless_away(format_args!("take minted permits: {refusal}"));
             self.due(self.clock.now().after(PAUSE));
         }
     }

@@ -92,7 +92,7 @@ impl Scheduler {
                         wait
                     }
                     Err(refusal) => {
-                        tracing::warn!("fire schedules: {refusal}");
+                        self.jobs.writer.warn_unless_away(format_args!("fire schedules: {refusal}"));
                         self.start_begun(&agenda, &mut running);
                         not_before = Some(tokio::time::Instant::now() + SLEEP_MAX);
                         SLEEP_MAX
@@ -119,7 +119,8 @@ impl Scheduler {
                         Err(error) => Err(error.into()),
                     };
                     if let Err(refusal) = ended {
-                        tracing::warn!("end the runs of schedules that left config: {refusal}");
+                        let what = format_args!("end the runs of schedules that left config: {refusal}");
+                        self.jobs.writer.warn_unless_away(what);
                         not_before = Some(tokio::time::Instant::now() + SLEEP_MAX);
                     }
                 }
@@ -236,7 +237,7 @@ impl Scheduler {
             let changes = if steps.peek().is_none() { changes.take() } else { None };
             let changes = changes.unwrap_or_default();
             while let Err(refusal) = self.jobs.writer.fire(step.to_vec(), changes.clone(), None).await {
-                tracing::warn!("note the schedules: {refusal}");
+                self.jobs.writer.warn_unless_away(format_args!("note the schedules: {refusal}"));
                 tokio::time::sleep(SLEEP_MAX).await;
                 if *self.stop.borrow() {
                     return agenda;
@@ -262,7 +263,7 @@ impl Scheduler {
         loop {
             match self.reader.schedules().await {
                 Ok(stored) => return stored,
-                Err(error) => tracing::warn!("read the schedules: {error}"),
+                Err(error) => self.jobs.writer.warn_unless_away(format_args!("read the schedules: {error}")),
             }
             tokio::time::sleep(SLEEP_MAX).await;
             if *self.stop.borrow() {

@@ -258,7 +258,7 @@ impl Keeper {
                 };
                 if let Err(refusal) = self.writer.save_token(row.clone(), Fetch::Ended).await {
                     // A token that is not on disk is as good for this run; only a restart would fetch again.
-                    tracing::warn!(app = %self.name, "keep token: {refusal}");
+                    self.writer.warn_unless_away(format_args!("keep the token of app `{}`: {refusal}", self.name));
                 }
                 tracing::info!(app = %self.name, life_s = life.as_secs(), fetches = row.fetches, "token fetched");
                 self.know(|known| *known = Known { row, trouble: None, after_refusal: false });

@@ -310,20 +310,27 @@ impl WriterTask {
             }
         };
         let mut lanes = look(&self.lanes);
-        if problem.is_none() && lanes.store_problem.is_some() {
-            tracing::info!("there is room on the disk again; work goes on");
-        }
         self.look_for_room_at = problem.is_some().then(|| now.after(ROOM_WAIT));
+        let there_is_again = problem.is_none() && lanes.store_problem.is_some();
         lanes.store_problem = problem.map(|problem| problem.to_string());
+        drop(lanes);
+        if there_is_again {
+            self.store_served();
+        }
     }
 
     /// The disk is full: what was set aside is for the outcomes.
     fn make_room(&mut self, error: &StoreError, now: Timestamp) {
         self.store.release_ballast();
         self.look_for_room_at = Some(now.after(ROOM_WAIT));
-        let problem = Refusal::store(error).detail;
-        tracing::error!("{problem}");
-        look(&self.lanes).store_problem = Some(problem);
+        look(&self.lanes).store_problem = Some(Refusal::store(error).detail);
+    }
+
+    /// The store did something. As long as the disk is full that is what was spared for outcomes.
+    fn store_served(&self) {
+        if self.look_for_room_at.is_none() {
+            self.inbox.watch.served();
+        }
     }
 
     async fn tick(&mut self, mut gathered: Gathered, memory: &mut Memory) {
@@ -363,6 +370,7 @@ impl WriterTask {
         };
         match self.store.commit_and_tell(&batch, tell).await {
             Ok(committed) => {
+                self.store_served();
                 self.measures.committed(&batch, &committed, begun.elapsed());
                 let (outcomes, messages, claimed) =
                     (batch.settles.len(), batch.messages.len(), committed.claimed.len());
@@ -402,7 +410,7 @@ impl WriterTask {
                 (memory.unsaved_lanes, memory.unsaved_apps) = (batch.lanes, batch.apps);
                 memory.unsaved_records = batch.records.split_off(in_force_at);
                 let error = Arc::new(error);
-                tracing::error!("{}", Refusal::store(&error));
+                self.inbox.watch.failed("write what came", &error);
                 replies.refuse(&error);
             }
         }

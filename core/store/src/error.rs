@@ -6,6 +6,15 @@ use tidings_model::Timestamp;
 /// and SQLITE_IOERR_WRITE when it is the user's share that is used up (sqlite.org/rescode.html).
 const FULL: [&str; 3] = ["13", "4874", "778"];
 
+/// What PostgreSQL answers when it is not there for us: the classes of lost connections, of resources that are used up and of
+/// what its keeper does, and a server that only reads since another took over (postgresql.org/docs/current/errcodes-appendix.html).
+const AWAY: [&str; 4] = ["08", "53", "57P", "25006"];
+
+/// SQLite's codes are shorter than a SQLSTATE, and may begin the same.
+fn is_away(code: &str) -> bool {
+    code.len() == 5 && AWAY.iter().any(|class| code.starts_with(class))
+}
+
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -174,6 +183,20 @@ impl StoreError {
         }
     }
 
+    /// Whether nobody is there who could do it, or who has the means at the moment: the same may be asked again later, and
+    /// nothing is wrong with it.
+    pub fn is_away(&self) -> bool {
+        match self {
+            StoreError::Unreachable { .. } => true,
+            StoreError::Database { source, .. } => match source {
+                sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+                sqlx::Error::Database(error) => error.code().is_some_and(|code| is_away(&code)),
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
     /// Whether there is no room on the disk: nothing of the batch was written, and it may be when there is room again.
     pub fn is_full(&self) -> bool {
         match self {
@@ -184,5 +207,27 @@ impl StoreError {
             }
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_away_is_told_from_one_that_says_no() {
+        for code in ["08006", "53300", "57P01", "57P03", "25006"] {
+            assert!(is_away(code), "{code}");
+        }
+        // A statement that is wrong, a key that is taken, one that took too long; and SQLite's constraint and busy.
+        for code in ["42601", "23505", "57014", "25P02", "531", "5"] {
+            assert!(!is_away(code), "{code}");
+        }
+        let during = |source| StoreError::during("read")(source);
+        assert!(during(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into())).is_away());
+        assert!(during(sqlx::Error::PoolTimedOut).is_away());
+        assert!(!during(sqlx::Error::RowNotFound).is_away());
+        assert!(StoreError::Unreachable { server: String::new(), source: sqlx::Error::PoolTimedOut }.is_away());
+        assert!(!StoreError::Corrupt(String::new()).is_away());
     }
 }

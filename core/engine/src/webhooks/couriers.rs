@@ -147,7 +147,8 @@ impl Courier {
         let rows = match self.mail.reader.notices(&self.name, busy + room + 1).await {
             Ok(rows) => rows,
             Err(error) => {
-                tracing::warn!(webhook = %self.name, "look for what it is to be told: {error}");
+                let what = format_args!("look for what webhook `{}` is to be told: {error}", self.name);
+                self.mail.writer.warn_unless_away(what);
                 return STORE_WAIT;
             }
         };
@@ -225,7 +226,7 @@ impl Courier {
         });
         if let Err(refusal) = self.mail.writer.settle_notices(settle, besides).await {
             // They go out once more, under the same ids.
-            tracing::warn!(webhook = %self.name, "write what it was told: {refusal}");
+            self.mail.writer.warn_unless_away(format_args!("write what webhook `{}` was told: {refusal}", self.name));
             tokio::time::sleep(STORE_WAIT).await;
         }
         for (row, _) in &posted {

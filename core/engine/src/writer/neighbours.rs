@@ -13,7 +13,6 @@ use crate::definitions::Definitions;
 use crate::engine::settle_orphan;
 use crate::events::Whose;
 use crate::keys::Keys;
-use crate::refusal::Refusal;
 
 /// Between two looks at everything that others may have changed. A change rings, so this is for the bell that was not
 /// heard, and bounds how long a message waits whose engine died after it had accepted it.
@@ -68,6 +67,7 @@ impl WriterTask {
         memory.claims_rest_until = None;
         match self.store.news(now, whole).await {
             Ok(news) => {
+                self.store_served();
                 if let Some(news) = news {
                     self.adopt(news);
                 }
@@ -80,7 +80,7 @@ impl WriterTask {
                     self.take_over(memory).await;
                 }
             }
-            Err(error) => tracing::warn!("look what other engines did: {}", Refusal::store(&error)),
+            Err(error) => self.inbox.watch.failed("look what other engines did", &error),
         }
     }
 
@@ -103,7 +103,7 @@ impl WriterTask {
         let orphans = match self.store.orphans().await {
             Ok(orphans) => orphans,
             Err(error) => {
-                tracing::warn!("look for what other engines left: {}", Refusal::store(&error));
+                self.inbox.watch.failed("look for what other engines left", &error);
                 return;
             }
         };

@@ -1,5 +1,6 @@
 //! The writer's queue: what may be asked of the next transaction, and the handle that asks.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Config;
 use crate::events::{Besides, Whose};
+use crate::outage::StoreWatch;
 use crate::receive::Effects;
 use crate::refusal::Refusal;
 
@@ -96,6 +98,7 @@ pub(crate) enum Fetch {
 #[derive(Debug, Clone)]
 pub(crate) struct WriterHandle {
     sender: mpsc::Sender<Work>,
+    watch: Arc<StoreWatch>,
 }
 
 impl std::fmt::Debug for Work {
@@ -107,7 +110,14 @@ impl std::fmt::Debug for Work {
 impl WriterHandle {
     pub(crate) fn new() -> (WriterHandle, Inbox) {
         let (sender, receiver) = mpsc::channel(WRITER_QUEUE_MAX);
-        (WriterHandle { sender }, Inbox { receiver })
+        let watch = Arc::<StoreWatch>::default();
+        (WriterHandle { sender, watch: Arc::clone(&watch) }, Inbox { receiver, watch })
+    }
+
+    /// Tells of what failed because the store did not do something: in a line of its own, unless the store is away, which
+    /// is told once for everybody.
+    pub(crate) fn warn_unless_away(&self, what: fmt::Arguments<'_>) {
+        self.watch.warn(what);
     }
 
     /// Hands an outcome over. It waits for a place as long as it takes: an outcome is worth more than the wait.
@@ -236,7 +246,10 @@ impl WriterHandle {
             Err(mpsc::error::SendTimeoutError::Closed(_)) => return Err(Refusal::stopping()),
         }
         match answer.await {
-            Ok(answer) => answer.map_err(Refusal::from),
+            Ok(answer) => answer.map_err(|error| {
+                self.watch.refused();
+                Refusal::from(error)
+            }),
             Err(_) => Err(Refusal::stopping()),
         }
     }
@@ -246,4 +259,5 @@ impl WriterHandle {
 #[derive(Debug)]
 pub(crate) struct Inbox {
     pub(super) receiver: mpsc::Receiver<Work>,
+    pub(super) watch: Arc<StoreWatch>,
 }

@@ -210,19 +210,31 @@ async fn renew(shared: Arc<Shared>, pool: Pool, lease: Duration) {
     let mut beat = tokio::time::interval(lease / RENEWALS);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     beat.tick().await;
+    // The first of many is told; whoever asks the store for more says how long it is away.
+    let mut fails = false;
     loop {
         beat.tick().await;
         let (asked_at, node) = (elapsed_ms(), shared.node.load(Ordering::Acquire));
         // A renewal that hangs must not keep the next one from being tried.
         let asked = tokio::time::timeout(lease / MARGIN, renew_once(&shared, &pool, lease)).await;
+        let failed = match &asked {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("no answer in time".to_owned()),
+        };
+        if let Some(error) = failed.as_ref().filter(|_| !fails) {
+            tracing::warn!(
+                "renew this node's lease: {error}; it is tried again, and nothing is sent once it is not trusted"
+            );
+        }
+        fails = failed.is_some();
         match asked {
             // The writer has joined as another meanwhile: the answer is of the one before.
             _ if shared.node.load(Ordering::Acquire) != node => {}
             Ok(Ok(true)) => shared.trust(asked_at, lease),
             // The writer sees it at its next transaction and joins again.
             Ok(Ok(false)) => shared.trusted_until.store(0, Ordering::Release),
-            Ok(Err(error)) => tracing::warn!("renew this node's lease: {error}"),
-            Err(_) => tracing::warn!("renew this node's lease: no answer in time"),
+            Ok(Err(_)) | Err(_) => {}
         }
     }
 }

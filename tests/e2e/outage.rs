@@ -1,0 +1,61 @@
+//! What an engine says while the server of its store is away: little, and everything that matters.
+
+use tidings_cluster::{Cluster, DURABLE, Stop};
+
+use crate::harness::{World, message};
+
+/// Calls while the server is away.
+const CALLS: usize = 60;
+
+/// The lines of the engine's log that call somebody.
+fn alarms(world: &World) -> Vec<String> {
+    let log = world.log();
+    log.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).map(str::to_owned).collect()
+}
+
+fn number_before(text: &str, words: &str) -> usize {
+    let (before, _) = text.split_once(words).unwrap_or_else(|| panic!("no `{words}` in {text}"));
+    before.rsplit(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("no number before `{words}` in {text}"))
+}
+
+#[test]
+fn an_outage_is_one_line_when_it_begins_and_one_when_it_is_over_however_many_calls_are_refused() {
+    let server = Cluster::private(&std::env::temp_dir(), &DURABLE).unwrap();
+    let url = server.create_database("tidings").unwrap();
+    let world = World::new();
+    world.configure_more(&format!(
+        "[store]\nurl = \"{url}\"\nlease = \"2s\"\n[api]\nsocket = \"tidings.db.sock\"\n\
+         [schedules.keep-token]\ncron = \"@every 1s\"\njob = {{ refresh_token = \"shop\" }}\n"
+    ));
+    world.run();
+    let first = world.send("notice", "o-alice", "first");
+    world.until(&first, "sent");
+    let before = alarms(&world).len();
+
+    server.stop(Stop::Immediate).unwrap();
+    for call in 0..CALLS {
+        let refused = world.post("/v1/messages", &message("notice", "o-alice", &format!("refused-{call}")));
+        assert_eq!((refused.status, refused.problem().as_str()), (503, "store"), "{refused:?}");
+    }
+    // Whoever looks by himself, once a second or more often, has seen it too.
+    world.wait("the lease is not renewed", || world.log().contains("renew this node's lease").then_some(()));
+    server.start().unwrap();
+    let back = world.wait("the engine says that it is over", || {
+        alarms(&world).into_iter().find(|line| line.contains("the store serves again"))
+    });
+    assert!(number_before(&back, " calls were refused meanwhile") >= CALLS, "{back}");
+    let next = world.send("notice", "o-alice", "next");
+    world.until(&next, "sent");
+
+    let said = &alarms(&world)[before..];
+    let count = |part: &str| said.iter().filter(|line| line.contains(part)).count();
+    assert_eq!((count("ERROR"), count("the store serves again")), (1, 1), "{said:#?}");
+    let begins = said.iter().find(|line| line.contains("ERROR")).unwrap();
+    assert!(begins.contains("until it does calls are refused, outcomes are kept"), "{begins}");
+    // The lease, and what an engine says that has lost it, or a connection.
+    assert!(said.len() <= 8, "{said:#?}");
+    assert_eq!(world.deliveries().len(), 2, "what was refused was not sent");
+    assert!(world.terminate().success());
+    drop(world);
+    drop(server);
+}
