@@ -14,6 +14,10 @@ use crate::refusal::Refusal;
 /// Between two lines of the same outage, and between two that begin right behind each other.
 const REMIND: Duration = Duration::from_secs(60);
 
+/// How long the store must have served without a refusal for an outage to be over: where a disk is full, what was set aside
+/// for outcomes takes a write now and then.
+const CALM: Duration = Duration::from_secs(3);
+
 /// How long the store must have been there for its next outage to be news.
 const SETTLED: Duration = Duration::from_secs(10);
 
@@ -32,6 +36,8 @@ enum Line {
 #[derive(Debug, Default)]
 struct Outage {
     since: Option<Instant>,
+    /// Since when it serves, as far as anybody knows, and the outage may be over.
+    serves_since: Option<Instant>,
     /// Of this one something was said.
     is_told: bool,
     /// When the last line was due that says that it is away.
@@ -56,6 +62,7 @@ impl Outage {
     fn away(&mut self, now: Instant) -> Option<Line> {
         let begins = self.since.is_none();
         let since = *self.since.get_or_insert(now);
+        self.serves_since = None;
         if begins {
             (self.is_told, self.refused) = (false, 0);
         }
@@ -73,14 +80,24 @@ impl Outage {
     }
 
     /// The store did what it was asked.
-    fn there(&mut self, now: Instant) -> Option<Line> {
-        let since = self.since.take()?;
-        self.ended_at = Some(now);
+    fn there(&mut self, now: Instant) {
+        if self.since.is_some() {
+            self.serves_since.get_or_insert(now);
+        }
+    }
+
+    /// Time has passed.
+    fn passes(&mut self, now: Instant) -> Option<Line> {
+        let (since, end) = (self.since?, self.serves_since?);
+        if now.duration_since(end) < CALM {
+            return None;
+        }
+        (self.since, self.serves_since, self.ended_at) = (None, None, Some(end));
         if !std::mem::take(&mut self.is_told) {
             return None;
         }
         self.untold = 0;
-        Some(Line::Ends { lasted: now.duration_since(since), refused: self.refused })
+        Some(Line::Ends { lasted: end.duration_since(since), refused: self.refused })
     }
 }
 
@@ -125,7 +142,13 @@ impl StoreWatch {
 
     /// The store did something.
     pub(crate) fn served(&self) {
-        if let Some(Line::Ends { lasted, refused }) = self.look().there(Instant::now()) {
+        self.look().there(Instant::now());
+    }
+
+    /// Says that an outage is over, if it is; asked every second or so.
+    pub(crate) fn pass(&self) {
+        let line = self.look().passes(Instant::now());
+        if let Some(Line::Ends { lasted, refused }) = line {
             let lasted_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(
                 lasted_ms,
@@ -168,10 +191,20 @@ mod tests {
         lines
     }
 
+    /// Has the store serve from then on until the outage is over, a second at a time.
+    fn there(outage: &mut Outage, begin: Instant, from: u64) -> Vec<(u64, Line)> {
+        let mut lines = Vec::new();
+        for second in from..=from + CALM.as_secs() {
+            outage.there(begin + seconds(second));
+            lines.extend(outage.passes(begin + seconds(second)).map(|line| (second, line)));
+        }
+        lines
+    }
+
     #[test]
     fn an_outage_is_told_when_it_begins_once_a_minute_and_when_it_is_over() {
         let (mut outage, begin) = (Outage::default(), Instant::now());
-        assert_eq!(outage.there(begin), None, "nothing is said of a store that is there");
+        assert_eq!(there(&mut outage, begin, 0), [], "nothing is said of a store that is there");
         let lines = away(&mut outage, begin, 0, 150, 10);
         let expected = [
             (0, Line::Begins { refused: 0 }),
@@ -179,48 +212,46 @@ mod tests {
             (120, Line::GoesOn { lasted: seconds(120), refused: 600 }),
         ];
         assert_eq!(lines, expected);
-        let end = begin + seconds(151);
-        assert_eq!(outage.there(end), Some(Line::Ends { lasted: seconds(151), refused: 1500 }));
-        assert_eq!(outage.there(end), None);
+        let over = there(&mut outage, begin, 151);
+        assert_eq!(over, [(154, Line::Ends { lasted: seconds(151), refused: 1500 })], "it ended when it served");
         // Whoever learns of it late is of no outage.
         outage.refused();
-        let next = end + SETTLED;
+        let next = begin + seconds(151) + SETTLED;
         assert_eq!(outage.away(next), Some(Line::Begins { refused: 0 }), "one that comes later is news");
-        assert_eq!(outage.there(next + seconds(1)), Some(Line::Ends { lasted: seconds(1), refused: 0 }));
+        assert_eq!(there(&mut outage, next, 1), [(4, Line::Ends { lasted: seconds(1), refused: 0 })]);
     }
 
     #[test]
-    fn a_store_that_comes_and_goes_is_told_once_a_minute_and_no_refused_call_is_left_out() {
+    fn a_store_that_takes_something_now_and_then_is_in_one_outage_and_no_refused_call_is_left_out() {
         let (mut outage, begin) = (Outage::default(), Instant::now());
         let mut told = Vec::new();
         // Away in each even second, there in each odd one.
         for second in 0..122 {
             let at = begin + seconds(second);
-            let line = if second % 2 == 0 { outage.away(at) } else { outage.there(at) };
-            told.extend(line.map(|line| (second, line)));
             if second % 2 == 0 {
+                told.extend(outage.away(at).map(|line| (second, line)));
                 (0..3).for_each(|_| outage.refused());
+            } else {
+                outage.there(at);
             }
+            told.extend(outage.passes(at).map(|line| (second, line)));
         }
-        let ends = Line::Ends { lasted: seconds(1), refused: 3 };
         let expected = [
             (0, Line::Begins { refused: 0 }),
-            (1, ends),
-            (60, Line::Begins { refused: 29 * 3 }),
-            (61, ends),
-            (120, Line::Begins { refused: 29 * 3 }),
-            (121, ends),
+            (60, Line::GoesOn { lasted: seconds(60), refused: 90 }),
+            (120, Line::GoesOn { lasted: seconds(120), refused: 90 }),
         ];
         assert_eq!(told, expected);
+        assert_eq!(outage.passes(begin + seconds(124)), Some(Line::Ends { lasted: seconds(121), refused: 183 }));
     }
 
     #[test]
     fn an_outage_right_behind_another_is_told_once_it_lasts() {
         let (mut outage, begin) = (Outage::default(), Instant::now());
         assert_eq!(away(&mut outage, begin, 0, 5, 1).len(), 1);
-        assert!(outage.there(begin + seconds(5)).is_some());
-        let lines = away(&mut outage, begin, 6, 125, 1);
-        let expected = [(60, Line::Begins { refused: 54 }), (120, Line::GoesOn { lasted: seconds(114), refused: 60 })];
+        assert_eq!(there(&mut outage, begin, 5).len(), 1);
+        let lines = away(&mut outage, begin, 9, 129, 1);
+        let expected = [(60, Line::Begins { refused: 51 }), (120, Line::GoesOn { lasted: seconds(111), refused: 60 })];
         assert_eq!(lines, expected);
     }
 }

@@ -138,6 +138,7 @@ impl WriterTask {
         let mut pace = Pace::new(self.clock.now(), started.elapsed());
         while open || (memory.is_unwritten() && memory.failures < LAST_TRIES_MAX) {
             let mut gathered = Gathered::default();
+            self.inbox.watch.pass();
             if let Some(step) = pace.step(self.clock.now(), started.elapsed()) {
                 self.clock_was_set(step, &mut memory);
             }
