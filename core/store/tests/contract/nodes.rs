@@ -52,6 +52,8 @@ const SOON: Duration = Duration::from_secs(60);
 async fn until_waiting(third: &mut PgConnection, count: i64) {
     let begun = Instant::now();
     loop {
+        // In a transaction what others do is shown as it was at the first look.
+        run(third, "SELECT pg_stat_clear_snapshot()").await;
         let waiting: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
         )
