@@ -39,6 +39,7 @@ mod pages;
 mod plugin;
 mod plugin_files;
 mod plugins;
+mod pooler;
 mod reach;
 mod recipes;
 mod reload;

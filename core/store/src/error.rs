@@ -72,6 +72,14 @@ pub enum StoreError {
         /// Why not.
         source: sqlx::Error,
     },
+    /// The server was reached straight when the store was opened, and is behind a pooler now.
+    #[error(
+        "connect to the store at `{server}`: there is a pooler now, and none was when this engine started; restart it"
+    )]
+    Pooler {
+        /// The server and the database.
+        server: String,
+    },
     /// The address of the store is none this program knows.
     #[error("open store `{url}`: expected `sqlite://FILE` or `postgres://USER@HOST/DATABASE`")]
     Address {

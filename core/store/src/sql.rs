@@ -9,6 +9,7 @@ mod builder;
 mod connection;
 mod list;
 mod row;
+mod session;
 mod value;
 
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ pub(crate) use builder::Builder;
 pub(crate) use connection::{Connection, Look, Pool};
 pub(crate) use list::{ROWS_MAX, RowsStatement};
 pub(crate) use row::{FromColumn, Row};
+pub(crate) use session::{PLANNING, Session, Way};
 use value::Value;
 pub(crate) use value::{IntoValue, Json, json};
 

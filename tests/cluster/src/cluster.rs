@@ -14,7 +14,9 @@ use crate::{ClusterError, url};
 
 /// How long the path of a socket may be, in bytes, without the zero behind it (unix(7)).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
-/// The socket's name where the port is 5432.
+/// The port that is in the name of the socket.
+const PORT: u16 = 5432;
+/// The socket's name where that is the port.
 const SOCKET: &str = ".s.PGSQL.5432";
 /// How long a start or a stop may take, in seconds. After a crash under load there is a log to replay.
 const WAIT_SECONDS: &str = "60";
@@ -129,6 +131,12 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    pub(crate) fn owner(&self) -> Owner {
+        self.place.owner
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
         drop(self.keeper.stdin.take());
@@ -233,7 +241,7 @@ impl Place {
     }
 
     pub(crate) fn url(&self, database: &str) -> String {
-        url::behind_socket(&self.folder, database)
+        url::behind_socket(&self.folder, PORT, database)
     }
 
     fn data(&self) -> PathBuf {

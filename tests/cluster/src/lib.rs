@@ -1,15 +1,18 @@
 //! PostgreSQL for tests and measurements. [`fresh_database`] is an empty database that is gone when it is dropped, on a
 //! server that `TIDINGS_TEST_POSTGRES` names or that all tests of this workspace share; [`Cluster::private`] is a server
-//! of one's own, to be stopped and started under load. Only tests, the bench and the torture runs use this.
+//! of one's own, to be stopped and started under load, and [`Pooler`] what may stand before it. Only tests, the bench and the torture runs use this.
 
 mod cluster;
 mod database;
+mod pooler;
 mod programs;
 mod shared;
 mod url;
 
 pub use cluster::{Cluster, DURABLE, Stop};
 pub use database::{Database, fresh_database};
+pub use pooler::Pooler;
+pub use programs::ask;
 pub use shared::{NAMED_BY, server, start, stop};
 
 use std::path::PathBuf;
@@ -26,6 +29,14 @@ pub enum ClusterError {
         /// Its name.
         program: &'static str,
         /// Where it was looked for, apart from PATH.
+        searched: String,
+    },
+    /// PgBouncer is not installed.
+    #[error(
+        "find program `pgbouncer`: it is in none of {searched}; install it (on Debian: `apt-get install pgbouncer`)"
+    )]
+    NoPooler {
+        /// Where it was looked for.
         searched: String,
     },
     /// We are root, and PostgreSQL does not run as root.

@@ -118,6 +118,15 @@ pub(crate) fn statement(doing: &str, url: &str, statement: &str) -> Result<Strin
     run(doing, Command::new(psql).args(settings).arg(statement).arg(url).stdin(Stdio::null()))
 }
 
+/// What a server answers to one statement: a row a line, its columns apart by `|`.
+///
+/// # Errors
+///
+/// If PostgreSQL is not installed, or refuses.
+pub fn ask(url: &str, question: &str) -> Result<String, ClusterError> {
+    statement("ask PostgreSQL", url, question).map(|answer| answer.trim_end().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

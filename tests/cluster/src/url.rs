@@ -5,8 +5,8 @@ use std::path::Path;
 use crate::ClusterError;
 
 /// The address of a database behind a socket in a folder. The host beside it is never asked.
-pub(crate) fn behind_socket(folder: &Path, database: &str) -> String {
-    format!("postgres://postgres@localhost:5432/{database}?host={}", escape(&folder.to_string_lossy()))
+pub(crate) fn behind_socket(folder: &Path, port: u16, database: &str) -> String {
+    format!("postgres://postgres@localhost:{port}/{database}?host={}", escape(&folder.to_string_lossy()))
 }
 
 /// The same server, user and options, another database.
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_folder_with_other_signs_stays_one_value() {
-        let url = behind_socket(Path::new("/tmp/a b&c=ü"), "d");
+        let url = behind_socket(Path::new("/tmp/a b&c=ü"), 5432, "d");
         assert_eq!(url, "postgres://postgres@localhost:5432/d?host=/tmp/a%20b%26c%3D%C3%BC");
     }
 }

@@ -1,13 +1,15 @@
 //! How nodes wake each other: `NOTIFY`, in a transaction of its own behind the one that has something to tell, and at most
 //! so often. A notification inside the writer's transaction would take a lock of the whole server at each commit. Nobody
-//! depends on it: whoever cannot listen (behind a pooler in transaction mode) looks every second.
+//! depends on it: whoever cannot listen (behind a pooler) looks now and then.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+
+use crate::sql::{Pool, both};
 
 /// The channel.
 const CHANNEL: &str = "tidings";
@@ -25,7 +27,7 @@ pub(crate) struct Bell {
     ring: Arc<Notify>,
     /// Another node rang.
     rung: Arc<Notify>,
-    tasks: [JoinHandle<()>; 2],
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Drop for Bell {
@@ -35,14 +37,14 @@ impl Drop for Bell {
 }
 
 impl Bell {
-    /// `own` tells this node's rings from those of others: a number that no other node has or had.
-    pub(crate) fn hang(options: PgConnectOptions, pool: PgPool, own: i64) -> Bell {
+    /// Tells through the pool, and listens by these options, if there is a way to listen. Through a pooler there is none:
+    /// the session that listens would be lent to others, who would get what it hears in the midst of their answers. `own`
+    /// tells this node's rings from those of others: a number that no other node has or had.
+    pub(crate) fn hang(pool: Pool, listens: Option<PgConnectOptions>, own: i64) -> Bell {
         let (ring, rung) = (Arc::<Notify>::default(), Arc::<Notify>::default());
         let own: Arc<str> = own.to_string().into();
-        let tasks = [
-            tokio::spawn(tell(Arc::clone(&ring), pool, Arc::clone(&own))),
-            tokio::spawn(listen(Arc::clone(&rung), options, own)),
-        ];
+        let mut tasks = vec![tokio::spawn(tell(Arc::clone(&ring), pool, Arc::clone(&own)))];
+        tasks.extend(listens.map(|options| tokio::spawn(listen(Arc::clone(&rung), options, own))));
         Bell { ring, rung, tasks }
     }
 
@@ -57,14 +59,19 @@ impl Bell {
     }
 }
 
-async fn tell(ring: Arc<Notify>, pool: PgPool, own: Arc<str>) {
+async fn tell(ring: Arc<Notify>, pool: Pool, own: Arc<str>) {
     loop {
         ring.notified().await;
-        if let Err(error) = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(&*own).execute(&pool).await {
+        if let Err(error) = tell_once(&pool, &own).await {
             tracing::debug!("wake the other nodes: {error}");
         }
         tokio::time::sleep(APART).await;
     }
+}
+
+async fn tell_once(pool: &Pool, own: &str) -> Result<(), sqlx::Error> {
+    let ring = both("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(own);
+    ring.execute(&mut pool.acquire().await?).await.map(drop)
 }
 
 async fn listen(rung: Arc<Notify>, options: PgConnectOptions, own: Arc<str>) {

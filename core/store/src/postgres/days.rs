@@ -8,14 +8,13 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::PgConnectOptions;
 use tidings_model::Timestamp;
 use tokio::task::JoinHandle;
 
-use super::connect;
+use super::server::Server;
 use crate::batch::{Sweep, Swept};
 use crate::error::StoreError;
-use crate::sql::{Builder, Connection, Dialect, Statement, both, sql};
+use crate::sql::{Builder, Connection, Dialect, Statement, Way, both, sql};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -26,7 +25,7 @@ const DAYS_MAX: i64 = 2_932_897;
 pub(crate) const HISTORIES: [&str; 2] = ["message_done", "message_failed"];
 
 /// How long one who drops a day waits for those who read the history: then the next sweep tries again.
-const READERS_WAIT: &str = "5s";
+const READERS_WAIT: Duration = Duration::from_secs(5);
 
 /// How long a sweep is asked again whether the days have left; then the next one is told.
 const SWEEP_LASTS: Duration = Duration::from_secs(30);
@@ -83,13 +82,7 @@ impl Days {
 
     /// Has the days leave that ended at these instants or before, on a connection of its own, and tells what left: with the
     /// first sweep after they have. Until then it is to be asked again, for a while.
-    pub(super) async fn sweep(
-        &mut self,
-        options: &PgConnectOptions,
-        shown: &str,
-        done_before: Timestamp,
-        failed_before: Timestamp,
-    ) -> Swept {
+    pub(super) async fn sweep(&mut self, server: &Server, done_before: Timestamp, failed_before: Timestamp) -> Swept {
         let again = Some(Sweep::Messages { after: 0, done_before, failed_before });
         match self.leaving.take() {
             Some((task, _)) if task.is_finished() => {
@@ -101,8 +94,7 @@ impl Days {
                 Swept { removed: 0, unused: 0, next }
             }
             None => {
-                let options = options.clone().options([("lock_timeout", READERS_WAIT)]);
-                let task = tokio::spawn(leave(options, shown.to_owned(), [done_before, failed_before]));
+                let task = tokio::spawn(leave(server.clone(), [done_before, failed_before]));
                 self.leaving = Some((task, Instant::now()));
                 Swept { removed: 0, unused: 0, next: again }
             }
@@ -119,35 +111,30 @@ struct Day {
 
 /// Drops the days of each history that ended at its instant or before, and what others began to drop. Says how many
 /// messages left.
-async fn leave(options: PgConnectOptions, shown: String, before: [Timestamp; HISTORIES.len()]) -> u32 {
+async fn leave(server: Server, before: [Timestamp; HISTORIES.len()]) -> u32 {
     let mut left = 0;
-    if let Err(error) = leave_all(&options, &shown, before, &mut left).await {
+    if let Err(error) = leave_all(&server, before, &mut left).await {
         let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         tracing::info!("days of history stay until the next sweep: {error}: {source}");
     }
     left
 }
 
-async fn leave_all(
-    options: &PgConnectOptions,
-    shown: &str,
-    before: [Timestamp; HISTORIES.len()],
-    left: &mut u32,
-) -> Result<(), StoreError> {
-    let mut connection = Connection::from(connect(options, shown).await?);
+async fn leave_all(server: &Server, before: [Timestamp; HISTORIES.len()], left: &mut u32) -> Result<(), StoreError> {
+    let mut connection = server.connect().await?;
     let during = || StoreError::during("read the days of history");
     for row in sql!(postgres "days").query().fetch_all(&mut connection).await.map_err(during())? {
         let day = Day { parent: row.get(0), name: row.get(1) };
         let limit = HISTORIES.iter().position(|parent| *parent == day.parent).map(|index| before[index]);
         if limit.is_some_and(|limit| row.get::<i64>(3) <= limit.0) {
-            detach(&mut connection, &day, "CONCURRENTLY").await?;
+            detach(server, &mut connection, &day, "CONCURRENTLY").await?;
         }
     }
     // Those of just now, and what a crash left.
     for row in sql!(postgres "days_left").query().fetch_all(&mut connection).await.map_err(during())? {
         let day = Day { parent: row.get(0), name: row.get(1) };
         if row.get::<bool>(2) {
-            detach(&mut connection, &day, "FINALIZE").await?;
+            detach(server, &mut connection, &day, "FINALIZE").await?;
         }
         *left = left.saturating_add(end(&mut connection, &day).await?);
     }
@@ -158,14 +145,44 @@ async fn leave_all(
 }
 
 /// Takes a day out of its history, so that nobody finds it there any more. It cannot be part of a transaction.
-async fn detach(connection: &mut Connection, day: &Day, how: &str) -> Result<(), StoreError> {
+async fn detach(server: &Server, connection: &mut Connection, day: &Day, how: &str) -> Result<(), StoreError> {
     let Day { parent, name } = day;
-    let detach = Builder::new(&format!("ALTER TABLE {parent} DETACH PARTITION {name} {how}")).build();
-    match detach.execute(connection).await {
-        Ok(_) => Ok(()),
+    let detach = format!("ALTER TABLE {parent} DETACH PARTITION {name} {how}");
+    let done = match server.way() {
+        Way::Direct => {
+            let within = format!("SET lock_timeout = {}", READERS_WAIT.as_millis());
+            connection.run_script(&within).await.map_err(StoreError::during("set how long a lock is waited for"))?;
+            connection.run_script(&detach).await
+        }
+        // What is set for a session there is set for whoever has it next.
+        Way::Pooled => {
+            let mut detaching = std::pin::pin!(connection.run_script(&detach));
+            match tokio::time::timeout(READERS_WAIT, &mut detaching).await {
+                Ok(done) => done,
+                Err(_) => {
+                    cancel(server, &detach).await?;
+                    detaching.await
+                }
+            }
+        }
+    };
+    match done {
+        Ok(()) => Ok(()),
         Err(error) if is_gone(&error) => Ok(()),
         Err(error) => Err(StoreError::during("take a day out of history")(error)),
     }
+}
+
+/// Has the server give up a statement of ours.
+async fn cancel(server: &Server, statement: &str) -> Result<(), StoreError> {
+    let mut connection = server.connect().await?;
+    let cancel = both(
+        "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity
+         WHERE datname = current_database() AND usename = current_user AND state = 'active' AND query = $1",
+    );
+    let cancelled = cancel.bind(statement).execute(&mut connection).await;
+    cancelled.map_err(StoreError::during("cancel a statement that waits for readers"))?;
+    connection.close().await.map_err(StoreError::during("close a connection"))
 }
 
 /// Drops the table of a day that is out of history: the trail of its messages leaves with it, and they leave the counts.
@@ -174,6 +191,8 @@ async fn end(connection: &mut Connection, day: &Day) -> Result<u32, StoreError> 
     let of_day = |statement: Statement| Builder::new(&statement.text(Dialect::Postgres).replace("{table}", &day.name));
     let during = || StoreError::during("drop a day of history");
     both("BEGIN").execute(connection).await.map_err(during())?;
+    let within = Builder::new(&format!("SET LOCAL lock_timeout = {}", READERS_WAIT.as_millis())).build();
+    within.execute(connection).await.map_err(during())?;
     let lock = Builder::new(&format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", day.name)).build();
     if let Err(error) = lock.execute(connection).await {
         both("ROLLBACK").execute(connection).await.map_err(during())?;

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use sqlx::postgres::PgPool;
 use tokio::task::JoinHandle;
 
 use crate::error::StoreError;
@@ -122,7 +121,7 @@ impl Membership {
     /// Joins, and keeps the lease from then on.
     pub(crate) async fn join(
         connection: &mut Connection,
-        pool: PgPool,
+        pool: Pool,
         name: NodeName,
     ) -> Result<Membership, StoreError> {
         let shared = Arc::new(Shared {
@@ -132,7 +131,7 @@ impl Membership {
             leads: AtomicBool::new(false),
         });
         shared.join(connection, &name).await?;
-        let renewing = tokio::spawn(renew(Arc::clone(&shared), Pool::Postgres(pool), name.lease));
+        let renewing = tokio::spawn(renew(Arc::clone(&shared), pool, name.lease));
         Ok(Membership { name, shared, renewing })
     }
 

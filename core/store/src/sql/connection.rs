@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::PgPool;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
-use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr as _, SqlStr, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr, Sqlite, Transaction};
 
-use super::value::{postgres_arguments, sqlite_arguments};
+use super::session::{Session, Way, begin};
+use super::value::sqlite_arguments;
 use super::{Dialect, Query, Row};
 
 /// Whose connection it is.
@@ -22,7 +23,7 @@ pub(crate) enum Held<D: sqlx::Database> {
 }
 
 impl<D: sqlx::Database> Held<D> {
-    fn inner(&mut self) -> &mut D::Connection {
+    pub(super) fn inner(&mut self) -> &mut D::Connection {
         match self {
             Held::Own(connection) => connection,
             Held::Lent(connection) => connection,
@@ -35,7 +36,7 @@ impl<D: sqlx::Database> Held<D> {
 #[derive(Debug)]
 pub(crate) enum Connection {
     Sqlite(Held<Sqlite>),
-    Postgres(Held<Postgres>),
+    Postgres(Session),
 }
 
 impl From<SqliteConnection> for Connection {
@@ -44,9 +45,9 @@ impl From<SqliteConnection> for Connection {
     }
 }
 
-impl From<PgConnection> for Connection {
-    fn from(connection: PgConnection) -> Connection {
-        Connection::Postgres(Held::Own(connection))
+impl From<Session> for Connection {
+    fn from(session: Session) -> Connection {
+        Connection::Postgres(session)
     }
 }
 
@@ -78,10 +79,7 @@ impl Connection {
                 let done = sqlx::query_with(text, sqlite_arguments(values)?).execute(held.inner()).await?;
                 Ok(done.rows_affected())
             }
-            Connection::Postgres(held) => {
-                let done = sqlx::query_with(text, postgres_arguments(values)?).execute(held.inner()).await?;
-                Ok(done.rows_affected())
-            }
+            Connection::Postgres(session) => session.execute(text, values).await,
         }
     }
 
@@ -93,20 +91,18 @@ impl Connection {
                 let rows = sqlx::query_with(text, sqlite_arguments(values)?).fetch_all(held.inner()).await?;
                 Ok(rows.into_iter().map(Row::Sqlite).collect())
             }
-            Connection::Postgres(held) => {
-                let rows = sqlx::query_with(text, postgres_arguments(values)?).fetch_all(held.inner()).await?;
-                Ok(rows.into_iter().map(Row::Postgres).collect())
+            Connection::Postgres(session) => {
+                Ok(session.fetch_all(text, values).await?.into_iter().map(Row::Postgres).collect())
             }
         }
     }
 
-    /// Several statements without variables, as they are.
-    #[cfg(test)]
+    /// Several statements without variables, as they are; a single one in no transaction but the one that was begun.
     pub(crate) async fn run_script(&mut self, script: &str) -> Result<(), sqlx::Error> {
         let script = AssertSqlSafe(script.to_owned());
         match self {
             Connection::Sqlite(held) => sqlx::raw_sql(script).execute(held.inner()).await.map(drop),
-            Connection::Postgres(held) => sqlx::raw_sql(script).execute(held.inner()).await.map(drop),
+            Connection::Postgres(session) => session.run_script(script.into_sql_str()).await,
         }
     }
 
@@ -115,8 +111,11 @@ impl Connection {
         use sqlx::Connection as _;
         match self {
             Connection::Sqlite(Held::Own(connection)) => connection.close().await,
-            Connection::Postgres(Held::Own(connection)) => connection.close().await,
-            Connection::Sqlite(_) | Connection::Postgres(_) => Ok(()),
+            Connection::Sqlite(_) => Ok(()),
+            Connection::Postgres(session) => match session.into_held() {
+                Held::Own(connection) => connection.close().await,
+                Held::Lent(_) | Held::Looking(_) => Ok(()),
+            },
         }
     }
 
@@ -125,8 +124,11 @@ impl Connection {
         use sqlx::Connection as _;
         match self {
             Connection::Sqlite(Held::Own(connection)) => connection.close_hard().await,
-            Connection::Postgres(Held::Own(connection)) => connection.close_hard().await,
-            Connection::Sqlite(_) | Connection::Postgres(_) => Ok(()),
+            Connection::Sqlite(_) => Ok(()),
+            Connection::Postgres(session) => match session.into_held() {
+                Held::Own(connection) => connection.close_hard().await,
+                Held::Lent(_) | Held::Looking(_) => Ok(()),
+            },
         }
     }
 }
@@ -161,7 +163,7 @@ impl DerefMut for Look {
 #[derive(Debug, Clone)]
 pub(crate) enum Pool {
     Sqlite(SqlitePool),
-    Postgres(PgPool),
+    Postgres(PgPool, Way),
 }
 
 impl Pool {
@@ -169,7 +171,7 @@ impl Pool {
     pub(crate) async fn acquire(&self) -> Result<Connection, sqlx::Error> {
         Ok(match self {
             Pool::Sqlite(pool) => Connection::Sqlite(Held::Lent(pool.acquire().await?)),
-            Pool::Postgres(pool) => Connection::Postgres(Held::Lent(pool.acquire().await?)),
+            Pool::Postgres(pool, way) => Session::new(Held::Lent(pool.acquire().await?), *way).into(),
         })
     }
 
@@ -177,9 +179,9 @@ impl Pool {
     pub(crate) async fn look(&self) -> Result<Look, sqlx::Error> {
         Ok(Look(match self {
             Pool::Sqlite(pool) => Connection::Sqlite(Held::Looking(pool.begin().await?)),
-            Pool::Postgres(pool) => {
-                let begun = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-                Connection::Postgres(Held::Looking(begun))
+            Pool::Postgres(pool, way) => {
+                let begun = pool.begin_with(begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", *way)).await?;
+                Session::new(Held::Looking(begun), *way).into()
             }
         }))
     }

@@ -25,7 +25,7 @@ impl Reader {
     pub async fn backup(&self, target: &Path) -> Result<u64, StoreError> {
         match self.pool() {
             Pool::Sqlite(pool) => copy(&pool.connect_options(), target).await,
-            Pool::Postgres(_) => Err(StoreError::NotInAFile),
+            Pool::Postgres(..) => Err(StoreError::NotInAFile),
         }
     }
 }

@@ -1,0 +1,191 @@
+//! A connection to PostgreSQL: straight to the server, or through a pooler that lends it for one transaction at a time.
+
+use std::sync::LazyLock;
+
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Connection as _, Postgres, SqlSafeStr as _, SqlStr};
+
+use super::connection::Held;
+use super::value::{Value, postgres_arguments};
+
+/// How statements are planned: once, and by the indexes that they were written for. The tables of the queue are nearly
+/// empty in one minute and full in the next, and a plan made for an empty one would read a full one from end to end; to
+/// compile a statement takes longer than to run it.
+pub(crate) const PLANNING: [(&str, &str); 3] =
+    [("jit", "off"), ("enable_seqscan", "off"), ("plan_cache_mode", "force_generic_plan")];
+
+/// How the server is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// In a session of one's own: what was set at its beginning holds until its end, and it keeps prepared statements.
+    Direct,
+    /// Through a pooler. Each transaction may be another session, which others have used before: it says itself what it
+    /// wants set, no statement has a name, and a statement between two transactions is one of its own. sqlx prepares a
+    /// statement without a name in one message and runs it in the next, and only a transaction keeps the two together.
+    Pooled,
+}
+
+/// What each transaction through a pooler sets, to its end. Where a session answers before a commit is on disk, this one
+/// does not.
+static SETTINGS: LazyLock<String> = LazyLock::new(|| {
+    let mut text = String::new();
+    for (name, value) in PLANNING {
+        text.push_str(&format!("; SET LOCAL {name} = {value}"));
+    }
+    text.push_str(
+        "; SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'",
+    );
+    text
+});
+
+/// The beginning of a transaction, in the manner of that way.
+pub(super) fn begin(begin: &'static str, way: Way) -> SqlStr {
+    match way {
+        Way::Direct => begin.into_sql_str(),
+        // One message, and so one round trip.
+        Way::Pooled => AssertSqlSafe(format!("{begin}{}", *SETTINGS)).into_sql_str(),
+    }
+}
+
+/// A connection to PostgreSQL.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(super) held: Held<Postgres>,
+    way: Way,
+    /// A transaction was begun by a statement and has not ended. Of a straight connection nobody asks.
+    begun: bool,
+}
+
+/// What a statement is to the transaction around it.
+enum Part {
+    Begin,
+    End,
+    Inside,
+    Alone,
+}
+
+impl Session {
+    pub(super) fn new(held: Held<Postgres>, way: Way) -> Session {
+        let begun = matches!(held, Held::Looking(_));
+        Session { held, way, begun }
+    }
+
+    pub(crate) fn own(connection: PgConnection, way: Way) -> Session {
+        Session::new(Held::Own(connection), way)
+    }
+
+    pub(super) async fn execute(&mut self, text: SqlStr, values: Vec<Value<'_>>) -> Result<u64, sqlx::Error> {
+        if self.way == Way::Direct {
+            let done = sqlx::query_with(text, postgres_arguments(values)?).execute(self.held.inner()).await?;
+            return Ok(done.rows_affected());
+        }
+        match self.part(text.as_str()) {
+            Part::Begin => {
+                let text = format!("{}{}", text.as_str(), *SETTINGS);
+                sqlx::raw_sql(AssertSqlSafe(text)).execute(self.held.inner()).await?;
+                self.begun = true;
+                Ok(0)
+            }
+            Part::End => {
+                self.begun = false;
+                sqlx::raw_sql(text).execute(self.held.inner()).await.map(|done| done.rows_affected())
+            }
+            Part::Inside => {
+                let query = sqlx::query_with(text, postgres_arguments(values)?).persistent(false);
+                Ok(query.execute(self.held.inner()).await?.rows_affected())
+            }
+            Part::Alone => {
+                let query = sqlx::query_with(text, postgres_arguments(values)?).persistent(false);
+                let mut transaction = self.held.inner().begin_with(begin("BEGIN", self.way)).await?;
+                let done = query.execute(&mut *transaction).await;
+                end(transaction, done).await.map(|done| done.rows_affected())
+            }
+        }
+    }
+
+    pub(super) async fn fetch_all(&mut self, text: SqlStr, values: Vec<Value<'_>>) -> Result<Vec<PgRow>, sqlx::Error> {
+        let query = sqlx::query_with(text, postgres_arguments(values)?);
+        match self.way {
+            Way::Direct => query.fetch_all(self.held.inner()).await,
+            Way::Pooled if self.begun => query.persistent(false).fetch_all(self.held.inner()).await,
+            Way::Pooled => {
+                let mut transaction = self.held.inner().begin_with(begin("BEGIN", self.way)).await?;
+                let rows = query.persistent(false).fetch_all(&mut *transaction).await;
+                end(transaction, rows).await
+            }
+        }
+    }
+
+    /// Several statements without variables, as they are; a single one in no transaction but the one that was begun.
+    pub(super) async fn run_script(&mut self, script: SqlStr) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql(script).execute(self.held.inner()).await.map(drop)
+    }
+
+    pub(super) fn into_held(self) -> Held<Postgres> {
+        self.held
+    }
+
+    fn part(&self, text: &str) -> Part {
+        match text {
+            "COMMIT" | "ROLLBACK" => Part::End,
+            _ if self.begun => Part::Inside,
+            _ if text.starts_with("BEGIN") => Part::Begin,
+            _ => Part::Alone,
+        }
+    }
+}
+
+/// Ends a transaction around one statement, at once whatever came of it: until then the pooler has a session less.
+async fn end<T>(transaction: sqlx::Transaction<'_, Postgres>, done: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+    match done {
+        Ok(done) => transaction.commit().await.map(|()| done),
+        Err(error) => {
+            // What is wrong is told already; a connection that is broken rolls back by itself.
+            drop(transaction.rollback().await);
+            Err(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS_NOW: &str = "SELECT current_setting('synchronous_commit') || ' ' || current_setting('jit') || ' '
+        || current_setting('enable_seqscan') || ' ' || current_setting('plan_cache_mode')";
+
+    async fn settings(session: &mut Session) -> String {
+        use sqlx::Row as _;
+        session.fetch_all(SETTINGS_NOW.into_sql_str(), Vec::new()).await.unwrap()[0].get(0)
+    }
+
+    async fn run(session: &mut Session, text: &'static str) {
+        session.execute(text.into_sql_str(), Vec::new()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn each_transaction_through_a_pooler_brings_its_settings_and_leaves_nothing_behind() {
+        let database = tidings_cluster::fresh_database();
+        let connection = PgConnection::connect(database.url()).await.unwrap();
+        let mut session = Session::own(connection, Way::Pooled);
+        session.run_script("SET synchronous_commit = off".into_sql_str()).await.unwrap();
+        let brought = "on off off force_generic_plan";
+
+        assert_eq!(settings(&mut session).await, brought);
+        run(&mut session, "BEGIN ISOLATION LEVEL READ COMMITTED").await;
+        assert_eq!(settings(&mut session).await, brought);
+        run(&mut session, "CREATE TABLE t (a bigint)").await;
+        run(&mut session, "ROLLBACK").await;
+        run(&mut session, "CREATE TABLE t (a bigint)").await;
+        let refused = session.execute("CREATE TABLE t (a bigint)".into_sql_str(), Vec::new()).await;
+        assert!(refused.is_err(), "there is such a table");
+        assert_eq!(settings(&mut session).await, brought, "what was refused is at its end");
+
+        let mut same = Session { way: Way::Direct, ..session };
+        assert_eq!(settings(&mut same).await, "off on on auto");
+        let named = "SELECT count(*) FROM pg_prepared_statements WHERE statement <> current_query()".into_sql_str();
+        let prepared = same.fetch_all(named, Vec::new()).await.unwrap();
+        // The one above, which a straight session keeps.
+        assert_eq!(sqlx::Row::get::<i64, _>(&prepared[0], 0), 1);
+    }
+}
