@@ -25,6 +25,7 @@ mod connections;
 mod dead;
 mod demo;
 mod events;
+mod failover;
 mod faults;
 mod files;
 mod help;

@@ -195,7 +195,7 @@ impl StoreError {
     /// nothing is wrong with it.
     pub fn is_away(&self) -> bool {
         match self {
-            StoreError::Unreachable { .. } => true,
+            StoreError::Unreachable { .. } | StoreError::Pooler { .. } => true,
             StoreError::Database { source, .. } => match source {
                 sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
                 sqlx::Error::Database(error) => error.code().is_some_and(|code| is_away(&code)),

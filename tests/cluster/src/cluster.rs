@@ -107,6 +107,38 @@ impl Cluster {
         self.start()
     }
 
+    /// Makes and starts a standby of it, in a new folder in `parent`. The standby names itself `standby`: the commits of
+    /// this one wait for it from then on, as they do for ever once it is gone.
+    ///
+    /// # Errors
+    ///
+    /// If this one does not run, or the copy does not start.
+    pub fn standby(&self, parent: &Path) -> Result<Self, ClusterError> {
+        let place = self.place.copy(parent)?;
+        let keeper = match place.keeper() {
+            Ok(keeper) => keeper,
+            Err(error) => {
+                place.remove()?;
+                return Err(error);
+            }
+        };
+        let standby = Self { place, keeper };
+        standby.start()?;
+        let ours = self.url("postgres");
+        statement("wait for the standby", &ours, "ALTER SYSTEM SET synchronous_standby_names = 'standby'")?;
+        statement("wait for the standby", &ours, "SELECT pg_reload_conf()")?;
+        Ok(standby)
+    }
+
+    /// Makes a standby a server that takes what is written, and waits until it does.
+    ///
+    /// # Errors
+    ///
+    /// If it is none, or does not come up.
+    pub fn promote(&self) -> Result<(), ClusterError> {
+        run("promote a standby", self.place.pg_ctl().args(["-w", "-t", WAIT_SECONDS, "promote"])).map(drop)
+    }
+
     /// The address of a database on it; `postgres` is there from the beginning.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
@@ -156,6 +188,15 @@ pub(crate) struct Place {
 impl Place {
     /// A new folder with a server's data in it. Nothing is left where that does not work out.
     pub(crate) fn make(parent: &Path, settings: &[(&str, &str)]) -> Result<Self, ClusterError> {
+        Self::make_with(parent, |place| place.fill(settings))
+    }
+
+    /// A new folder with the data of this server, which follows it.
+    fn copy(&self, parent: &Path) -> Result<Self, ClusterError> {
+        Self::make_with(parent, |place| place.follow(self))
+    }
+
+    fn make_with(parent: &Path, fill: impl FnOnce(&Self) -> Result<(), ClusterError>) -> Result<Self, ClusterError> {
         let programs = Programs::find()?;
         let owner = Owner::find()?;
         let folder = parent.join(format!("tidings-postgres-{}", unique()));
@@ -165,7 +206,7 @@ impl Place {
         }
         std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(ClusterError::file("make folder", &folder))?;
         let place = Self { folder, programs, owner };
-        match place.fill(settings) {
+        match fill(&place) {
             Ok(()) => Ok(place),
             Err(error) => {
                 place.remove()?;
@@ -179,11 +220,25 @@ impl Place {
         Ok(Self { folder, programs: Programs::find()?, owner: Owner::find()? })
     }
 
-    fn fill(&self, settings: &[(&str, &str)]) -> Result<(), ClusterError> {
+    fn give_to_owner(&self) -> Result<(), ClusterError> {
         self.owner.own(&self.folder)?;
         if !self.owner.may_stand_in(&self.folder) {
             return Err(ClusterError::NoWay { parent: self.folder.parent().unwrap_or(&self.folder).to_owned() });
         }
+        Ok(())
+    }
+
+    fn follow(&self, primary: &Self) -> Result<(), ClusterError> {
+        self.give_to_owner()?;
+        let place = format!("host='{}' port={PORT} user=postgres application_name=standby", primary.folder.display());
+        let mut copy = self.command(&self.programs.pg_basebackup);
+        copy.args(["-R", "-X", "stream", "-c", "fast", "--no-sync", "-d"]).arg(place).arg("-D").arg(self.data());
+        run("copy a cluster with pg_basebackup", &mut copy)?;
+        self.set(&[])
+    }
+
+    fn fill(&self, settings: &[(&str, &str)]) -> Result<(), ClusterError> {
+        self.give_to_owner()?;
         let data = self.data();
         // Words are ordered as a language has it, as on most servers that people run: whoever relies on the order of bytes
         // must say so.
@@ -194,9 +249,14 @@ impl Place {
                 .args(["--locale-provider=icu", "--icu-locale=en-US", "--no-sync", "--no-instructions", "-D"])
                 .arg(&data),
         )?;
-        let path = data.join("postgresql.conf");
+        self.set(&[&COMMON, settings].concat())
+    }
+
+    /// Adds to its settings: where its socket is, and these. A later line overrides an earlier one.
+    fn set(&self, settings: &[(&str, &str)]) -> Result<(), ClusterError> {
+        let path = self.data().join("postgresql.conf");
         let mut lines = format!("\nunix_socket_directories = '{}'\n", self.folder.display());
-        for (name, value) in COMMON.iter().chain(settings) {
+        for (name, value) in settings {
             lines.push_str(&format!("{name} = {value}\n"));
         }
         let mut file =

@@ -15,6 +15,7 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 pub(crate) struct Programs {
     pub(crate) initdb: PathBuf,
     pub(crate) pg_ctl: PathBuf,
+    pub(crate) pg_basebackup: PathBuf,
 }
 
 impl Programs {
@@ -24,6 +25,8 @@ impl Programs {
         Ok(Self {
             initdb: find("initdb", on(&path), Path::new(DEBIAN))?,
             pg_ctl: find("pg_ctl", on(&path), Path::new(DEBIAN))?,
+            pg_basebackup: find("pg_basebackup", std::iter::empty(), Path::new(DEBIAN))
+                .or_else(|_| find("pg_basebackup", on(&path), Path::new(DEBIAN)))?,
         })
     }
 }
