@@ -126,21 +126,23 @@ async fn what_another_has_locked_is_stepped_over_and_nobody_waits(mut one: Store
     assert_eq!(ids(&one.claim(FREE, 9).await), [held]);
 }
 
+/// Claims one while a third holds what is chosen, and commits as soon as it is waited for.
+async fn claim_behind(one: &mut Store, third: &mut PgConnection) -> Committed {
+    let batch = claims(one, BOUND, 1);
+    let release = async {
+        until_waiting(third, 1).await;
+        run(third, "COMMIT").await;
+    };
+    tokio::join!(commit(one, batch), release).0
+}
+
 async fn a_permit_that_another_has_taken_meanwhile_goes_to_no_second_message(mut one: Store) {
     one.post(vec![permit("ann", "a"), permit("ann", "b")]).await;
     let id = one.accept_one(BOUND, "ann").await;
     let mut third = one.home.connect().await;
     run(&mut third, "BEGIN; UPDATE credential SET bound_to = 999 WHERE identity = 'a'").await;
-    let batch = claims(&one, BOUND, 1);
-    let claimed = async {
-        let claim = commit(&mut one, batch);
-        tokio::join!(claim, async {
-            until_waiting(&mut third, 1).await;
-            run(&mut third, "COMMIT").await;
-        })
-        .0
-    };
-    assert_eq!(crate::harness::pairs(&claimed.await.claimed), [(id, "b".to_owned())]);
+    let committed = claim_behind(&mut one, &mut third).await;
+    assert_eq!(crate::harness::pairs(&committed.claimed), [(id, "b".to_owned())]);
     assert_eq!(one.ledger().await, [(1, Some(MessageId(999))), (1, Some(id))]);
 }
 
@@ -149,16 +151,7 @@ async fn a_permit_that_is_used_up_meanwhile_goes_with_no_message(mut one: Store)
     let id = one.accept_one(BOUND, "ann").await;
     let mut third = one.home.connect().await;
     run(&mut third, "BEGIN; UPDATE credential SET uses_left = 0 WHERE identity = 'a'").await;
-    let batch = claims(&one, BOUND, 1);
-    let committed = async {
-        let claim = commit(&mut one, batch);
-        tokio::join!(claim, async {
-            until_waiting(&mut third, 1).await;
-            run(&mut third, "COMMIT").await;
-        })
-        .0
-    };
-    let committed = committed.await;
+    let committed = claim_behind(&mut one, &mut third).await;
     assert!(committed.claimed.is_empty(), "it was chosen, and is not free when it comes to be bound");
     assert_eq!(committed.waiting.iter().map(|row| row.message).collect::<Vec<_>>(), [id]);
     assert_eq!(one.ledger().await, [(0, None)]);
