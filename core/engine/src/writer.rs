@@ -377,7 +377,7 @@ impl WriterTask {
                     (batch.settles.len(), batch.messages.len(), committed.claimed.len());
                 tracing::trace!(outcomes, messages, claimed, took_us = begun.elapsed().as_micros(), "committed");
                 let in_vain = self.store.is_shared() && claimed == 0 && !batch.claims.is_empty();
-                let claims_in_vain = if in_vain { memory.claims_in_vain + 1 } else { 0 };
+                let claims_in_vain = if in_vain { memory.claims_in_vain.saturating_add(1) } else { 0 };
                 *memory = Memory {
                     more: committed.more,
                     next_due: committed.next_due,

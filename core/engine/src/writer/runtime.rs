@@ -40,11 +40,19 @@ impl WriterRuntime {
         if !is_on_server {
             return Ok(Arc::new(WriterRuntime { own: engine.clone(), engine, thread: None }));
         }
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let own = runtime.handle().clone();
         let (thread, ended) = oneshot::channel::<Infallible>();
-        let wait = move || drop(runtime.block_on(ended));
-        thread::Builder::new().name("writer".to_owned()).spawn(wait)?;
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        // Made where it ends: a runtime may not be dropped on the threads of another.
+        let live = move || match Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => {
+                // Who asked waits for the answer.
+                drop(tell.send(Ok(runtime.handle().clone())));
+                drop(runtime.block_on(ended));
+            }
+            Err(error) => drop(tell.send(Err(error))),
+        };
+        thread::Builder::new().name("writer".to_owned()).spawn(live)?;
+        let own = told.recv().map_err(io::Error::other)??;
         Ok(Arc::new(WriterRuntime { own, engine, thread: Some(thread) }))
     }
 
