@@ -29,7 +29,10 @@ pub(crate) use lease::{Membership, TAKEN_OVER_MAX};
 use server::Server;
 
 /// Every schema there was, oldest first: the number in the database is how many of them it has.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/postgres/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/postgres/0001_first.sql"),
+    include_str!("../migrations/postgres/0002_fewer_index_writes.sql"),
+];
 
 /// Whoever upgrades the schema has this lock, so that one of several nodes does it.
 const UPGRADE_LOCK: i64 = 0x7469_6469_6e67_7301;
@@ -120,7 +123,7 @@ const FILLED: &str = "SELECT EXISTS (SELECT FROM meta WHERE key = 'instance') OR
 
 /// Everything that a move writes.
 const EMPTY: &str = "TRUNCATE channel, template, app, token, message, attempt, acted, moment, idempotency, credential,
-    schedule, run, run_log, firing, firing_span, tally, receipt, audit, api_key, suppression, notice, webhook;
+    credential_identity, schedule, run, run_log, firing, firing_span, tally, receipt, audit, api_key, suppression, notice, webhook;
     DELETE FROM meta WHERE key = 'instance'";
 
 /// A database that a store is being moved into.

@@ -8,6 +8,7 @@
 mod builder;
 mod connection;
 mod list;
+mod planning;
 mod row;
 mod session;
 mod value;
@@ -19,8 +20,9 @@ use serde::de::DeserializeOwned;
 pub(crate) use builder::Builder;
 pub(crate) use connection::{Connection, Look, Pool};
 pub(crate) use list::{ROWS_MAX, RowsStatement};
+pub(crate) use planning::PLANNING;
 pub(crate) use row::{FromColumn, Row};
-pub(crate) use session::{PLANNING, Session, Way};
+pub(crate) use session::{Session, Way};
 use value::Value;
 pub(crate) use value::{IntoValue, Json, json};
 

@@ -3,5 +3,8 @@
 SELECT coalesce(json_agg(c.identity), '[]')::text
 FROM json_array_elements_text($3::json) AS j (identity)
 CROSS JOIN LATERAL (
-    SELECT c.identity FROM credential AS c WHERE c.app = $1 AND c.source = $2 AND c.identity = j.identity OFFSET 0
+    SELECT c.identity
+    FROM credential_identity AS c
+    WHERE c.identity = j.identity AND c.source = $2 AND c.app = $1
+    OFFSET 0
 ) AS c

@@ -28,6 +28,8 @@ const NAMES: Statement = Statement::new(
     " JOIN channel AS c ON c.id = m.channel_id JOIN template AS t ON t.id = m.template_id",
 );
 const NO_NAMES: Statement = Statement::both("");
+/// PostgreSQL's index of recipients knows nothing of what is being sent (`sending_to` does).
+const NOT_SENDING: Statement = Statement::of_postgres(" AND m.state <> 3");
 
 /// The way to the messages of a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,13 +42,15 @@ pub(crate) enum Way {
     Whole(&'static str),
 }
 
+const SENDING: Way = Way::ById("message_sending");
+
 /// The index that holds messages of this state.
 pub(crate) fn index(state: State) -> Option<Way> {
     match state {
         State::Scheduled => Some(Way::Whole("message_scheduled")),
         State::Queued => Some(Way::Whole("message_queued")),
         State::Waiting => Some(Way::Whole("message_waiting")),
-        State::Sending => Some(Way::ById("message_sending")),
+        State::Sending => Some(SENDING),
         State::Held | State::Failed | State::Unknown | State::Expired | State::Cancelled => {
             Some(Way::ById("message_dead"))
         }
@@ -132,6 +136,9 @@ impl<'a> Choice<'a> {
         }
         if let Some(recipient) = self.recipient {
             query.push(" AND m.recipient = ").push_bind(recipient.to_owned());
+            if way == Way::Recent {
+                query.push_each(NOT_SENDING);
+            }
         }
         if let Some(reason) = self.reason {
             query.push(" AND m.reason = ").push_bind(reason.to_owned());
@@ -246,6 +253,11 @@ impl Reader {
         }
         let rows = page(&choice, way, limit).build().fetch_all(&mut look).await.map_err(during())?;
         let mut rows: Vec<MessageRow> = rows.iter().map(message_row).collect::<Result<_, _>>()?;
+        if is_led && way == Way::Recent && choice.state.is_none() {
+            rows.extend(sending_to(&mut look, choice, limit).await?);
+            rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.id));
+            rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        }
         let last = rows.last().map(|row| row.id.0);
         let missing = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(rows.len());
         let Some((recipient, posted)) = posted.filter(|_| end.is_none() && missing > 0) else {
@@ -322,6 +334,14 @@ impl Reader {
     pub async fn span(&self, filter: &MessageFilter) -> Result<Span, StoreError> {
         stretch(&mut *self.look().await?, filter).await
     }
+}
+
+/// Those of a recipient's messages that are being sent. They are found among all that are: no more than can be on their way.
+async fn sending_to(look: &mut Connection, choice: Choice<'_>, limit: u32) -> Result<Vec<MessageRow>, StoreError> {
+    let choice = Choice { state: Some(State::Sending), ..choice };
+    let page = page(&choice, SENDING, limit).build();
+    let rows = page.fetch_all(look).await.map_err(StoreError::during("list what is being sent"))?;
+    rows.iter().map(message_row).collect()
 }
 
 /// What of a span a run's messages lie in.

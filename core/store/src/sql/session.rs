@@ -6,13 +6,8 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Postgres, SqlSafeStr as _, SqlStr};
 
 use super::connection::Held;
+use super::planning::PLANNING;
 use super::value::{Value, postgres_arguments};
-
-/// How statements are planned: once, and by the indexes that they were written for. The tables of the queue are nearly
-/// empty in one minute and full in the next, and a plan made for an empty one would read a full one from end to end; to
-/// compile a statement takes longer than to run it.
-pub(crate) const PLANNING: [(&str, &str); 3] =
-    [("jit", "off"), ("enable_seqscan", "off"), ("plan_cache_mode", "force_generic_plan")];
 
 /// How the server is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

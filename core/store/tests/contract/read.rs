@@ -12,6 +12,7 @@ use crate::harness::{
 for_every_store! {
     pages_of_messages_join_without_gap_or_overlap,
     filters_choose_by_state_channel_template_and_recipient,
+    a_recipients_messages_are_listed_whatever_state_they_are_in,
     pages_of_credentials_join_and_filters_choose,
     who_can_be_reached_is_listed_once_each,
     no_row_of_the_ledger_carries_its_value,
@@ -59,6 +60,50 @@ async fn filters_choose_by_state_channel_template_and_recipient(mut store: Store
     for (filter, expected) in cases {
         let seen: Vec<_> = store.messages(&filter).await.iter().map(|row| row.id).collect();
         assert_eq!(seen, expected, "{filter:?}");
+    }
+}
+
+async fn a_recipients_messages_are_listed_whatever_state_they_are_in(mut store: Store) {
+    let mut expected = Vec::new();
+    for round in 0..3 {
+        store.accept_one(FREE, "ben").await;
+        for state in [State::Sent, State::Failed, State::Unknown, State::Held] {
+            let message = NewMessage { priority: 9, ..store.message(FREE, "ann") };
+            expected.extend(store.accept(vec![message]).await);
+            let claimed = store.claim_one(FREE).await;
+            store.settle(vec![outcome(&claimed, state, CredentialFate::Spend)]).await;
+        }
+        let later = NewMessage { send_at: Some(NOON.after(HOUR * (round + 1))), ..store.message(FREE, "ann") };
+        expected.extend(store.accept(vec![later]).await);
+        let next = NewMessage { priority: 9, ..store.message(FREE, "ann") };
+        let sending = store.accept(vec![next]).await[0];
+        assert_eq!(store.claim_one(FREE).await.message, sending, "it goes on being sent");
+        expected.push(sending);
+        expected.push(store.accept_one(FREE, "ann").await);
+    }
+    expected.reverse();
+    for limit in 1..expected.len() + 2 {
+        let limit = u32::try_from(limit).unwrap();
+        let of_ann = MessageFilter { recipient: Some("ann".to_owned()), limit, ..MessageFilter::default() };
+        let mut filter = of_ann.clone();
+        let mut seen = Vec::new();
+        loop {
+            let page = store.reader.messages(&filter).await.unwrap();
+            assert!(page.rows.len() <= limit as usize, "pages of {limit}");
+            seen.extend(page.rows.iter().map(|row| row.id));
+            let Some(next) = page.next else { break };
+            filter.before = Some(next);
+        }
+        assert_eq!(seen, expected, "pages of {limit}");
+    }
+    for (state, many) in
+        [(State::Sending, 3), (State::Sent, 3), (State::Queued, 3), (State::Scheduled, 3), (State::Waiting, 0)]
+    {
+        let filter =
+            MessageFilter { recipient: Some("ann".to_owned()), state: Some(state), ..MessageFilter::default() };
+        let of_state = store.messages(&filter).await;
+        assert!(of_state.iter().all(|row| row.state == state && row.recipient == "ann"), "{state}");
+        assert_eq!(of_state.len(), many, "{state}");
     }
 }
 

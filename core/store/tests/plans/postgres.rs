@@ -16,8 +16,9 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::harness::Home;
 
-/// How the engine has its statements planned: `PLANNING` in `src/postgres.rs`.
-const PLANNING: &str = "SET jit = off; SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan";
+/// How the engine has its statements planned.
+#[path = "../../src/sql/planning.rs"]
+mod planning;
 
 /// How many rows the arguments name.
 const NAMED: i64 = 32;
@@ -112,6 +113,8 @@ fn many(node: i64, from: u64, to: u64) -> String {
     INSERT INTO credential (id, app, source, recipient, value, identity, uses_left, expires_at, created_at)
     SELECT i, 'shop', 'wechat.form_id', 'user' || i, 'v', 'i' || i, 1, CASE i % 2 WHEN 0 THEN {NOW} + {DAY} END, i
     FROM pg_temp.each({QUEUED}) AS i;
+    INSERT INTO credential_identity (identity, source, app, credential_id)
+    SELECT 'i' || i, 'wechat.form_id', 'shop', i FROM pg_temp.each({QUEUED}) AS i;
     INSERT INTO credential (id, app, source, recipient, value, uses_left, created_at, bound_to)
     SELECT {SENDING_FROM} + i, 'shop', 'wechat.form_id', 'sent' || i, 'v', 2, i, {SENDING_FROM} + i
     FROM pg_temp.each({SENDING}) AS i;
@@ -717,7 +720,9 @@ async fn empty(home: &Home) -> (PgConnection, i64) {
     let node = row.get(0);
     run(&mut connection, &fixed()).await;
     run(&mut connection, &format!("UPDATE node SET lease_until = {} WHERE id = {node}", i64::MAX / 2)).await;
-    run(&mut connection, PLANNING).await;
+    for (name, value) in planning::PLANNING {
+        run(&mut connection, &format!("SET {name} = {value}")).await;
+    }
     (connection, node)
 }
 

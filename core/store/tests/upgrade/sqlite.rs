@@ -1,17 +1,11 @@
-//! Every earlier schema is brought to the present one with everything that is in it.
-//!
-//! `schemas/` has a store of each earlier schema as text, with rows in every table, made by a program of that time.
+//! `../schemas/` has a store of each earlier schema as text, with rows in every table, made by a program of that time.
 
 use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
-#[path = "contract/harness.rs"]
-#[expect(dead_code, reason = "the contract's shorthand is not needed here")]
-mod harness;
-
-use harness::Home;
+use super::harness::{self, Home};
 
 /// The earlier schemas, oldest first, by their number.
 fn schemas() -> Vec<(i64, PathBuf)> {
