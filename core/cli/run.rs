@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_api::client::{Address, Client};
-use tidings_api::server::{self, Tls};
+use tidings_api::server::{self, LocalSocket, SocketError, Tls};
 use tidings_engine::config::{World, beside_store};
 use tidings_engine::{By, Config, ConfigOrigin, Engine, EngineHandle, Left, Look, Problem, Registry, SystemClock};
 use tidings_host::PluginFile;
@@ -153,7 +153,7 @@ pub(crate) struct Running {
     pub(crate) socket: PathBuf,
     pub(crate) tcp: Option<std::net::SocketAddr>,
     stop: watch::Sender<bool>,
-    servers: Vec<JoinHandle<std::io::Result<()>>>,
+    servers: Vec<JoinHandle<()>>,
 }
 
 impl Running {
@@ -169,6 +169,7 @@ impl Running {
             }
             None => None,
         };
+        let socket = LocalSocket::bind(&api.socket).await.map_err(|error| no_socket(&config, &error))?;
         if let Some(address) = api.listen.filter(|address| api.tls.is_none() && !address.ip().is_loopback()) {
             tracing::warn!(
                 %address,
@@ -182,35 +183,14 @@ impl Running {
         let (stop, stopped) = watch::channel(false);
         let mut servers = Vec::new();
         let calls = server::Calls::local(engine.handle(), api.limits);
-        let (socket, limits, told) = (api.socket.clone(), api.limits, stopped.clone());
-        servers.push(tokio::spawn(async move { server::serve_socket(&socket, calls, limits, told).await }));
+        servers.push(tokio::spawn(server::serve_socket(socket, calls, api.limits, stopped.clone())));
         let mut address = None;
         if let Some(listener) = tcp {
             address = listener.local_addr().ok();
-            let calls = server::Calls::keyed(engine.handle(), limits);
-            servers.push(tokio::spawn(server::serve_tcp(listener, calls, limits, tls, stopped)));
+            let calls = server::Calls::keyed(engine.handle(), api.limits);
+            servers.push(tokio::spawn(server::serve_tcp(listener, calls, api.limits, tls, stopped)));
         }
-        let running = Running { engine, socket: api.socket, tcp: address, stop, servers };
-        running.wait_for_socket().await?;
-        Ok(running)
-    }
-
-    /// The socket is there once its server runs; a server that ended instead says why.
-    async fn wait_for_socket(&self) -> Result<(), Failure> {
-        const TRIES_MAX: u32 = 200;
-        for _ in 0..TRIES_MAX {
-            if tokio::net::UnixStream::connect(&self.socket).await.is_ok() {
-                return Ok(());
-            }
-            if self.servers[0].is_finished() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        Err(Failure::Failed(format!(
-            "listen on the socket {}: is its folder there and writable, and its path under 108 bytes?",
-            self.socket.display()
-        )))
+        Ok(Running { engine, socket: api.socket, tcp: address, stop, servers })
     }
 
     /// Stops, unless a second signal ends the program first.
@@ -232,9 +212,22 @@ impl Running {
             // A connection that is kept open idle does not hold the end up.
             drop(tokio::time::timeout(Duration::from_secs(1), server).await);
         }
-        drop(std::fs::remove_file(&self.socket));
         Ok(left)
     }
+}
+
+/// Why there is no socket, and what to do. Of a store in a file, too, there is one engine: where another answers, its store is
+/// taken as well as a rule.
+fn no_socket(config: &Config, error: &SocketError) -> Failure {
+    let advice = match error {
+        SocketError::Taken { .. } if config.store.file().is_some() => {
+            "stop it, or give this one another store and another `[api] socket`"
+        }
+        SocketError::Taken { .. } => "give this one its own place with `[api] socket`",
+        SocketError::NoSocket => "it is left alone; name another place with `[api] socket`",
+        SocketError::Refused(_) => "is its folder there and writable, and its path under 108 bytes?",
+    };
+    Failure::Failed(format!("listen on the socket {}: {error}; {advice}", config.api.socket.display()))
 }
 
 /// Files beside the API's connections: the store's, the providers' connections, plugins.

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -340,7 +341,8 @@ impl World {
         self.wait("the engine answers", || {
             let ended = lock(&self.engine).as_mut().and_then(|child| child.try_wait().unwrap());
             assert!(ended.is_none(), "the engine ended instead: {ended:?}\n{}", self.log());
-            UnixStream::connect(self.socket()).is_ok().then_some(())
+            // It is there before the engine is, and whoever connects waits.
+            UnixStream::connect(self.socket()).is_ok_and(answers).then_some(())
         });
     }
 
@@ -700,6 +702,14 @@ pub(crate) fn http_tcp(address: SocketAddr, method: &str, path: &str, headers: &
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     talk(stream, method, path, headers, body)
+}
+
+/// Whether somebody who lives is there to answer.
+fn answers(mut stream: UnixStream) -> bool {
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let asked = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: tidings\r\nconnection: close\r\n\r\n");
+    let mut answer = String::new();
+    asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 200")
 }
 
 /// One request and its answer on a connection of their own.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::World;
+use crate::harness::{Store, World, with_stores_in};
 
 /// A config for this world's engine: that of `other` under another name, its messages at another rate if there is one.
 fn join(world: &World, other: &World, node: &str, rate: &str) {
@@ -75,4 +75,28 @@ fn of_a_store_in_a_file_there_is_the_one_engine_without_a_lease() {
     assert_eq!((&seen[0]["self"], &seen[0]["leads"]), (&Value::Bool(true), &Value::Bool(true)), "{seen:?}");
     assert_eq!((&seen[0]["gone"], &seen[0]["config_differs"]), (&Value::Bool(false), &Value::Bool(false)), "{seen:?}");
     assert!(seen[0].get("lease").is_none() && seen[0].get("id").is_none(), "{seen:?}");
+}
+
+#[test]
+fn a_second_engine_in_one_folder_is_refused_before_it_takes_anything_and_the_first_keeps_its_socket() {
+    with_stores_in(Store::Server, || {
+        let world = World::running();
+        let refused = world.tidings(&["run"]);
+        assert_eq!(refused.code, 1, "{refused:?}");
+        let first = format!("another engine answers there (process {})", world.pid());
+        assert!(refused.err.contains(&first) && refused.err.contains("`[api] socket`"), "{refused:?}");
+        assert_eq!(nodes(&world).len(), 1, "the second was never a node");
+        assert_eq!(world.get("/healthz").status, 200, "the first one's socket is where it was");
+
+        // With a place of its own it runs, and takes away its own file alone when it stops.
+        let other = world.read("config.toml") + "\n[api]\nsocket = \"other.sock\"\n";
+        world.write("other.toml", other);
+        let mut second = world.spawn(&["-c", "other.toml", "run"], "other.log");
+        world.wait("the second runs", || (nodes(&world).len() == 2).then_some(()));
+        let stopped = std::process::Command::new("kill").arg(second.0.id().to_string()).status().unwrap();
+        assert!(stopped.success());
+        world.wait("the second stops", || second.0.try_wait().unwrap());
+        assert!(!world.path("other.sock").exists());
+        assert_eq!(world.get("/healthz").status, 200);
+    });
 }

@@ -23,9 +23,6 @@ mod socket;
 mod timeline;
 mod tls;
 
-use std::io;
-use std::path::Path;
-
 use serve::{Listener, serve};
 use tidings_engine::config::ApiLimits;
 use tokio::net::TcpListener;
@@ -34,12 +31,14 @@ use tokio::sync::watch;
 pub use calls::Calls;
 pub use openapi::document;
 pub use problem::Refused;
+pub use socket::{LocalSocket, SocketError};
 pub use tls::{Tls, TlsError};
 
-/// Serves on the local socket until told to stop. A socket left by a crash is replaced; the store's lock has shown by
-/// then that no other engine is there.
-pub async fn serve_socket(path: &Path, calls: Calls, limits: ApiLimits, stop: watch::Receiver<bool>) -> io::Result<()> {
-    serve(Listener::Socket(socket::bind(path)?), calls, limits, stop).await
+/// Serves on the local socket until told to stop, and takes its file away then.
+pub async fn serve_socket(socket: LocalSocket, calls: Calls, limits: ApiLimits, stop: watch::Receiver<bool>) {
+    let (listener, place) = socket.split();
+    serve(Listener::Socket(listener), calls, limits, stop).await;
+    drop(place);
 }
 
 /// Serves over TCP until told to stop, with TLS if there is one.
@@ -49,6 +48,6 @@ pub async fn serve_tcp(
     limits: ApiLimits,
     tls: Option<Tls>,
     stop: watch::Receiver<bool>,
-) -> io::Result<()> {
-    serve(Listener::Tcp(listener, tls), calls, limits, stop).await
+) {
+    serve(Listener::Tcp(listener, tls), calls, limits, stop).await;
 }

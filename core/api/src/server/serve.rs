@@ -66,12 +66,7 @@ const NO_PLACE_OF_ITS_OWN: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     may have is being served for yours (`[api.limits] per_address`); come again\",\"retryable\":true}\n";
 
 /// Serves until it is told to stop, and then lets what is under way finish for a moment.
-pub(super) async fn serve(
-    listener: Listener,
-    calls: Calls,
-    limits: ApiLimits,
-    mut stop: watch::Receiver<bool>,
-) -> io::Result<()> {
+pub(super) async fn serve(listener: Listener, calls: Calls, limits: ApiLimits, mut stop: watch::Receiver<bool>) {
     let mut door = Door::new(calls, limits);
     let mut look = tokio::time::interval(look_every(&limits));
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -91,7 +86,6 @@ pub(super) async fn serve(
     }
     drop(listener);
     door.drain().await;
-    Ok(())
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
