@@ -8,7 +8,7 @@ use tidings_model::limits::IDEMPOTENCY_LIFE;
 use tidings_model::{AppName, CredentialId, MessageId, State, Timestamp};
 
 use super::suppression::Suppressed;
-use super::tick::{Numbered, Step};
+use super::tick::{Manner, Numbered, Step, length};
 use crate::batch::{Accepted, ChannelId, CredentialIntake, NewCredential, NewMessage};
 use crate::error::StoreError;
 use crate::sql::{Connection, Dialect, Query, ROWS_MAX, RowsStatement, Statement, json, sql};
@@ -22,11 +22,9 @@ const MESSAGES: &str = include_str!("../../sql/sqlite/insert_messages.sql");
 const BODIES: &str = include_str!("../../sql/sqlite/insert_bodies.sql");
 const KEYS: &str = include_str!("../../sql/sqlite/insert_keys.sql");
 
-/// PostgreSQL has the body in the message's row.
+/// PostgreSQL has the body in the message's row, and takes the keys in the same statement.
 static INSERT_WHOLE_MESSAGES: LazyLock<RowsStatement> =
     LazyLock::new(|| RowsStatement::of_postgres(include_str!("../../sql/postgres/insert_messages.sql")));
-static INSERT_KEYS: LazyLock<RowsStatement> =
-    LazyLock::new(|| RowsStatement::of_postgres(include_str!("../../sql/postgres/insert_keys.sql")));
 static INSERT_CREDENTIALS: LazyLock<RowsStatement> = LazyLock::new(|| RowsStatement::new(sql!("insert_credentials")));
 
 const ACCEPT: &str = "accept messages";
@@ -107,7 +105,10 @@ impl Step<'_> {
         }
         let mut taken = match taken {
             Some(taken) => taken,
-            None if any_keyed(messages) => find_keys(sql!("find_keys"), self.connection, messages, self.now).await?,
+            // A key that is taken is told before anything else that keeps a message out.
+            None if any_keyed(messages) && (self.looks_for_keys || !suppressed.is_empty()) => {
+                find_keys(sql!("find_keys"), self.connection, messages, self.now).await?
+            }
             None => Taken::new(),
         };
         let mut answers = Vec::with_capacity(messages.len());
@@ -178,25 +179,22 @@ impl Step<'_> {
         self.run(query).await.map(drop).map_err(StoreError::during(ACCEPT))
     }
 
-    /// Into two tables. Another engine may have taken a key since it was looked for: then the transaction begins again,
-    /// and finds it.
+    /// Into two tables, in one round trip. A key may be taken that nobody looked for, or that another engine took since:
+    /// then the transaction begins again, and finds it.
     async fn insert_whole(&mut self, rows: &[(i64, &NewMessage)]) -> Result<(), StoreError> {
-        let during = || StoreError::during(ACCEPT);
         let mut query = INSERT_WHOLE_MESSAGES.query(rows.len());
         for (id, message) in rows {
             query = message_row(query, *id, message, self.now).bind(&message.data).bind(&message.trace);
-        }
-        self.run(query).await.map_err(during())?;
-        let keyed: Vec<&(i64, &NewMessage)> = rows.iter().filter(|(_, message)| message.key.is_some()).collect();
-        if keyed.is_empty() {
-            return Ok(());
-        }
-        let mut query = INSERT_KEYS.query(keyed.len());
-        for (id, message) in &keyed {
             query = key_row(query, *id, message, self.now);
         }
-        let taken = self.run(query.bind_postgres(self.now.0)).await.map_err(during())?;
-        if taken == keyed.len() as u64 { Ok(()) } else { Err(StoreError::Contended) }
+        let query = query.bind_postgres(self.now.0);
+        let written = query.fetch_one(self.connection).await.map_err(StoreError::during(ACCEPT))?.get::<i64>(0);
+        let keyed = rows.iter().filter(|(_, message)| message.key.is_some()).count();
+        match self.manner {
+            _ if written == length(keyed) => Ok(()),
+            Manner::Counts => Err(StoreError::Late),
+            Manner::Looks => Err(StoreError::Contended),
+        }
     }
 
     pub(super) async fn take_credentials(

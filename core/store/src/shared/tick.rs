@@ -13,7 +13,7 @@ use super::due::{earliest, quiet_until};
 use super::suppression::{Suppressed, any};
 use super::tally::{Moves, Tally};
 use super::writer::{Home, LOOK_NOW, Last, Writer};
-use crate::batch::{Batch, ChannelId, Committed, Settle, Sweep};
+use crate::batch::{Accepted, Batch, ChannelId, Committed, Settle, Sweep};
 use crate::error::StoreError;
 use crate::notice::NewNotice;
 use crate::sql::{Connection, Dialect, Json, Query, ROWS_MAX, RowsStatement, Statement, both, sql};
@@ -99,7 +99,18 @@ impl Writer {
             Home::File(_) => 0,
             Home::Server(server) => server.membership.node(),
         };
-        let mut step = Step { connection, moves: Moves::default(), now, manner, waiting, last: self.last, node, claim };
+        let looks_for_keys = manner == Manner::Looks || self.meets_keys;
+        let mut step = Step {
+            connection,
+            moves: Moves::default(),
+            now,
+            manner,
+            looks_for_keys,
+            waiting,
+            last: self.last,
+            node,
+            claim,
+        };
 
         committed.settled = step.settle(&batch.settles).await?;
         committed.operated = step.operate(&batch.operations, &mut committed.moved).await?;
@@ -182,6 +193,10 @@ impl Writer {
             self.version += 1;
         }
         self.suppresses = suppresses;
+        if any_keyed(&batch.messages) {
+            let met = |accepted: &Accepted| matches!(accepted, Accepted::Repeat(_) | Accepted::KeyTaken(_));
+            self.meets_keys = committed.accepted.iter().any(met);
+        }
         let rows = batch.settles.len() + batch.messages.len() + batch.credentials.len() + committed.claimed.len();
         // The transaction is on disk whatever comes of this; what is wrong with the disk, the next one will meet.
         match &mut self.home {
@@ -204,7 +219,7 @@ pub(super) enum Manner {
     /// As if there were nobody else, and what was written is counted: if a row was held back, the transaction begins again
     /// with [`Manner::Looks`].
     Counts,
-    /// Outcomes that are late are sorted out before, and permits are locked before one is chosen.
+    /// Outcomes that are late are sorted out before, keys are looked for, and permits are locked before one is chosen.
     Looks,
 }
 
@@ -215,6 +230,8 @@ pub(super) struct Step<'a> {
     pub(super) last: Last,
     pub(super) now: Timestamp,
     pub(super) manner: Manner,
+    /// Idempotency keys are looked for before they are written. SQLite's are in any case: it costs no round trip there.
+    pub(super) looks_for_keys: bool,
     /// Messages that waited for a credential when the transaction began. Where nobody waits, nobody is woken.
     pub(super) waiting: i64,
     /// Which engine this is, and its transaction, where there are several.

@@ -45,6 +45,8 @@ pub struct Writer {
     pub(super) apps: HashMap<ChannelId, AppName>,
     /// Somebody may be suppressed: as long as nobody is, nobody asks.
     pub(super) suppresses: bool,
+    /// The last messages with idempotency keys met one that was there: callers that try again do so for a while.
+    pub(super) meets_keys: bool,
     pub(super) last: Last,
     /// No message becomes due or runs out of time before this; `None` if none ever does. Until then nobody looks.
     pub(super) quiet_until: Option<Timestamp>,
@@ -123,6 +125,7 @@ impl Writer {
             last: Last::load(&mut connection).await?,
             pending: notice::pending(&mut connection).await?,
             suppresses: suppression::any(&mut connection).await?,
+            meets_keys: false,
             instance: instance(&mut connection).await?,
             apps: HashMap::new(),
             quiet_until: LOOK_NOW,

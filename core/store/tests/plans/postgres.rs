@@ -315,19 +315,6 @@ fn cases(node: i64) -> BTreeMap<&'static str, Case> {
             ),
         ),
         (
-            "insert_keys",
-            looks_up(
-                NAMED,
-                vec![
-                    texts(|i| if i % 2 == 0 { format!("key{i}") } else { format!("new{i}") }),
-                    numbers(Some),
-                    zeros(),
-                    zeros(),
-                    number(NOW + 2 * DAY),
-                ],
-            ),
-        ),
-        (
             "insert_messages",
             looks_up(
                 NAMED,
@@ -344,6 +331,11 @@ fn cases(node: i64) -> BTreeMap<&'static str, Case> {
                     zeros(),
                     shops(),
                     no_texts(),
+                    texts(|i| if i % 2 == 0 { format!("key{i}") } else { format!("new{i}") }),
+                    numbers(Some),
+                    zeros(),
+                    zeros(),
+                    number(NOW + 2 * DAY),
                 ],
             ),
         ),
