@@ -72,8 +72,8 @@ enum Order {
     Pause,
     /// Take the credentials of these messages into the ledger.
     Permit { first: u32, count: u32 },
-    /// Accept these messages.
-    Accept { first: u32, count: u32 },
+    /// Accept these messages, each under a key or none.
+    Accept { first: u32, count: u32, keyed: bool },
     /// Let the channel claim until so many more are sent; then pause it, and wait for what is on its way.
     Send { count: u32 },
     /// Say where the messages stand.
@@ -201,8 +201,8 @@ async fn obey(handle: &EngineHandle, order: Order) -> Result<Told, Failure> {
             load(handle, first, count, permit).await?;
             (count, begun.elapsed())
         }
-        Order::Accept { first, count } => {
-            load(handle, first, count, accept).await?;
+        Order::Accept { first, count, keyed } => {
+            load(handle, first, count, move |handle, numbers| accept(handle, numbers, keyed)).await?;
             (count, begun.elapsed())
         }
         Order::Send { count } => send(handle, count).await?,
@@ -257,7 +257,12 @@ async fn permit(handle: EngineHandle, numbers: std::ops::Range<u32>) -> Result<(
     Ok(())
 }
 
-async fn accept(handle: EngineHandle, numbers: std::ops::Range<u32>) -> Result<(), Failure> {
+async fn accept(handle: EngineHandle, numbers: std::ops::Range<u32>, keyed: bool) -> Result<(), Failure> {
+    let submission = |number| {
+        let mut submission = submission(number);
+        submission.key = submission.key.filter(|_| keyed);
+        submission
+    };
     for answer in handle.submit(numbers.map(submission).collect()).await {
         let submitted = answer?;
         check(!submitted.replayed, || "a message was accepted before: the store was not fresh".to_owned())?;
@@ -402,7 +407,12 @@ impl EngineProcess {
     }
 
     pub(crate) fn accept(&mut self, first: u32, count: u32) -> Result<Told, Failure> {
-        self.tell(&Order::Accept { first, count }, count)
+        self.tell(&Order::Accept { first, count, keyed: true }, count)
+    }
+
+    /// The same without idempotency keys.
+    pub(crate) fn accept_without_keys(&mut self, first: u32, count: u32) -> Result<Told, Failure> {
+        self.tell(&Order::Accept { first, count, keyed: false }, count)
     }
 
     pub(crate) fn send(&mut self, count: u32) -> Result<Told, Failure> {

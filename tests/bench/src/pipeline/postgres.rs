@@ -34,7 +34,10 @@ struct Ground<'a> {
 
 /// What one measurement of the engine found.
 struct Turn {
+    /// One half of the messages, each under a key.
     accepted: Told,
+    /// The other half, without keys: graphile_worker's jobs have none.
+    accepted_without_keys: Told,
     sent: Told,
     /// The processor time that the second engine used meanwhile, if there was one.
     second_cpu_seconds: f64,
@@ -159,7 +162,10 @@ impl Ground<'_> {
         let mut engine = start(&folders[0])?;
         let before = engine.pause()?.standing.sent;
         let mut others = folders[1..].iter().map(start).collect::<Result<Vec<_>, _>>()?;
-        let accepted = self.fill(&mut engine, first, messages)?;
+        self.bring_permits(&mut engine, first, messages)?;
+        let half = messages.div_ceil(2);
+        let accepted = engine.accept(first, half)?;
+        let accepted_without_keys = engine.accept_without_keys(first + half, messages - half)?;
         let idle = cpu_seconds(&mut others)?;
         let sent = engine.send(messages)?;
         let second_cpu_seconds = cpu_seconds(&mut others)? - idle;
@@ -170,7 +176,7 @@ impl Ground<'_> {
             other.stop()?;
         }
         engine.stop()?;
-        Ok(Turn { accepted, sent, second_cpu_seconds })
+        Ok(Turn { accepted, accepted_without_keys, sent, second_cpu_seconds })
     }
 
     /// A database with messages that have ended, by the way that all of them go.
@@ -183,7 +189,8 @@ impl Ground<'_> {
         while first <= self.args.done {
             let count = PAST_STEP.min(self.args.done - first + 1);
             engine.pause()?;
-            self.fill(&mut engine, first, count)?;
+            self.bring_permits(&mut engine, first, count)?;
+            engine.accept(first, count)?;
             engine.send(count)?;
             self.provider.reset().await?;
             first += count;
@@ -193,11 +200,11 @@ impl Ground<'_> {
         Ok(database)
     }
 
-    fn fill(&self, engine: &mut EngineProcess, first: u32, count: u32) -> Result<Told, Failure> {
+    fn bring_permits(&self, engine: &mut EngineProcess, first: u32, count: u32) -> Result<(), Failure> {
         if self.kind == Kind::Credentials {
             engine.permit(first, count)?;
         }
-        engine.accept(first, count)
+        Ok(())
     }
 
     /// An empty database, and nothing that another measurement left to be done.
@@ -230,6 +237,7 @@ fn report(args: &PipelineArgs, rounds: &[Round]) -> Report {
     let over = |value: &dyn Fn(&Round) -> f64| Spread::of(rounds.iter().map(value));
     let one = |round: &Round| round.one.sent.per_second();
     let accepts = |round: &Round| round.one.accepted.per_second();
+    let accepts_without_keys = |round: &Round| round.one.accepted_without_keys.per_second();
     let past = |round: &Round| round.past.as_ref().map_or(f64::NAN, |turn| turn.sent.per_second());
     let two = |round: &Round| round.two.sent.per_second();
     let mut report = Report::new("pipeline");
@@ -243,9 +251,12 @@ fn report(args: &PipelineArgs, rounds: &[Round]) -> Report {
         report.rate("graphile_per_second", "graphile_worker sends", over(&sent));
         report.ratio("ratio_to_graphile", "  ratio: of graphile sending", over(&|round| one(round) / sent(round)));
     }
-    report.rate("accept_per_second", "engine accepts, in batches", over(&accepts));
+    report.rate("accept_per_second", "engine accepts, in batches, each under a key", over(&accepts));
     report.rate("least_accept_per_second", "the least accepts", over(&|round| round.least_accepts));
     report.ratio("accept_ratio_to_least", "  ratio", over(&|round| accepts(round) / round.least_accepts));
+    report.rate("accept_without_keys_per_second", "engine accepts, without keys", over(&accepts_without_keys));
+    let ratio = |round: &Round| accepts_without_keys(round) / round.least_accepts;
+    report.ratio("accept_without_keys_ratio_to_least", "  ratio", over(&ratio));
     if !args.no_graphile {
         for (name, ratio, label, callers) in [
             (
@@ -264,6 +275,9 @@ fn report(args: &PipelineArgs, rounds: &[Round]) -> Report {
             let added = |round: &Round| round.graphile(callers);
             report.rate(name, label, over(&added));
             report.ratio(ratio, "  ratio: of graphile enqueue", over(&|round| accepts(round) / added(round)));
+            let without_keys = |round: &Round| accepts_without_keys(round) / added(round);
+            let name = format!("{ratio}_without_keys");
+            report.ratio(&name, "  ratio: of graphile enqueue, without keys", over(&without_keys));
         }
     }
     report.rate("two_per_second", "two engines send", over(&two));
