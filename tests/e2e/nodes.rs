@@ -1,6 +1,6 @@
 //! Engines that share a store: who they are, how they do, and whose config differs.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Store, World, with_stores_in};
 
@@ -64,6 +64,93 @@ fn engines_that_share_a_store_are_shown_and_one_whose_config_differs_is_marked_u
         second.is_none_or(|node| node["gone"] == true && node["draining"] == true).then_some(())
     });
     drop((one, two));
+    drop(database);
+}
+
+/// What only one of two engines' files has.
+const MORE: &str = r#"
+[webhooks.crm]
+url = "http://127.0.0.1:1/"
+secret = { env = "CRM_SECRET" }
+events = ["message.accepted"]
+
+[schedules.nightly]
+cron = "0 4 1 1 *"
+job  = "purge_credentials"
+"#;
+
+/// How many notices wait for the webhook, and whether the schedule is there, as an engine with both in its file says.
+fn waits(world: &World) -> (Value, bool) {
+    let webhooks = world.ok_json(&["webhooks", "list", "--json"]);
+    let schedule = world.ok_json(&["schedules", "show", "nightly", "--json"]);
+    (webhooks[0]["pending"].clone(), schedule["removed_at"].is_null())
+}
+
+#[test]
+fn an_engine_whose_file_lacks_something_lets_go_of_it_only_when_all_go_by_that_file() {
+    let database = tidings_cluster::fresh_database();
+    let (one, two) = (World::new(), World::new());
+    let store = format!(
+        "[store]\nurl = \"{}\"\nnode = \"one\"\nlease = \"2s\"\n[api]\nsocket = \"tidings.db.sock\"\n",
+        database.url()
+    );
+    one.configure_more(&store);
+    let without = one.read("config.toml");
+    one.configure_more(MORE);
+    one.set("CRM_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    one.run();
+    one.send("order-paid", "o-nobody", "1");
+    two.write("config.toml", without.replace("node = \"one\"", "node = \"two\""));
+    two.run();
+    for told in [
+        "config does not have this webhook, and another",
+        "config does not have this schedule, and another",
+        "another engine goes by another config",
+    ] {
+        two.wait("it has looked", || two.log().contains(told).then_some(()));
+    }
+    assert_eq!(waits(&one), (1.into(), true));
+
+    one.write("config.toml", &without);
+    one.ok(&["reload"]);
+    two.wait("both go by that file", || two.log().contains("what waited for it is forgotten").then_some(()));
+    two.wait("the schedule is removed", || {
+        let schedule = two.ok_json(&["schedules", "show", "nightly", "--json"]);
+        schedule["removed_at"].is_string().then_some(())
+    });
+    one.write("config.toml", without + MORE);
+    one.ok(&["reload"]);
+    one.wait("it is there again, and nothing waits for it", || (waits(&one) == (0.into(), true)).then_some(()));
+    drop((one, two));
+    drop(database);
+}
+
+#[test]
+fn what_was_on_its_way_is_left_to_an_engine_whose_file_has_its_channel() {
+    let database = tidings_cluster::fresh_database();
+    let (one, two, three) = (World::new(), World::new(), World::new());
+    one.configure_more(&format!(
+        "[store]\nurl = \"{}\"\nnode = \"one\"\nlease = \"4s\"\n[api]\nsocket = \"tidings.db.sock\"\n",
+        database.url()
+    ));
+    join(&three, &one, "three", "");
+    let file = one.read("config.toml").replace("node = \"one\"", "node = \"two\"");
+    let (channel, template) = (file.find("[channels.alerts]").unwrap(), file.find("[templates.order-paid]").unwrap());
+    let (notice, store) = (file.find("[templates.notice]").unwrap(), file.find("[store]").unwrap());
+    two.write("config.toml", [&file[..channel], &file[template..notice], &file[store..]].concat());
+    one.run();
+    two.run();
+    one.faults(json!([{"kind": "latency", "ms": 60_000, "api": "official_template"}]));
+    let id = one.send("notice", "o-alice", "1");
+    one.wait("it has arrived", || (one.deliveries().len() == 1).then_some(()));
+    one.kill();
+    two.wait("it is left", || two.log().contains("they are left to an engine whose config has it").then_some(()));
+    one.control().clear_faults();
+    three.run();
+    three.until(&id, "sent");
+    assert_eq!(one.deliveries().len(), 1, "WeChat knew that it had it");
+    assert!(!two.log().contains("in an engine that is gone; settling them"), "{}", two.log());
+    drop((two, three, one));
     drop(database);
 }
 

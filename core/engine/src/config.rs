@@ -576,4 +576,4 @@ impl<K: Ord, V> Names<K, V> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

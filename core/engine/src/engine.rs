@@ -8,7 +8,7 @@ use tidings_model::limits::TICK_CHANGES_MAX;
 use tidings_model::retry::Backoff;
 use tidings_model::settle::rescue;
 use tidings_model::{Attempt, Clock, OnUnknown, Policy, State, WebhookName};
-use tidings_store::{Batch, Committed, NodeName, Orphan, Reader, Settle, StoreError, Writer};
+use tidings_store::{Batch, ChannelId, Committed, NodeName, Orphan, Reader, Settle, StoreError, Writer};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -23,7 +23,7 @@ use crate::keys::Keys;
 use crate::lanes::Lanes;
 use crate::measure::Measures;
 use crate::mint::Minter;
-use crate::nodes::CompareConfigs;
+use crate::nodes::{Accord, CompareConfigs};
 use crate::pipeline::Pipeline;
 use crate::reach::Forecaster;
 use crate::retention::Retention;
@@ -113,7 +113,13 @@ impl Engine {
             clock: Arc::clone(&clock),
             instance: Arc::from(store.instance()),
         };
-        forget_webhooks(&mut store, &definitions.config).await?;
+        let (agreed, accord) = Accord::at_start(&reader.nodes().await?, store.lease().node());
+        let lets_go = accord.holds_for(&definitions.config);
+        if lets_go {
+            forget_webhooks(&mut store, &definitions.config).await?;
+        } else {
+            tell_unknown_webhooks(&store, &definitions.config);
+        }
         let pipeline = Arc::new(Pipeline {
             present: present.clone(),
             http,
@@ -124,7 +130,7 @@ impl Engine {
             instance: instance.clone(),
         });
         let ring = Arc::new(Ring::new(clock.now()));
-        settle_orphans(&mut store, &pipeline, &*clock, &definitions, &ring).await?;
+        settle_orphans(&mut store, &pipeline, &*clock, &definitions, &ring, lets_go).await?;
         mail.desk.set_pending(store.pending());
         store.commit(&Batch { now: clock.now(), wake_all: true, ..Batch::default() }).await?;
 
@@ -153,6 +159,7 @@ impl Engine {
             measures: Arc::clone(&measures),
             clock: Arc::clone(&clock),
             is_shared: store.is_shared(),
+            accord: accord.clone(),
             stop: stopped,
         };
         let (minter, mint_desk) =
@@ -166,7 +173,7 @@ impl Engine {
         };
         let lease = store.lease();
         let task = WriterTask {
-            neighbours: Neighbours::new(&store, Arc::clone(&keys)),
+            neighbours: Neighbours::new(&store, Arc::clone(&keys), accord, !lets_go),
             store,
             inbox,
             lanes: Arc::clone(&lanes),
@@ -218,7 +225,7 @@ impl Engine {
             _runtime: runtime,
         };
         let handle = EngineHandle { shared: Arc::new(shared) };
-        drop(tokio::spawn(CompareConfigs { handle: handle.clone(), stop: stop.subscribe() }.run()));
+        drop(tokio::spawn(CompareConfigs { handle: handle.clone(), agreed, stop: stop.subscribe() }.run()));
         drop(tokio::spawn(StockWatch { handle: handle.clone(), stop: stop.subscribe() }.run()));
         Ok(Engine { handle, stop, stop_writer, in_flight, lanes, writer: writer_join, scheduler, couriers, exporter })
     }
@@ -294,8 +301,9 @@ async fn settle_orphans(
     clock: &dyn Clock,
     definitions: &Definitions,
     ring: &Ring,
+    lets_go: bool,
 ) -> Result<(), StoreError> {
-    let orphans = store.orphans().await?;
+    let orphans = orphans(store, definitions, lets_go).await?;
     if orphans.is_empty() {
         return Ok(());
     }
@@ -329,22 +337,49 @@ async fn settle_orphans(
     Ok(())
 }
 
+/// What a crash left. Unless this engine may let go of what its config does not name, of the channels that it names.
+pub(crate) async fn orphans(
+    store: &mut Writer,
+    definitions: &Definitions,
+    lets_go: bool,
+) -> Result<Vec<Orphan>, StoreError> {
+    if lets_go {
+        return store.orphans().await;
+    }
+    let known: Vec<ChannelId> = definitions.channels.keys().copied().collect();
+    store.orphans_of(&known).await
+}
+
 /// What follows for a message that an engine left in the middle of an attempt.
 pub(crate) fn settle_orphan(pipeline: &Pipeline, clock: &dyn Clock, orphan: &Orphan) -> Settle {
     pipeline.rescue(orphan).unwrap_or_else(|| forsake(orphan, clock))
 }
 
 /// What waits for a webhook that config no longer has is told to nobody: it is forgotten, and that is told.
-async fn forget_webhooks(store: &mut Writer, config: &Config) -> Result<(), StoreError> {
-    let gone: Vec<WebhookName> =
-        store.pending().keys().filter(|name| !config.webhooks.contains_key(*name)).cloned().collect();
-    for webhook in gone {
+pub(crate) async fn forget_webhooks(store: &mut Writer, config: &Config) -> Result<(), StoreError> {
+    for webhook in unknown_webhooks(store, config) {
         let count = store.forget_notices(&webhook).await?;
         if count > 0 {
             tracing::warn!(%webhook, count, "config no longer has this webhook; what waited for it is forgotten");
         }
     }
     Ok(())
+}
+
+/// As long as another engine's config may have them, what waits for them stays.
+fn tell_unknown_webhooks(store: &Writer, config: &Config) {
+    for webhook in unknown_webhooks(store, config) {
+        tracing::warn!(
+            %webhook,
+            "config does not have this webhook, and another engine is there whose config may: what waits for it stays until \
+             both have gone by the same config for a while"
+        );
+    }
+}
+
+/// Webhooks that something waits for and config does not have.
+fn unknown_webhooks(store: &Writer, config: &Config) -> Vec<WebhookName> {
+    store.pending().keys().filter(|name| !config.webhooks.contains_key(*name)).cloned().collect()
 }
 
 /// Messages of a channel that config no longer has go nowhere: somebody should know.

@@ -1,17 +1,22 @@
 //! The engines that share a store, as an operator looks at them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidings_model::Timestamp;
-use tidings_store::NodeRow;
+use tidings_store::{ChannelId, NodeRow};
 use tokio::sync::watch;
 
+use crate::config::Config;
 use crate::handle::EngineHandle;
 use crate::refusal::Refusal;
 use crate::writer::look;
 
 /// Between two looks whether others go by the same config.
 const COMPARE_EVERY: Duration = Duration::from_secs(2);
+
+/// For so many leases engines must have agreed before one lets go of what its config does not name: by then each has told by
+/// which config it goes since a reload, and one that was started again is back.
+const AGREED_LEASES: u32 = 2;
 
 /// An engine, for people. Of a store in a file there is one, without a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,16 +137,84 @@ fn differs(row: &NodeRow, config: &str) -> bool {
     row.is_there() && !row.config.is_empty() && row.config != config
 }
 
-/// The task that tells the log when another engine goes by another config.
+/// Whether this engine may let go of what its config does not name: what waits for a webhook, the times of a schedule, what
+/// an engine that is gone left in a channel. Another engine's config may name it, and what is let go of is gone for all.
+#[derive(Debug, Clone)]
+pub(crate) struct Accord(watch::Receiver<Agreed>);
+
+/// Who else may know what this engine's config does not name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Agreed {
+    /// Somebody, or that is not known yet.
+    No,
+    /// There is nobody else.
+    Alone,
+    /// Nobody: all that are there go by the config with this fingerprint.
+    By(String),
+}
+
+impl Accord {
+    /// At a start: whoever is alone then may let go at once, and where others are there it is to be seen what they go by.
+    pub(crate) fn at_start(nodes: &[NodeRow], this: Option<i64>) -> (watch::Sender<Agreed>, Accord) {
+        let is_alone = !nodes.iter().any(|row| row.is_there() && Some(row.id) != this);
+        let (sender, receiver) = watch::channel(if is_alone { Agreed::Alone } else { Agreed::No });
+        (sender, Accord(receiver))
+    }
+
+    /// Whether an engine that goes by this config may let go of what it does not name.
+    pub(crate) fn holds_for(&self, config: &Config) -> bool {
+        match &*self.0.borrow() {
+            Agreed::No => false,
+            Agreed::Alone => true,
+            Agreed::By(fingerprint) => *fingerprint == config.fingerprint(),
+        }
+    }
+}
+
+impl Agreed {
+    /// As it looks now. One that has not told yet may go by any config.
+    fn found(nodes: &[NodeView]) -> Agreed {
+        let is_there = |node: &&NodeView| !node.is_self && node.lease.is_some_and(|lease| !lease.is_over);
+        let mut others = nodes.iter().filter(is_there).map(|node| &node.config).peekable();
+        let this = nodes.iter().find(|node| node.is_self).map(|node| &node.config);
+        match this {
+            _ if others.peek().is_none() => Agreed::Alone,
+            Some(this) if others.all(|other| other == this) => Agreed::By(this.clone()),
+            Some(_) | None => Agreed::No,
+        }
+    }
+}
+
+/// What was found last, and how long after the start it began to be so; `None` if it was at the start.
+#[derive(Debug)]
+struct Found(Agreed, Option<Duration>);
+
+impl Found {
+    /// What is so when this was found, so long after the start: that engines agree once they have for `wait`, that they do
+    /// not at once. Who was alone at the start need not wait to be sure of it.
+    fn now(&mut self, agreed: Agreed, at: Duration, wait: Duration) -> Agreed {
+        if self.0 != agreed {
+            *self = Found(agreed, Some(at));
+        }
+        let is_sure = self.1.is_none_or(|since| at.saturating_sub(since) >= wait);
+        if is_sure { self.0.clone() } else { Agreed::No }
+    }
+}
+
+/// The task that looks by which config other engines go, and tells the log when one goes by another.
 pub(crate) struct CompareConfigs {
     pub(crate) handle: EngineHandle,
+    /// What this engine may let go of goes by it.
+    pub(crate) agreed: watch::Sender<Agreed>,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
 impl CompareConfigs {
     /// Runs until the engine stops. Of a store in a file it has nothing to do.
     pub(crate) async fn run(mut self) {
-        let mut told = Vec::new();
+        let (mut told, mut left) = (Vec::new(), Vec::new());
+        let (begun, wait) = (Instant::now(), self.handle.definitions().config.node.lease * AGREED_LEASES);
+        let mut found = Found(self.agreed.borrow().clone(), None);
         while self.handle.is_shared() {
             tokio::select! {
                 () = tokio::time::sleep(COMPARE_EVERY) => {}
@@ -149,6 +222,9 @@ impl CompareConfigs {
             }
             match self.handle.nodes().await {
                 Ok(nodes) => {
+                    let agreed = found.now(Agreed::found(&nodes), begun.elapsed(), wait);
+                    self.tell_left(&mut left, agreed == Agreed::No).await;
+                    self.agreed.send_replace(agreed);
                     for node in begin_to_differ(&mut told, &nodes) {
                         tracing::warn!(
                             node = %node.name,
@@ -159,6 +235,32 @@ impl CompareConfigs {
                 }
                 Err(refusal) => tracing::debug!("look by which config other engines go: {refusal}"),
             }
+        }
+    }
+}
+
+impl CompareConfigs {
+    /// Tells the log what nobody takes over of engines that are gone, while another may know what to do with it.
+    async fn tell_left(&self, told: &mut Vec<(String, u64)>, may_differ: bool) {
+        if !may_differ {
+            told.clear();
+            return;
+        }
+        let known: Vec<ChannelId> = self.handle.definitions().channels.keys().copied().collect();
+        match self.handle.shared.reader.orphans_left(&known).await {
+            Ok(left) => {
+                for (channel, count) in left.iter().filter(|of| !told.contains(of)) {
+                    tracing::warn!(
+                        channel,
+                        count,
+                        "messages were on their way in an engine that is gone, in a channel that this engine's config does not \
+                         have: they are left to an engine whose config has it, as long as one may be there (`tidings nodes` \
+                         shows whose differs)"
+                    );
+                }
+                *told = left;
+            }
+            Err(error) => tracing::debug!("look for what nobody takes over: {error}"),
         }
     }
 }
@@ -217,6 +319,44 @@ mod tests {
         assert!(found.iter().all(|view| !view.config_differs), "{found:?}");
         assert!(seen(vec![row(5, "other", 10_001)])[0].config_differs);
         assert_eq!(found[1].config, "ours", "what this engine goes by is known before it is told");
+    }
+
+    #[test]
+    fn engines_agree_when_each_that_is_there_has_told_the_same_config() {
+        let found = |rows| Agreed::found(&seen(rows));
+        let alone = vec![row(1, "other", 9_999), row(2, "old", 15_000)];
+        assert_eq!(found(alone), Agreed::Alone, "who is gone goes by nothing");
+        let ours = |id, config| vec![row(2, "old", 15_000), row(id, config, 15_000)];
+        assert_eq!(found(ours(3, "ours")), Agreed::By("ours".to_owned()));
+        assert_eq!(found(ours(3, "other")), Agreed::No);
+        assert_eq!(found(ours(3, "")), Agreed::No, "it has not told yet");
+    }
+
+    #[test]
+    fn that_they_agree_is_so_after_a_while_and_that_they_do_not_at_once() {
+        let (wait, second) = (Duration::from_secs(4), Duration::from_secs);
+        let ours = || Agreed::By("ours".to_owned());
+        let mut found = Found(Agreed::No, None);
+        assert_eq!(found.now(ours(), second(10), wait), Agreed::No);
+        assert_eq!(found.now(ours(), second(13), wait), Agreed::No);
+        assert_eq!(found.now(ours(), second(14), wait), ours());
+        assert_eq!(found.now(Agreed::By("next".to_owned()), second(15), wait), Agreed::No, "since they go by another");
+        assert_eq!(found.now(ours(), second(16), wait), Agreed::No);
+        assert_eq!(found.now(Agreed::Alone, second(20), wait), Agreed::No, "the other may be back in a moment");
+        assert_eq!(found.now(Agreed::Alone, second(24), wait), Agreed::Alone);
+        assert_eq!(found.now(Agreed::No, second(25), wait), Agreed::No);
+        assert_eq!(Found(Agreed::Alone, None).now(Agreed::Alone, second(0), wait), Agreed::Alone);
+    }
+
+    #[test]
+    fn who_is_alone_at_the_start_may_let_go_at_once_and_who_is_not_may_not() {
+        let config = crate::config::tests::plain();
+        let holds = |rows: &[NodeRow], this| Accord::at_start(rows, this).1.holds_for(&config);
+        assert!(holds(&[], None), "a store in a file");
+        assert!(holds(&[row(1, "other", 9_999), row(2, "", 15_000)], Some(2)));
+        assert!(!holds(&[row(1, &config.fingerprint(), 15_000), row(2, "", 15_000)], Some(2)));
+        let agreed = |config: &str| Accord(watch::channel(Agreed::By(config.to_owned())).1);
+        assert!(agreed(&config.fingerprint()).holds_for(&config) && !agreed("other").holds_for(&config));
     }
 
     #[test]

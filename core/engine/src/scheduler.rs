@@ -9,6 +9,7 @@ mod agenda;
 mod plan;
 mod view;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ pub use view::{BackfillPlan, NextTime, ScheduleDetail, ScheduleState, ScheduleVi
 use crate::definitions::Present;
 use crate::jobs::Jobs;
 use crate::measure::Measures;
+use crate::nodes::Accord;
 use crate::refusal::Refusal;
 
 /// The longest sleep: a wall clock that was set, or a machine that slept, is noticed within it.
@@ -50,6 +52,8 @@ pub(crate) struct Scheduler {
     pub(crate) clock: Arc<dyn Clock>,
     /// Other engines fire these schedules too, and operators act on them there.
     pub(crate) is_shared: bool,
+    /// Whether what config does not have may be let go of.
+    pub(crate) accord: Accord,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
@@ -65,6 +69,8 @@ struct Running {
     begun: Vec<Begin>,
     /// When the first of them was decided.
     begun_at: Timestamp,
+    /// Runs of engines that are gone which are left to an engine whose config has their schedule.
+    left: BTreeSet<RunId>,
 }
 
 impl Scheduler {
@@ -72,7 +78,8 @@ impl Scheduler {
     /// the next start.
     pub(crate) async fn run(mut self) {
         let (ended, mut ends) = mpsc::channel(ENDED_MAX);
-        let mut running = Running { tasks: JoinSet::new(), ended, begun: Vec::new(), begun_at: Timestamp(0) };
+        let (tasks, begun, left) = (JoinSet::new(), Vec::new(), BTreeSet::new());
+        let mut running = Running { tasks, ended, begun, begun_at: Timestamp(0), left };
         let mut agenda = self.define(&Agenda::default()).await;
         let left = std::mem::take(&mut self.unfinished).into_iter().filter(|run| run.owner != RunOwner::Another);
         self.resume(left.collect(), &mut agenda, &mut running).await;
@@ -80,6 +87,9 @@ impl Scheduler {
         let mut not_before = None;
         let mut looked_at = tokio::time::Instant::now();
         while !*self.stop.borrow() {
+            if !agenda.left().is_empty() && self.lets_go() {
+                agenda = self.define(&agenda).await;
+            }
             let now = self.clock.now();
             let wait = match not_before {
                 Some(at) if tokio::time::Instant::now() < at => SLEEP_MAX,
@@ -228,7 +238,16 @@ impl Scheduler {
     async fn define(&mut self, before: &Agenda) -> Agenda {
         let stored = self.stored().await;
         let definitions = Arc::clone(&self.present.borrow_and_update());
-        let (agenda, decisions) = Agenda::define(before, &stored, &definitions.config.schedules, self.clock.now());
+        let lets_go = self.accord.holds_for(&definitions.config);
+        let (agenda, decisions) =
+            Agenda::define(before, &stored, &definitions.config.schedules, self.clock.now(), lets_go);
+        for schedule in agenda.left().difference(before.left()) {
+            tracing::warn!(
+                %schedule,
+                "config does not have this schedule, and another engine is there whose config may: it is not removed before \
+                 both have gone by the same config for a while"
+            );
+        }
         let Decisions { firings, changes, .. } = decisions;
         // The changes come with the last of them: a schedule is noted before it is removed.
         let mut changes = Some(changes).filter(|changes| !changes.is_empty());
@@ -245,6 +264,10 @@ impl Scheduler {
             }
         }
         agenda
+    }
+
+    fn lets_go(&self) -> bool {
+        self.accord.holds_for(&self.present.borrow().config)
     }
 
     /// Ends the runs of schedules that config has no more, whether or not somebody carries them out: a schedule that is
@@ -284,6 +307,16 @@ impl Scheduler {
                     agenda.resume(&name, run.id);
                     let begin = Begin { schedule: name, run: run.id, nominal: run.nominal_at, late: None };
                     self.start(agenda, begin, running);
+                }
+                _ if is_young && !self.lets_go() => {
+                    if running.left.insert(run.id) {
+                        tracing::warn!(
+                            run = %run.id,
+                            schedule = run.schedule,
+                            "run was interrupted, and its schedule is not so in config: it is left to an engine whose config \
+                             has it, as long as one may be there"
+                        );
+                    }
                 }
                 _ => self.jobs.abandon(run.id, &run.schedule).await,
             }

@@ -18,6 +18,11 @@ fn read_with(text: &str, set: &str) -> Result<Config, Vec<Problem>> {
     Config::read("config.toml", text, PathBuf::from("/nowhere"), &registry, &world)
 }
 
+/// The repository's own.
+pub(crate) fn plain() -> Config {
+    read(RIGHT).unwrap()
+}
+
 fn told(text: &str) -> Vec<String> {
     read(text).unwrap_err().iter().map(ToString::to_string).collect()
 }

@@ -65,6 +65,8 @@ pub(crate) struct Agenda {
     schedules: BTreeMap<ScheduleName, Standing>,
     /// When something is to be decided, the soonest first.
     wakes: BTreeSet<(Timestamp, ScheduleName)>,
+    /// Schedules that config does not have and another engine's may: they are not removed.
+    left: BTreeSet<ScheduleName>,
 }
 
 impl Decisions {
@@ -143,12 +145,14 @@ impl Standing {
 
 impl Agenda {
     /// Goes by what config defines now: `stored` is what the store knows of schedules. What is to be written of it is
-    /// in force when it is written; the runs under way go on.
+    /// in force when it is written; the runs under way go on. Unless it `lets_go` of what config does not have, such
+    /// schedules stay as they are.
     pub(crate) fn define<'c>(
         before: &Agenda,
         stored: &[ScheduleRow],
         config: impl IntoIterator<Item = (&'c ScheduleName, &'c ScheduleConfig)>,
         now: Timestamp,
+        lets_go: bool,
     ) -> (Agenda, Decisions) {
         let mut agenda = Agenda::default();
         let mut decisions = Decisions::default();
@@ -165,10 +169,19 @@ impl Agenda {
             if agenda.schedules.contains_key(&name) {
                 continue;
             }
+            if !lets_go {
+                agenda.left.insert(name);
+                continue;
+            }
             decisions.firings.push(left(&name, row, now));
             decisions.changes.push((name, ScheduleChange::Remove { at: now }));
         }
         (agenda, decisions)
+    }
+
+    /// The schedules that config does not have and that were not removed.
+    pub(crate) fn left(&self) -> &BTreeSet<ScheduleName> {
+        &self.left
     }
 
     /// What is due, of at most so many schedules.

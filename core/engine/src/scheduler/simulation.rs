@@ -233,7 +233,7 @@ impl World {
     async fn define(&mut self, from_the_start: bool) {
         let stored = self.reader.schedules().await.unwrap();
         let before = if from_the_start { Agenda::default() } else { std::mem::take(&mut self.agenda) };
-        let (agenda, decisions) = Agenda::define(&before, &stored, &self.config, self.now);
+        let (agenda, decisions) = Agenda::define(&before, &stored, &self.config, self.now, true);
         self.agenda = agenda;
         let Decisions { firings, changes, .. } = decisions;
         self.writer

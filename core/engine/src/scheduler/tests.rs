@@ -1,5 +1,5 @@
 use tidings_model::cron::Cron;
-use tidings_store::{Fired, RunOwner, Verdict};
+use tidings_store::{Fired, RunOwner, ScheduleChange, Verdict};
 
 use super::plan::{Plan, Situation};
 use super::*;
@@ -253,7 +253,7 @@ fn hourly_at_three() -> Agenda {
 fn hourly_at_three_with(overlap: Overlap) -> Agenda {
     let config = std::collections::BTreeMap::from([(name(), every_hour(Missed::Once, overlap))]);
     let stored = [stored(at("03:00:00"), at("04:00:00"))];
-    Agenda::define(&Agenda::default(), &stored, &config, at("03:10:00")).0
+    Agenda::define(&Agenda::default(), &stored, &config, at("03:10:00"), true).0
 }
 
 #[test]
@@ -262,6 +262,19 @@ fn runs_of_schedules_that_config_has_no_more_are_found() {
     let rows = [unfinished(1, "hourly"), unfinished(2, "gone"), unfinished(3, "no name at all")];
     let removed: Vec<i64> = agenda.removed(&rows).map(|row| row.id.0).collect();
     assert_eq!(removed, [2, 3]);
+}
+
+#[test]
+fn a_schedule_that_only_another_engine_may_have_is_left_as_it_is_and_removed_when_none_has_it() {
+    let stored = [stored(at("03:00:00"), at("04:00:00"))];
+    let config = std::collections::BTreeMap::new();
+    let define = |lets_go| Agenda::define(&Agenda::default(), &stored, &config, at("03:10:00"), lets_go);
+    let (agenda, decisions) = define(false);
+    assert!(decisions.is_empty());
+    assert_eq!(agenda.left().iter().collect::<Vec<_>>(), [&name()]);
+    let (agenda, decisions) = define(true);
+    assert_eq!(decisions.changes, [(name(), ScheduleChange::Remove { at: at("03:10:00") })]);
+    assert!(agenda.left().is_empty());
 }
 
 /// A run that is in the hands of another engine.

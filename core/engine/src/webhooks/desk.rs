@@ -62,13 +62,17 @@ impl Desk {
 
     /// Takes the counts of the store as they are.
     pub(crate) fn set_pending(&self, pending: &std::collections::HashMap<WebhookName, u64>) {
+        let mut webhooks = self.webhooks();
+        // Another engine may have told the last one.
+        for (_, stand) in webhooks.iter_mut().filter(|(name, _)| !pending.contains_key(*name)) {
+            stand.pending = 0;
+        }
         for (name, count) in pending {
-            self.change(name, |stand| {
-                if *count > stand.pending {
-                    stand.wake.notify_one();
-                }
-                stand.pending = *count;
-            });
+            let stand = webhooks.entry(name.clone()).or_default();
+            if *count > stand.pending {
+                stand.wake.notify_one();
+            }
+            stand.pending = *count;
         }
     }
 

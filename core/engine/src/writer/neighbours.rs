@@ -10,9 +10,10 @@ use tokio::sync::Notify;
 
 use super::{Memory, WriterTask, look};
 use crate::definitions::Definitions;
-use crate::engine::settle_orphan;
+use crate::engine::{forget_webhooks, orphans, settle_orphan};
 use crate::events::Whose;
 use crate::keys::Keys;
+use crate::nodes::Accord;
 
 /// Between two looks at everything that others may have changed. A change rings, so this is for the bell that was not
 /// heard, and bounds how long a message waits whose engine died after it had accepted it.
@@ -24,14 +25,18 @@ pub(crate) struct Neighbours {
     /// Another engine changed something.
     pub(super) rung: Arc<Notify>,
     keys: Arc<Keys>,
+    accord: Accord,
+    /// What waits for webhooks that config does not have was left for another engine at the start.
+    leaves_webhooks: bool,
     looked_at: Instant,
     /// Messages that this engine sent since then.
     sent: u64,
 }
 
 impl Neighbours {
-    pub(crate) fn new(store: &Writer, keys: Arc<Keys>) -> Neighbours {
-        Neighbours { lease: store.lease(), rung: store.rung(), keys, looked_at: Instant::now(), sent: 0 }
+    pub(crate) fn new(store: &Writer, keys: Arc<Keys>, accord: Accord, leaves_webhooks: bool) -> Neighbours {
+        let (lease, rung) = (store.lease(), store.rung());
+        Neighbours { lease, rung, keys, accord, leaves_webhooks, looked_at: Instant::now(), sent: 0 }
     }
 
     pub(super) fn settled(&mut self, settles: &[Settle]) {
@@ -77,7 +82,12 @@ impl WriterTask {
                     if self.neighbours.lease.leads() {
                         memory.next_due = Some(now);
                     }
-                    self.take_over(memory).await;
+                    let definitions = Arc::clone(&self.redefine.borrow());
+                    let lets_go = self.neighbours.accord.holds_for(&definitions.config);
+                    self.take_over(memory, &definitions, lets_go).await;
+                    if lets_go && self.neighbours.leaves_webhooks {
+                        self.forget_webhooks(&definitions).await;
+                    }
                 }
             }
             Err(error) => self.inbox.watch.failed("look what other engines did", &error),
@@ -99,8 +109,8 @@ impl WriterTask {
     }
 
     /// Settles what engines left that are gone, as after a crash: with the next transaction.
-    async fn take_over(&mut self, memory: &mut Memory) {
-        let orphans = match self.store.orphans().await {
+    async fn take_over(&mut self, memory: &mut Memory, definitions: &Definitions, lets_go: bool) {
+        let orphans = match orphans(&mut self.store, definitions, lets_go).await {
             Ok(orphans) => orphans,
             Err(error) => {
                 self.inbox.watch.failed("look for what other engines left", &error);
@@ -114,6 +124,14 @@ impl WriterTask {
         for orphan in orphans {
             memory.unsettled.0.push(settle_orphan(&self.pipeline, &*self.clock, &orphan));
             memory.unsettled.1.push(Whose { template: orphan.template, recipient: orphan.recipient, trace: None });
+        }
+    }
+
+    /// What the start left, once it is known that no other engine has them.
+    async fn forget_webhooks(&mut self, definitions: &Definitions) {
+        match forget_webhooks(&mut self.store, &definitions.config).await {
+            Ok(()) => self.neighbours.leaves_webhooks = false,
+            Err(error) => self.inbox.watch.failed("forget what waits for webhooks that config does not have", &error),
         }
     }
 }

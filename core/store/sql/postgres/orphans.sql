@@ -1,6 +1,7 @@
 -- Takes over what nodes whose lease is over left in the middle of an attempt, with the credential each had. The
 -- generation goes up: what the old node still says of them passes no fence. $1: the node that takes them  $2: at most
 -- $3: the number under which it takes them, below zero  $4: [number under which it took some and heard no answer, …]
+-- $5: [channel whose messages it takes, …], null for all
 -- SQLite's only looks: there it is sure at a start that nobody else is at work. Here a node that is just renewing its
 -- lease has locked its row, and is not lapsed; one that is locked here finds its lease over when it comes to renew it.
 -- Of the nodes that are not there at all those that came after this began are none.
@@ -12,10 +13,15 @@ lost AS MATERIALIZED (
     FROM message
     WHERE state = 3
       AND (
-          node_id IS NULL
-          OR node_id = ANY (ARRAY(SELECT id FROM lapsed))
-          OR node_id = $1 AND claim = ANY (ARRAY(SELECT value::bigint FROM json_array_elements_text($4::json)))
-          OR node_id <> ALL (ARRAY(SELECT id FROM node)) AND node_id < (SELECT max(id) FROM node)
+          node_id = $1 AND claim = ANY (ARRAY(SELECT value::bigint FROM json_array_elements_text($4::json)))
+          OR (
+              node_id IS NULL
+              OR node_id = ANY (ARRAY(SELECT id FROM lapsed))
+              OR node_id <> ALL (ARRAY(SELECT id FROM node)) AND node_id < (SELECT max(id) FROM node)
+          ) AND (
+              $5::text = 'null'
+              OR channel_id = ANY (ARRAY(SELECT value::bigint FROM json_array_elements_text(nullif($5::text, 'null')::json)))
+          )
       )
     ORDER BY id
     LIMIT $2

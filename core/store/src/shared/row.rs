@@ -28,20 +28,24 @@ fn app(row: &Row) -> Result<AppName, StoreError> {
 }
 
 /// Those that a crash left. Where several engines share the store: so many of those that nodes left that are gone, taken
-/// by this node under that number, and those that it took under one of the other numbers and heard no answer.
+/// by this node under that number, and those that it took under one of the other numbers and heard no answer; where
+/// channels are named, of those alone.
 pub(super) async fn orphans(
     connection: &mut Connection,
     node: i64,
     most: u32,
     taking: i64,
     unheard: &[i64],
+    channels: Option<&[ChannelId]>,
 ) -> Result<Vec<Orphan>, StoreError> {
+    let channels = channels.map(|ids| ids.iter().map(|id| id.0).collect::<Vec<_>>());
     let rows = sql!("orphans")
         .query()
         .bind_postgres(node)
         .bind_postgres(most)
         .bind_postgres(taking)
         .bind_postgres(json(&unheard))
+        .bind_postgres(json(&channels))
         .fetch_all(connection)
         .await
         .map_err(StoreError::during("look for what a crash left"))?;

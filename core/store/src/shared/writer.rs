@@ -364,6 +364,16 @@ impl Writer {
     /// What a crash left in the middle of an attempt. Empty after a clean stop. Where several engines share the store, what
     /// those left that are gone: it is this one's from now on, and to be settled by it; a bounded part of it at a time.
     pub async fn orphans(&mut self) -> Result<Vec<Orphan>, StoreError> {
+        self.take_over(None).await
+    }
+
+    /// The same of these channels alone: what was left of others is for an engine that knows them. Of a store in a file,
+    /// where there is no other, of all.
+    pub async fn orphans_of(&mut self, channels: &[ChannelId]) -> Result<Vec<Orphan>, StoreError> {
+        self.take_over(Some(channels)).await
+    }
+
+    async fn take_over(&mut self, channels: Option<&[ChannelId]>) -> Result<Vec<Orphan>, StoreError> {
         self.resolve_doubt().await?;
         let node = match &self.home {
             Home::File(_) => 0,
@@ -372,7 +382,7 @@ impl Writer {
         self.claim += 1;
         // Below zero: what was taken over is no claim to undo.
         let taking = -self.claim;
-        let found = row::orphans(&mut self.connection, node, TAKEN_OVER_MAX, taking, &self.unheard).await;
+        let found = row::orphans(&mut self.connection, node, TAKEN_OVER_MAX, taking, &self.unheard, channels).await;
         match &found {
             Ok(_) => self.unheard.clear(),
             Err(_) => {

@@ -24,6 +24,7 @@ for_every_server! {
     a_permit_that_is_used_up_meanwhile_goes_with_no_message,
     two_that_claim_at_once_give_each_permit_to_one_message,
     what_was_taken_over_is_not_settled_by_its_former_owner,
+    what_was_left_in_a_channel_that_an_engine_does_not_know_is_left_to_one_that_does,
     a_lease_that_is_over_has_its_node_join_as_another_before_it_claims,
     a_node_that_claims_nothing_joins_again_too,
     one_key_at_two_nodes_at_once_is_accepted_once,
@@ -198,6 +199,28 @@ async fn what_was_taken_over_is_not_settled_by_its_former_owner(mut one: Store) 
     assert_eq!(other.settle(vec![rescue(&orphans[0])]).await, [true]);
     assert_eq!(one.settle(vec![late]).await, [false]);
     assert_eq!(one.state(id).await, State::Unknown);
+}
+
+async fn what_was_left_in_a_channel_that_an_engine_does_not_know_is_left_to_one_that_does(mut one: Store) {
+    let mut other = one.beside().await;
+    let (known, unknown) = (one.accept_one(FREE, "ann").await, one.accept_one(BOUND, "ben").await);
+    one.post(vec![prepay("ben", "p")]).await;
+    one.claim_one(FREE).await;
+    one.claim_one(BOUND).await;
+    let knows = [one.channel(FREE)];
+    let left = |store: &Store| {
+        let reader = store.reader.clone();
+        async move { reader.orphans_left(&knows).await.unwrap().into_iter().map(|(_, count)| count).sum::<u64>() }
+    };
+    assert_eq!(left(&other).await, 0, "its lease holds");
+    one.home.end_leases().await;
+    commit(&mut other, Batch::default()).await;
+    let messages =
+        |orphans: Vec<tidings_store::Orphan>| orphans.iter().map(|orphan| orphan.message).collect::<Vec<_>>();
+    assert_eq!(messages(other.writer.orphans_of(&knows).await.unwrap()), [known]);
+    assert_eq!(left(&other).await, 1);
+    assert_eq!(one.state(unknown).await, State::Sending, "nobody decided about it");
+    assert_eq!(messages(other.writer.orphans_of(&[one.channel(BOUND)]).await.unwrap()), [unknown]);
 }
 
 async fn a_lease_that_is_over_has_its_node_join_as_another_before_it_claims(mut one: Store) {

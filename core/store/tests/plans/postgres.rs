@@ -373,6 +373,10 @@ fn cases(node: i64) -> BTreeMap<&'static str, Case> {
         ("node_join", looks_up(0, vec![text("new"), shop(), shop(), number(1000), no_text()])),
         ("node_leave", looks_up(1, vec![number(node)])),
         ("node_renew", looks_up(1, vec![number(node), number(1000), number(0), number(0), number(0), text("config")])),
+        (
+            "orphans_left",
+            walks(SENDING, "it looks through all that are being sent for those of nobody", vec![text("[1,2]")]),
+        ),
         ("nodes", walks(3, "it lists all nodes", vec![])),
         ("nodes_gone", walks(SENDING, "it looks whether anything being sent is theirs", vec![number(0)])),
         (
@@ -416,7 +420,7 @@ fn cases(node: i64) -> BTreeMap<&'static str, Case> {
             walks(
                 SENDING,
                 "it looks through all that are being sent for those of nobody",
-                vec![number(node), number(1024), number(-1), text("[1]")],
+                vec![number(node), number(1024), number(-1), text("[1]"), text("[1,2]")],
             ),
         ),
         // Three priorities, and three questions about each.
