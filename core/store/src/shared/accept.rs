@@ -232,16 +232,15 @@ impl Step<'_> {
             let query = sql!("inserted_credentials").query().bind(json(&ids));
             query.fetch_json(self.connection, "take credentials in").await?
         };
-        let (mut answers, mut recipients) = (Vec::with_capacity(credentials.len()), Vec::new());
+        let mut answers = Vec::with_capacity(credentials.len());
         for (id, new) in ids.into_iter().zip(credentials) {
             if is_new.contains(&id) {
-                recipients.push(new.recipient.as_str().to_owned());
+                self.freed.push(new.recipient.as_str().to_owned());
                 answers.push(CredentialIntake::New(CredentialId(id)));
             } else {
                 answers.push(CredentialIntake::Repeated);
             }
         }
-        self.wake(&recipients).await?;
         Ok(answers)
     }
 }

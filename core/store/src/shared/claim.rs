@@ -1,6 +1,6 @@
 //! Claiming: what may go now, in the order of the queue, with the credential each needs bound in the same transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use tidings_model::credential::{Need, Permit, bind, usable_if_ends_after};
@@ -10,7 +10,7 @@ use tidings_model::{AppName, CredentialId, Event, MessageId, State, Timestamp};
 use super::suppression::{SUPPRESSED, note};
 use super::tally::Tally;
 use super::tick::{Manner, Step, length};
-use crate::batch::{Bound, ChannelId, ClaimRequest, Claimed, Committed, Moved, Needs, TemplateId, Waiting};
+use crate::batch::{Bound, ChannelId, ClaimRequest, Claimed, Committed, LaneRow, Moved, Needs, TemplateId, Waiting};
 use crate::error::StoreError;
 use crate::sql::{Dialect, ROWS_MAX, RowsStatement, Statement, both, json, sql};
 
@@ -99,6 +99,14 @@ struct PermitRow {
     value: String,
     expires_at: Option<i64>,
     taken_at: i64,
+    /// False if another engine is about to bind it, or to drop it, and nobody knows yet whether it will be. Where nothing
+    /// is locked nothing is said of it.
+    #[serde(default = "is_free")]
+    is_free: bool,
+}
+
+fn is_free() -> bool {
+    true
 }
 
 impl PermitRow {
@@ -106,6 +114,7 @@ impl PermitRow {
         Free {
             recipient: self.recipient,
             scope: self.scope,
+            is_free: self.is_free,
             bound: Bound {
                 credential: CredentialId(self.id),
                 source: self.source,
@@ -117,10 +126,15 @@ impl PermitRow {
     }
 }
 
-/// A free permit.
+/// The channels that a transaction has locked: when the rate of each lets the next one go, and how many of it are on their
+/// way, over all engines.
+pub(super) type HeldLanes = HashMap<ChannelId, (Arrival, i64)>;
+
+/// A free permit, or one that may be.
 struct Free {
     recipient: String,
     scope: Option<String>,
+    is_free: bool,
     bound: Bound,
 }
 
@@ -130,13 +144,14 @@ impl Step<'_> {
         &mut self,
         tally: &Tally,
         request: &ClaimRequest,
+        lanes: &HeldLanes,
         app: Option<&AppName>,
         committed: &mut Committed,
     ) -> Result<(), StoreError> {
-        if request.limit == 0 || self.queued(tally, request.channel) <= 0 {
+        if !self.may_claim(tally, request) {
             return Ok(());
         }
-        let (limit, rate) = self.room(request).await?;
+        let (limit, rate) = self.room(request, lanes);
         if limit == 0 {
             return Ok(());
         }
@@ -162,23 +177,47 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// How many may be claimed, and the channel's rate as it is now. Beside other engines the channel is this one's until
-    /// the transaction ends: its rate and its bound hold for all of them together.
-    async fn room(&mut self, request: &ClaimRequest) -> Result<(u32, Option<(Rate, Arrival)>), StoreError> {
+    fn may_claim(&self, tally: &Tally, request: &ClaimRequest) -> bool {
+        request.limit > 0 && self.queued(tally, request.channel) > 0
+    }
+
+    /// Beside other engines has the channels that are written and those that claim to itself until the transaction ends:
+    /// their rates and bounds hold for all engines together. All at once, before any of them claims.
+    pub(super) async fn hold_lanes(
+        &mut self,
+        tally: &Tally,
+        written: &[LaneRow],
+        claims: &[ClaimRequest],
+    ) -> Result<HeldLanes, StoreError> {
+        let is_bound = |request: &&ClaimRequest| request.rate.is_some() || request.in_flight_max.is_some();
+        let claim = claims.iter().filter(|request| self.may_claim(tally, request)).filter(is_bound);
+        let channels: Vec<i64> =
+            written.iter().map(|row| row.channel.0).chain(claim.map(|request| request.channel.0)).collect();
+        if channels.is_empty() || self.connection.dialect() == Dialect::Sqlite {
+            return Ok(HeldLanes::new());
+        }
+        let lock = sql!(postgres "lane_lock").query().bind(json(&channels));
+        let held: Vec<(i64, i64, i64)> = lock.fetch_json(self.connection, "lock channels").await?;
+        Ok(held
+            .into_iter()
+            .map(|(channel, arrival, sending)| (ChannelId(channel), (Arrival(arrival), sending)))
+            .collect())
+    }
+
+    /// How many may be claimed, and the channel's rate as it is now.
+    fn room(&self, request: &ClaimRequest, lanes: &HeldLanes) -> (u32, Option<(Rate, Arrival)>) {
         let (mut limit, mut rate) = (request.limit, request.rate);
-        if self.connection.dialect() == Dialect::Postgres && (rate.is_some() || request.in_flight_max.is_some()) {
-            let lock = sql!(postgres "lane_lock").query().bind(request.channel.0);
-            let lane = lock.fetch_one(self.connection).await.map_err(during())?;
-            rate = rate.map(|(rate, _)| (rate, Arrival(lane.get(0))));
+        if let Some((arrival, sending)) = lanes.get(&request.channel) {
+            rate = rate.map(|(rate, _)| (rate, *arrival));
             if let Some(most) = request.in_flight_max {
                 // Those that this transaction settled are not in the counts yet.
                 let settled = self.moves.change(request.channel, State::Sending);
-                let room = i64::from(most) - (lane.get::<i64>(1) + settled);
+                let room = i64::from(most) - (sending + settled);
                 limit = limit.min(u32::try_from(room.max(0)).unwrap_or(u32::MAX));
             }
         }
         let allowed = rate.map_or(u32::MAX, |(rate, arrival)| rate.allowed(arrival, self.now));
-        Ok((limit.min(allowed), rate))
+        (limit.min(allowed), rate)
     }
 
     /// Those whose recipients may be told something; the others are cancelled.
@@ -261,10 +300,10 @@ impl Step<'_> {
         }
         self.take(&mut head, channel).await?;
         committed.claimed.extend(head.into_iter().map(|head| head.claimed));
+        if let Some(needs) = needs.filter(|_| !waiting.is_empty()) {
+            waiting = self.none_came_meanwhile(needs, waiting).await?;
+        }
         if !waiting.is_empty() {
-            if let Some(needs) = needs {
-                self.none_came_meanwhile(needs, &waiting).await?;
-            }
             let ids: Vec<i64> = waiting.iter().map(|row| row.message.0).collect();
             self.execute(sql!("claim_wait"), json(&ids)).await.map_err(during())?;
             self.begin_to_wait(&ids).await?;
@@ -276,21 +315,30 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// Beside other engines: with their part of the ledger to itself it looks once more for permits of those who are to
-    /// wait. Where one came meanwhile the transaction begins again, and finds it.
-    async fn none_came_meanwhile(&mut self, needs: &Needs, waiting: &[Waiting]) -> Result<(), StoreError> {
+    /// Those of whom it is sure that no permit is there. Beside other engines one may have come since it was looked for, or
+    /// another engine may be about to give one back: it looks once more, with these recipients' parts of the ledger to
+    /// itself. Whose part another engine has, and for whom there may be one, stays queued.
+    async fn none_came_meanwhile(
+        &mut self,
+        needs: &Needs,
+        mut waiting: Vec<Waiting>,
+    ) -> Result<Vec<Waiting>, StoreError> {
         if self.connection.dialect() == Dialect::Sqlite {
-            return Ok(());
+            return Ok(waiting);
         }
-        let mut recipients: Vec<String> = waiting.iter().map(|row| row.recipient.clone()).collect();
-        recipients.sort_unstable();
-        recipients.dedup();
-        self.lock_ledger(&recipients).await?;
-        let free = self.permits_of(needs, &recipients.iter().map(String::as_str).collect::<Vec<_>>(), 1).await?;
+        let recipients: HashSet<&str> = waiting.iter().map(|row| row.recipient.as_str()).collect();
+        // Never waited for: whoever has one may want a channel that is locked here.
+        let lock = sql!(postgres "ledger_try").query().bind(json(&recipients));
+        let ours: HashSet<String> = lock.fetch_json(self.connection, "lock a part of the ledger").await?;
+        waiting.retain(|row| ours.contains(&row.recipient));
+        let recipients: Vec<&str> = ours.iter().map(String::as_str).collect();
+        // What is bound by this transaction already is in no answer.
+        let permits = self.permits_of(needs, &recipients, 1).await?;
         let wants: Vec<(MessageId, &str, TemplateId)> =
             waiting.iter().map(|row| (row.message, row.recipient.as_str(), row.template)).collect();
-        // What is bound by this transaction already is in no answer.
-        if choose(&wants, &free, needs).iter().all(Option::is_none) { Ok(()) } else { Err(StoreError::Contended) }
+        let mut chosen = choose(&wants, &permits, needs).into_iter();
+        waiting.retain(|_| chosen.next().expect("each was answered").is_none());
+        Ok(waiting)
     }
 
     /// Raises the fence of each, in the store and in what is handed out, and binds to each the credential it goes with.
@@ -330,10 +378,8 @@ impl Step<'_> {
 
     /// Both in one round trip. What was chosen may be another engine's by now: then the transaction begins again.
     async fn take_whole(&mut self, head: &[Head]) -> Result<(), StoreError> {
-        // In the order of credentials, so that two engines that chose the same do not wait for each other.
-        let mut rows: Vec<(Option<i64>, i64)> =
+        let rows: Vec<(Option<i64>, i64)> =
             head.iter().map(|head| (binding(head).map(|pair| pair.0), head.claimed.message.0)).collect();
-        rows.sort_unstable();
         for rows in rows.chunks(ROWS_MAX) {
             let query = CLAIM_WHOLE.query(rows.len());
             let query = rows.iter().fold(query, |query, (credential, message)| query.bind(*message).bind(*credential));
@@ -363,10 +409,13 @@ impl Step<'_> {
             return Ok(Vec::new());
         };
         let recipients: Vec<&str> = per_recipient.into_keys().collect();
-        self.permits_of(needs, &recipients, most).await
+        let mut permits = self.permits_of(needs, &recipients, most).await?;
+        permits.retain(|permit| permit.is_free);
+        Ok(permits)
     }
 
-    /// The free permits of these recipients: all, or of each kind so many.
+    /// The free permits of these recipients: all, or of each kind so many. Beside other engines those that may be free are
+    /// among them.
     async fn permits_of(&mut self, needs: &Needs, recipients: &[&str], most: i64) -> Result<Vec<Free>, StoreError> {
         // By name, so that a source that is named twice does not offer a credential twice.
         let ends_after = |margin| usable_if_ends_after(margin, self.now).0;

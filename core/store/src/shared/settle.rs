@@ -48,7 +48,7 @@ impl Step<'_> {
         for settle in &settles {
             self.moves.go(settle.channel, State::Sending, settle.settlement.to);
         }
-        self.wake(&left).await?;
+        self.freed.extend(left);
         self.insert_attempts(&settles).await?;
         Ok(applied)
     }

@@ -4,7 +4,7 @@
 //! is one statement over many rows, or a few: never a statement per row on the hot path.
 
 use std::sync::LazyLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tidings_model::{State, Timestamp};
 
@@ -68,6 +68,17 @@ impl Writer {
         Err(StoreError::Contended)
     }
 
+    /// Beside other engines rows and parts of the ledger are locked until the end, and whoever waits for a lock waits in
+    /// this order alone, so that no two wait for each other:
+    ///
+    /// 1. rows that a step picked: messages that are settled or moved, runs, keys, schedules, each statement in the order
+    ///    of ids; what is made due, ends or is sent is picked past what another has locked;
+    /// 2. parts of the ledger, once, in their order: who waits for what came is woken, past those whom another moves;
+    /// 3. channels, once, in the order of their ids;
+    /// 4. webhooks, in the order of their names, and the one row of `change`.
+    ///
+    /// A claim has channels already. It waits for no permit that another has locked, and for no part of the ledger: the
+    /// message stays queued, and is looked at again soon.
     async fn transact(
         &mut self,
         batch: &Batch,
@@ -110,6 +121,7 @@ impl Writer {
             last: self.last,
             node,
             claim,
+            freed: self.unwoken.clone(),
         };
 
         committed.settled = step.settle(&batch.settles).await?;
@@ -135,12 +147,11 @@ impl Writer {
         committed.received = received;
         committed.moved.extend(moved);
         step.save_tokens(&batch.tokens).await?;
-        step.save_lanes(&batch.lanes).await?;
         step.save_apps(&batch.apps).await?;
         step.save_keys(&batch.keys).await?;
         committed.fired = step.fire(&batch.firings).await?;
         step.change_schedules(&batch.schedules).await?;
-        if batch.wake_all {
+        if batch.wake_all || self.unwoken.len() > UNWOKEN_MAX {
             step.wake_all().await?;
         }
         let mut quiet_until = earliest(self.quiet_until, quiet_until(batch));
@@ -167,19 +178,30 @@ impl Writer {
         let may_have_left =
             !batch.suppressions.is_empty() || batch.sweeps.iter().any(|sweep| matches!(sweep, Sweep::Audit { .. }));
         let suppresses = if suppresses && may_have_left { any(&mut *step.connection).await? } else { suppresses };
+        step.wake_freed().await?;
+        let lanes = step.hold_lanes(&self.tally, &batch.lanes, &batch.claims).await?;
+        step.save_lanes(&batch.lanes).await?;
         for request in &batch.claims {
             let app = self.apps.get(&request.channel).filter(|_| suppresses);
-            step.claim(&self.tally, request, app, &mut committed).await?;
+            step.claim(&self.tally, request, &lanes, app, &mut committed).await?;
+        }
+        // Whom the claims turned away: alone there is nobody whose lock would be waited for.
+        if step.connection.dialect() == Dialect::Sqlite {
+            step.wake_freed().await?;
         }
         step.settle_notices(&batch.notices, &self.pending, &mut committed.backlogs).await?;
         step.resume_webhooks(&batch.resumed, &self.pending, &mut committed.backlogs).await?;
         let notices = tell(&committed);
         step.add_notices(&notices, &self.pending, &mut committed.backlogs).await?;
         committed.next_due = if is_quiet { quiet_until } else { step.next_due().await? };
+        if !step.freed.is_empty() {
+            committed.next_due = earliest(committed.next_due, Some(now.after(WAKE_AGAIN)));
+        }
         let version = step.bump(batch).await?;
-        let (moves, last) = step.end().await?;
+        let (moves, last, unwoken) = step.end().await?;
 
         self.tally.apply(moves);
+        self.unwoken = unwoken;
         self.early.apply(early);
         if looks_for_met {
             self.met_at = Instant::now();
@@ -237,6 +259,8 @@ pub(super) struct Step<'a> {
     /// Which engine this is, and its transaction, where there are several.
     pub(super) node: i64,
     pub(super) claim: i64,
+    /// Whose credentials came or came back, and whose messages that wait were not woken yet.
+    pub(super) freed: Vec<String>,
 }
 
 /// The counts and the end of the transaction: to SQLite one hop.
@@ -250,6 +274,12 @@ static SAVE_TALLY: LazyLock<RowsStatement> = LazyLock::new(|| RowsStatement::new
 const BEGIN: Statement = Statement::new("BEGIN IMMEDIATE", "BEGIN ISOLATION LEVEL READ COMMITTED");
 const COMMIT: &str = "COMMIT";
 
+/// When those are asked again who wait for a credential and whom another engine was just moving.
+const WAKE_AGAIN: Duration = Duration::from_millis(50);
+
+/// Recipients that are remembered for it; if there are more, whoever waits is asked again.
+const UNWOKEN_MAX: usize = 4096;
+
 /// Tries of one batch that met the fence, or other engines.
 const TRIES_MAX: u32 = 8;
 
@@ -259,7 +289,7 @@ pub(super) fn length(count: usize) -> i64 {
 
 impl Step<'_> {
     /// Writes the counts, and commits.
-    async fn end(mut self) -> Result<(Moves, Last), StoreError> {
+    async fn end(mut self) -> Result<(Moves, Last, Vec<String>), StoreError> {
         let rows = self.moves.rows();
         let mut slices = rows.chunks(ROWS_MAX).peekable();
         let is_one_hop = self.connection.dialect() == Dialect::Sqlite;
@@ -273,7 +303,7 @@ impl Step<'_> {
             None => both(COMMIT),
         };
         self.run(query).await.map_err(StoreError::during("commit"))?;
-        Ok((self.moves, self.last))
+        Ok((self.moves, self.last, self.freed))
     }
 
     /// Has other engines read again what each keeps in memory, if the batch changes that.

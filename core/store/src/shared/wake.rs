@@ -1,12 +1,15 @@
 //! Who waits for a credential is asked again when one comes, or comes back. Who still finds none waits again: matching is
 //! the claim's business.
+//!
+//! The steps of a transaction note whose credentials they bring or let go of, and all of these are woken at once: their
+//! parts of the ledger are locked in one order, however many steps there were.
 
 use tidings_model::State;
 
 use super::tick::Step;
 use crate::batch::ChannelId;
 use crate::error::StoreError;
-use crate::sql::{Dialect, Query, Row, json, sql};
+use crate::sql::{Dialect, Query, json, sql};
 
 impl Step<'_> {
     /// A message that ends outside an attempt takes the use of its kept credential with it.
@@ -17,31 +20,34 @@ impl Step<'_> {
             .fetch_all(self.connection)
             .await
             .map_err(StoreError::during("spend kept credentials"))?;
-        self.wake_for(&spent).await
+        // Recipient and uses left.
+        self.freed.extend(spent.iter().filter(|row| row.get::<i64>(1) > 0).map(|row| row.get::<String>(0)));
+        Ok(())
     }
 
-    /// Wakes who waits for what is left of these credentials: recipient and uses left.
-    async fn wake_for(&mut self, credentials: &[Row]) -> Result<(), StoreError> {
-        let left = credentials.iter().filter(|row| row.get::<i64>(1) > 0);
-        let recipients: Vec<String> = left.map(|row| row.get(0)).collect();
-        self.wake(&recipients).await
-    }
-
-    pub(super) async fn wake(&mut self, recipients: &[String]) -> Result<(), StoreError> {
+    /// Wakes who waits for a credential of those that came or came back up to here. Beside other engines these
+    /// recipients' parts of the ledger are this one's from here on; of whom another engine is just moving a message, they
+    /// stay noted, and their turn is in the next transaction: nobody is waited for behind that lock.
+    pub(super) async fn wake_freed(&mut self) -> Result<(), StoreError> {
+        let mut recipients = std::mem::take(&mut self.freed);
         if recipients.is_empty() || self.waiting == 0 {
             return Ok(());
         }
-        self.lock_ledger(recipients).await?;
-        let query = sql!("wake_waiting").query().bind(json(&recipients));
-        self.woken(query).await
-    }
-
-    /// Has these recipients' part of the ledger to itself until the transaction ends, where there are others that let
-    /// messages wait and bring permits.
-    pub(super) async fn lock_ledger(&mut self, recipients: &[String]) -> Result<(), StoreError> {
-        if self.connection.dialect() == Dialect::Postgres {
-            let lock = sql!(postgres "ledger_lock").query().bind(json(&recipients));
-            lock.fetch_all(self.connection).await.map_err(StoreError::during("lock a part of the ledger"))?;
+        recipients.sort_unstable();
+        recipients.dedup();
+        let recipients = json(&recipients);
+        if self.connection.dialect() == Dialect::Sqlite {
+            return self.woken(sql!("wake_waiting").query().bind(recipients)).await;
+        }
+        let during = || StoreError::during("wake who waits");
+        let lock = sql!(postgres "ledger_lock").query().bind(recipients.clone());
+        lock.fetch_all(self.connection).await.map_err(StoreError::during("lock a part of the ledger"))?;
+        let query = sql!("wake_waiting").query().bind(recipients);
+        for row in query.fetch_all(self.connection).await.map_err(during())? {
+            match row.get::<Option<i64>>(0) {
+                Some(channel) => self.moves.go(ChannelId(channel), State::Waiting, State::Queued),
+                None => self.freed.push(row.get(1)),
+            }
         }
         Ok(())
     }

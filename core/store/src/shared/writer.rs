@@ -62,6 +62,9 @@ pub struct Writer {
     doubtful: VecDeque<(i64, Instant)>,
     /// The numbers under which orphans were taken over and no answer was heard.
     unheard: Vec<i64>,
+    /// Who waits for a credential that came, and was not woken: another engine was just moving what waits. Whoever starts
+    /// next wakes all, so a crash loses nothing by it.
+    pub(super) unwoken: Vec<String>,
     /// A transaction failed: whether it landed, and what state the connection is in, nobody can say.
     pub(super) in_doubt: bool,
     instance: String,
@@ -135,6 +138,7 @@ impl Writer {
             claim: 0,
             doubtful: VecDeque::new(),
             unheard: Vec::new(),
+            unwoken: Vec::new(),
             in_doubt: false,
             connection,
             home,

@@ -78,6 +78,7 @@ mod moving;
 mod nodes;
 mod notices;
 mod operate;
+mod order;
 mod reach;
 mod read;
 mod receipts;

@@ -47,10 +47,10 @@ for_every_server! {
 }
 
 /// How long something may take that takes no time.
-const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Ends when so many others wait for a lock in this database.
-async fn until_waiting(third: &mut PgConnection, count: i64) {
+pub(crate) async fn until_waiting(third: &mut PgConnection, count: i64) {
     let begun = Instant::now();
     loop {
         // In a transaction what others do is shown as it was at the first look.
@@ -69,11 +69,11 @@ async fn until_waiting(third: &mut PgConnection, count: i64) {
     }
 }
 
-async fn run(connection: &mut PgConnection, sql: &'static str) {
+pub(crate) async fn run(connection: &mut PgConnection, sql: &'static str) {
     sqlx::raw_sql(sql).execute(connection).await.unwrap();
 }
 
-async fn commit(store: &mut Store, batch: Batch) -> Committed {
+pub(crate) async fn commit(store: &mut Store, batch: Batch) -> Committed {
     let batch = Batch { now: store.now, ..batch };
     tokio::time::timeout(SOON, store.writer.commit(&batch)).await.expect("a commit ends").unwrap()
 }
@@ -127,7 +127,7 @@ async fn what_another_has_locked_is_stepped_over_and_nobody_waits(mut one: Store
     assert_eq!(ids(&one.claim(FREE, 9).await), [held]);
 }
 
-/// Claims one while a third holds what is chosen, and commits as soon as it is waited for.
+/// Claims one while a third holds the ledger, and commits as soon as it is waited for.
 async fn claim_behind(one: &mut Store, third: &mut PgConnection) -> Committed {
     let batch = claims(one, BOUND, 1);
     let release = async {
@@ -141,7 +141,11 @@ async fn a_permit_that_another_has_taken_meanwhile_goes_to_no_second_message(mut
     one.post(vec![permit("ann", "a"), permit("ann", "b")]).await;
     let id = one.accept_one(BOUND, "ann").await;
     let mut third = one.home.connect().await;
-    run(&mut third, "BEGIN; UPDATE credential SET bound_to = 999 WHERE identity = 'a'").await;
+    run(
+        &mut third,
+        "BEGIN; LOCK TABLE credential IN EXCLUSIVE MODE; UPDATE credential SET bound_to = 999 WHERE identity = 'a'",
+    )
+    .await;
     let committed = claim_behind(&mut one, &mut third).await;
     assert_eq!(crate::harness::pairs(&committed.claimed), [(id, "b".to_owned())]);
     assert_eq!(one.ledger().await, [(1, Some(MessageId(999))), (1, Some(id))]);
@@ -151,7 +155,11 @@ async fn a_permit_that_is_used_up_meanwhile_goes_with_no_message(mut one: Store)
     one.post(vec![permit("ann", "a")]).await;
     let id = one.accept_one(BOUND, "ann").await;
     let mut third = one.home.connect().await;
-    run(&mut third, "BEGIN; UPDATE credential SET uses_left = 0 WHERE identity = 'a'").await;
+    run(
+        &mut third,
+        "BEGIN; LOCK TABLE credential IN EXCLUSIVE MODE; UPDATE credential SET uses_left = 0 WHERE identity = 'a'",
+    )
+    .await;
     let committed = claim_behind(&mut one, &mut third).await;
     assert!(committed.claimed.is_empty(), "it was chosen, and is not free when it comes to be bound");
     assert_eq!(committed.waiting.iter().map(|row| row.message).collect::<Vec<_>>(), [id]);
@@ -421,13 +429,14 @@ async fn a_permit_that_comes_while_another_lets_its_message_wait_is_found(mut on
     for claim_is_first in [true, false] {
         let value = format!("first-{claim_is_first}");
         let id = one.accept_one(BOUND, "ann").await;
+        // Both are held up at their end, where each has what it locked.
         let mut third = one.home.connect().await;
-        run(&mut third, "BEGIN; SELECT pg_advisory_xact_lock(7408, hashtext('ann') & 255)").await;
+        run(&mut third, "BEGIN; LOCK TABLE tally IN SHARE MODE").await;
         let claim = claims(&one, BOUND, 1);
-        let post = Batch { credentials: vec![permit("ann", &value)], ..Batch::default() };
-        // Whoever waits for the lock first has it first.
-        let mut looks = one.home.connect().await;
-        let mut again = one.home.connect().await;
+        // One message more, so that there is something to count.
+        let messages = vec![other.message(FREE, "ben")];
+        let post = Batch { messages, credentials: vec![permit("ann", &value)], ..Batch::default() };
+        let (mut looks, mut again) = (one.home.connect().await, one.home.connect().await);
         let (claimed, _, ()) = if claim_is_first {
             tokio::join!(
                 commit(&mut one, claim),
@@ -444,25 +453,23 @@ async fn a_permit_that_comes_while_another_lets_its_message_wait_is_found(mut on
             tokio::join!(
                 async {
                     until_waiting(&mut looks, 1).await;
-                    commit(&mut one, claim).await
+                    let claimed = commit(&mut one, claim).await;
+                    run(&mut third, "COMMIT").await;
+                    claimed
                 },
                 commit(&mut other, post),
-                async {
-                    until_waiting(&mut again, 2).await;
-                    run(&mut third, "COMMIT").await;
-                }
+                async {}
             )
         };
-        // It has it at once, or is asked again: nobody waits beside a permit that is his.
-        let mut claimed = claimed.claimed;
-        if claim_is_first {
-            assert_eq!((claimed.len(), one.state(id).await), (0, State::Queued));
-            // What the other counted is seen within the time of a look around.
-            let begun = Instant::now();
-            while claimed.is_empty() {
-                assert!(begun.elapsed() < SOON, "it is claimed");
-                claimed = one.claim(BOUND, 1).await;
-            }
+        // It was woken, or never waited: nobody waits beside a permit that is his.
+        assert_eq!((claimed.claimed.len(), claimed.waiting.len()), (0, usize::from(claim_is_first)));
+        assert_eq!(one.state(id).await, State::Queued);
+        let mut claimed = Vec::new();
+        // What the other counted is seen within the time of a look around.
+        let begun = Instant::now();
+        while claimed.is_empty() {
+            assert!(begun.elapsed() < SOON, "it is claimed");
+            claimed = one.claim(BOUND, 1).await;
         }
         assert_eq!(crate::harness::pairs(&claimed), [(id, value)]);
         one.settle(vec![outcome(&claimed[0], State::Sent, CredentialFate::Spend)]).await;

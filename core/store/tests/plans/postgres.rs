@@ -357,9 +357,10 @@ fn cases(node: i64) -> BTreeMap<&'static str, Case> {
         ("insert_suppression", looks_up(1, vec![shop(), text("none1"), shop(), shop(), number(0), none("bigint")])),
         ("inserted_credentials", looks_up(NAMED, vec![ids(0)])),
         ("keep_receipts", looks_up(NAMED, vec![shops(), texts(|i| format!("new{i}")), zeros(), shops(), zeros()])),
-        ("lane_lock", looks_up(0, vec![number(1)])),
+        ("lane_lock", looks_up(0, vec![text("[3, 1, 2]")])),
         ("late", looks_up(NAMED, vec![number(NOW + HOUR + 1000), number(NAMED)])),
         ("ledger_lock", looks_up(0, vec![names("user")])),
+        ("ledger_try", looks_up(0, vec![names("user")])),
         ("moments_bound", looks_up(NAMED, vec![json(|i| serde_json::json!([DONE_FROM + i, "detail"])), number(NOW)])),
         (
             "moments_received",
