@@ -17,7 +17,7 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// The port that is in the name of the socket.
 const PORT: u16 = 5432;
 /// The socket's name where that is the port.
-const SOCKET: &str = ".s.PGSQL.5432";
+pub(crate) const SOCKET: &str = ".s.PGSQL.5432";
 /// How long a start or a stop may take, in seconds. After a crash under load there is a log to replay.
 const WAIT_SECONDS: &str = "60";
 

@@ -1,11 +1,13 @@
 //! PostgreSQL for tests and measurements. [`fresh_database`] is an empty database that is gone when it is dropped, on a
 //! server that `TIDINGS_TEST_POSTGRES` names or that all tests of this workspace share; [`Cluster::private`] is a server
-//! of one's own, to be stopped and started under load, and [`Pooler`] what may stand before it. Only tests, the bench and the torture runs use this.
+//! of one's own, to be stopped and started under load, and [`Pooler`] and [`Proxy`] are what may stand before it. Only tests,
+//! the bench and the torture runs use this.
 
 mod cluster;
 mod database;
 mod pooler;
 mod programs;
+mod proxy;
 mod shared;
 mod url;
 
@@ -13,6 +15,7 @@ pub use cluster::{Cluster, DURABLE, Stop};
 pub use database::{Database, fresh_database};
 pub use pooler::Pooler;
 pub use programs::ask;
+pub use proxy::Proxy;
 pub use shared::{NAMED_BY, server, start, stop};
 
 use std::path::PathBuf;

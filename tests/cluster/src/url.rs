@@ -1,5 +1,6 @@
 //! Addresses of databases, as text: what sqlx and psql both read.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::ClusterError;
@@ -7,6 +8,11 @@ use crate::ClusterError;
 /// The address of a database behind a socket in a folder. The host beside it is never asked.
 pub(crate) fn behind_socket(folder: &Path, port: u16, database: &str) -> String {
     format!("postgres://postgres@localhost:{port}/{database}?host={}", escape(&folder.to_string_lossy()))
+}
+
+/// The address of a database at a port of this machine.
+pub(crate) fn at_port(address: SocketAddr, database: &str) -> String {
+    format!("postgres://postgres@{address}/{database}")
 }
 
 /// The same server, user and options, another database.

@@ -1,0 +1,176 @@
+//! A way to a server over TCP that can fall silent: nothing passes any more, and nothing is closed, as when a machine loses
+//! its power or a firewall forgets a connection. Both ends go on sending into nowhere.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use crate::cluster::SOCKET;
+use crate::{Cluster, ClusterError, url};
+
+/// What is passed on at once.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// How a server says that a transaction is on disk (postgresql.org/docs/current/protocol-message-formats.html, CommandComplete).
+const COMMITTED: &[u8] = b"COMMIT\0";
+
+/// The way. Dropped, every connection on it is closed.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    ways: Arc<Mutex<Ways>>,
+}
+
+#[derive(Debug, Default)]
+struct Ways {
+    /// Connections that come are taken, and nothing passes.
+    shut: bool,
+    /// The next answer to a commit is the last that any of these says.
+    loses_a_commit: bool,
+    open: Vec<Arc<Way>>,
+    ended: bool,
+}
+
+/// A connection.
+#[derive(Debug)]
+struct Way {
+    /// Nothing passes to the server.
+    deaf: AtomicBool,
+    /// Nothing passes from the server.
+    mute: AtomicBool,
+    client: TcpStream,
+    server: UnixStream,
+}
+
+impl Proxy {
+    /// A way to a server; it is open.
+    ///
+    /// # Errors
+    ///
+    /// The system has no port left.
+    pub fn before(cluster: &Cluster) -> Result<Self, ClusterError> {
+        let socket = cluster.folder().join(SOCKET);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let listener = listener.map_err(ClusterError::file("take a port of this machine for the way to", &socket))?;
+        let address = listener.local_addr().map_err(ClusterError::file("ask for the port of the way to", &socket))?;
+        let ways = Arc::<Mutex<Ways>>::default();
+        let shared = Arc::clone(&ways);
+        thread::spawn(move || take(&listener, &socket, &shared));
+        Ok(Self { address, ways })
+    }
+
+    /// The address of a database behind it, straight to this port.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        url::at_port(self.address, database)
+    }
+
+    /// Has everything that is connected, and everything that comes, hear nothing any more.
+    pub fn shut(&self) {
+        let mut ways = self.look();
+        ways.shut = true;
+        for way in &ways.open {
+            way.deaf.store(true, Ordering::SeqCst);
+            way.mute.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Has what comes from now on pass. What has fallen silent stays so.
+    pub fn open(&self) {
+        self.look().shut = false;
+    }
+
+    /// Has the next answer to a commit lost, and all that the server says behind it on the same connection.
+    pub fn lose_a_commit(&self) {
+        self.look().loses_a_commit = true;
+    }
+
+    /// Whether it is lost.
+    #[must_use]
+    pub fn has_lost_a_commit(&self) -> bool {
+        !self.look().loses_a_commit
+    }
+
+    /// Closes every connection to those that asked, and none to the server: it learns of it when it next speaks to them.
+    pub fn cut(&self) {
+        for way in &self.look().open {
+            way.deaf.store(true, Ordering::SeqCst);
+            way.mute.store(true, Ordering::SeqCst);
+            // One that is closed already is as good.
+            drop(way.client.shutdown(Shutdown::Both));
+        }
+    }
+
+    fn look(&self) -> MutexGuard<'_, Ways> {
+        look(&self.ways)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let mut ways = self.look();
+        ways.ended = true;
+        for way in ways.open.drain(..) {
+            drop(way.client.shutdown(Shutdown::Both));
+            drop(way.server.shutdown(Shutdown::Both));
+        }
+        drop(ways);
+        // Whoever waits for the next to come sees that nobody does.
+        drop(TcpStream::connect(self.address));
+    }
+}
+
+fn look(ways: &Mutex<Ways>) -> MutexGuard<'_, Ways> {
+    ways.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes those that come, until the proxy is dropped.
+fn take(listener: &TcpListener, socket: &Path, ways: &Arc<Mutex<Ways>>) {
+    for client in listener.incoming() {
+        let mut at = look(ways);
+        if at.ended {
+            return;
+        }
+        // Where the server is gone, those that come are closed.
+        let (Ok(client), Ok(server)) = (client, UnixStream::connect(socket)) else { continue };
+        let silent = || AtomicBool::new(at.shut);
+        let way = Arc::new(Way { deaf: silent(), mute: silent(), client, server });
+        at.open.push(Arc::clone(&way));
+        drop(at);
+        let (asks, answers, shared) = (Arc::clone(&way), way, Arc::clone(ways));
+        thread::spawn(move || {
+            pass(&asks.client, &asks.server, |_| !asks.deaf.load(Ordering::SeqCst));
+            // A silent way closes nothing.
+            if !asks.deaf.load(Ordering::SeqCst) {
+                drop(asks.server.shutdown(Shutdown::Both));
+            }
+        });
+        thread::spawn(move || {
+            pass(&answers.server, &answers.client, |bytes| {
+                let mut ways = look(&shared);
+                if ways.loses_a_commit && bytes.windows(COMMITTED.len()).any(|part| part == COMMITTED) {
+                    ways.loses_a_commit = false;
+                    answers.mute.store(true, Ordering::SeqCst);
+                }
+                !answers.mute.load(Ordering::SeqCst)
+            });
+            if !answers.mute.load(Ordering::SeqCst) {
+                drop(answers.client.shutdown(Shutdown::Both));
+            }
+        });
+    }
+}
+
+/// Passes on what comes, as far as it passes, until one of both is closed.
+fn pass(mut from: impl Read, mut to: impl Write, passes: impl Fn(&[u8]) -> bool) {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    while let Ok(length) = from.read(&mut chunk) {
+        let bytes = &chunk[..length];
+        if length == 0 || passes(bytes) && to.write_all(bytes).is_err() {
+            return;
+        }
+    }
+}
