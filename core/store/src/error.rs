@@ -3,16 +3,18 @@
 use tidings_model::Timestamp;
 
 /// What SQLite answers when the disk is full: SQLITE_FULL, SQLITE_IOERR_SHMSIZE for the memory it shares through a file,
-/// and SQLITE_IOERR_WRITE when it is the user's share that is used up (sqlite.org/rescode.html).
-const FULL: [&str; 3] = ["13", "4874", "778"];
+/// and SQLITE_IOERR_WRITE when it is the user's share that is used up (sqlite.org/rescode.html). And PostgreSQL: disk_full.
+const FULL: [&str; 4] = ["13", "4874", "778", "53100"];
 
-/// What PostgreSQL answers when it is not there for us: the classes of lost connections, of resources that are used up and of
-/// what its keeper does, and a server that only reads since another took over (postgresql.org/docs/current/errcodes-appendix.html).
-const AWAY: [&str; 4] = ["08", "53", "57P", "25006"];
+/// What PostgreSQL answers when it is not there for us: the classes of lost connections, of resources that are used up (but
+/// for [`FULL`]) and of
+/// what its keeper does, a server that only reads since another took over, and one that ended a transaction which waited for us
+/// too long (postgresql.org/docs/current/errcodes-appendix.html).
+const AWAY: [&str; 5] = ["08", "53", "57P", "25006", "25P03"];
 
 /// SQLite's codes are shorter than a SQLSTATE, and may begin the same.
 fn is_away(code: &str) -> bool {
-    code.len() == 5 && AWAY.iter().any(|class| code.starts_with(class))
+    code.len() == 5 && !FULL.contains(&code) && AWAY.iter().any(|class| code.starts_with(class))
 }
 
 /// Why the store did not do it.
@@ -77,6 +79,14 @@ pub enum StoreError {
         "connect to the store at `{server}`: there is a pooler now, and none was when this engine started; restart it"
     )]
     Pooler {
+        /// The server and the database.
+        server: String,
+    },
+    /// What was told the server over a connection that was lost is still being done there.
+    #[error(
+        "go on with the store at `{server}`: its server is still at work on what it was told over a connection that was lost;          it is asked again, and nothing is written before that has ended"
+    )]
+    Underway {
         /// The server and the database.
         server: String,
     },
@@ -195,7 +205,7 @@ impl StoreError {
     /// nothing is wrong with it.
     pub fn is_away(&self) -> bool {
         match self {
-            StoreError::Unreachable { .. } | StoreError::Pooler { .. } => true,
+            StoreError::Unreachable { .. } | StoreError::Pooler { .. } | StoreError::Underway { .. } => true,
             StoreError::Database { source, .. } => match source {
                 sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
                 sqlx::Error::Database(error) => error.code().is_some_and(|code| is_away(&code)),
@@ -224,11 +234,11 @@ mod tests {
 
     #[test]
     fn a_store_that_is_away_is_told_from_one_that_says_no() {
-        for code in ["08006", "53300", "57P01", "57P03", "25006"] {
+        for code in ["08006", "53300", "57P01", "57P03", "25006", "25P03"] {
             assert!(is_away(code), "{code}");
         }
         // A statement that is wrong, a key that is taken, one that took too long; and SQLite's constraint and busy.
-        for code in ["42601", "23505", "57014", "25P02", "531", "5"] {
+        for code in ["42601", "23505", "57014", "25P02", "53100", "531", "5"] {
             assert!(!is_away(code), "{code}");
         }
         let during = |source| StoreError::during("read")(source);

@@ -1,7 +1,7 @@
 //! The PostgreSQL store: opening it, and what is true of every connection to it.
 //!
 //! Several engines share one database. Each is a node with a lease (`lease.rs`); what it claimed is its own as long as it
-//! renews that. A writer has one connection of its own; readers share a pool. Nothing is held by a session that a pooler
+//! renews that. A writer has one connection of its own, and so has the lease; readers share a pool. Nothing is held by a session that a pooler
 //! in transaction mode would lose: locks end with their transaction, and whoever cannot listen asks again in time. What a
 //! session has besides, settings and prepared statements, each transaction through a pooler brings or goes without
 //! (`../sql/session.rs`).
@@ -11,16 +11,12 @@ mod days;
 mod lease;
 mod server;
 
-use std::time::Duration;
-
-use sqlx::postgres::PgPoolOptions;
-
 use tidings_model::Timestamp;
 
 use crate::batch::Swept;
 use crate::error::StoreError;
 use crate::shared::{self, Reader, Writer};
-use crate::sql::{Connection, Pool, Way, both, json, sql};
+use crate::sql::{Backend, Connection, Pool, Way, both, json, sql};
 use crate::sqlite::{Examined, Mark};
 pub(crate) use bell::Bell;
 pub(crate) use days::{Days, HISTORIES, histories_day};
@@ -38,10 +34,10 @@ const MIGRATIONS: &[&str] = &[
 const UPGRADE_LOCK: i64 = 0x7469_6469_6e67_7301;
 
 /// Reader connections of a node.
-const READERS_MAX: u32 = 6;
+const READERS_MAX: u32 = 5;
 
-/// How long a reader waits for a free connection.
-const READER_WAIT: Duration = Duration::from_secs(5);
+/// What a connection is called on the server that is no engine's.
+const NO_NODE: &str = "tidings";
 
 /// A database, and what belongs to this node's use of it.
 #[derive(Debug)]
@@ -55,6 +51,15 @@ pub(crate) struct Home {
 impl Home {
     pub(crate) async fn connect(&self) -> Result<Connection, StoreError> {
         self.server.connect().await
+    }
+
+    /// Has the server end what it still has for connections that were given up ([`Server::lay_to_rest`]).
+    pub(crate) async fn lay_to_rest(
+        &self,
+        connection: &mut Connection,
+        left: &mut Vec<Backend>,
+    ) -> Result<(), StoreError> {
+        self.server.lay_to_rest(connection, left).await
     }
 
     /// What is told while the server has no room: its keeper's business.
@@ -81,7 +86,7 @@ impl Home {
 /// [`StoreError::Newer`] if a newer program made its schema, [`StoreError::Unsafe`] if the server does not do what safety
 /// needs, and [`StoreError::Unreachable`] if it does not answer.
 pub(crate) async fn open(url: &str, node: NodeName) -> Result<(Writer, Reader), StoreError> {
-    let (server, mut connection) = Server::find(url).await?;
+    let (server, mut connection) = Server::find(url, &format!("tidings {}", node.name)).await?;
     if server.way() == Way::Pooled {
         tracing::info!(
             store = server.shown(),
@@ -92,17 +97,10 @@ pub(crate) async fn open(url: &str, node: NodeName) -> Result<(Writer, Reader), 
     if moving(&mut connection).await?.is_some() {
         return Err(StoreError::Incomplete { server: server.shown().to_owned() });
     }
-    let pool = PgPoolOptions::new()
-        .max_connections(READERS_MAX)
-        .acquire_timeout(READER_WAIT)
-        .connect_with(server.options().clone())
-        .await
-        .map_err(|source| StoreError::Unreachable { server: server.shown().to_owned(), source })?;
-    let pool = Pool::Postgres(pool, server.way());
-    let membership = Membership::join(&mut connection, pool.clone(), node).await?;
+    let pool = Pool::Postgres(server.pool(READERS_MAX).await?, server.way());
+    let membership = Membership::join(&mut connection, server.clone(), node).await?;
     membership.look_who_leads(&mut connection).await?;
-    let bell =
-        Bell::hang(pool.clone(), (server.way() == Way::Direct).then(|| server.options().clone()), membership.node());
+    let bell = Bell::hang(pool.clone(), (server.way() == Way::Direct).then(|| server.clone()), membership.node());
     let home = Home { server, membership, days: Days::default(), bell };
     let writer = Writer::begin(connection, shared::Home::Server(Box::new(home))).await?;
     let lease = writer.lease();
@@ -146,7 +144,7 @@ pub(crate) async fn begin_move(url: &str, mark: Option<&Mark>) -> Result<Option<
     if !is_address(url) {
         return Err(StoreError::Address { url: url.to_owned() });
     }
-    let (server, mut connection) = Server::find(url).await?;
+    let (server, mut connection) = Server::find(url, NO_NODE).await?;
     let found = match schema(&mut connection).await? {
         0 => None,
         _ => moving(&mut connection).await?,
@@ -192,7 +190,7 @@ impl Goal {
 
 /// Looks at the store of an address: whether it can be reached and whose schema it has.
 pub(crate) async fn examine(url: &str) -> Result<Examined, StoreError> {
-    let (server, mut connection) = Server::find(url).await?;
+    let (server, mut connection) = Server::find(url, NO_NODE).await?;
     let schema = schema(&mut connection).await?;
     let known = i64::try_from(MIGRATIONS.len()).expect("there are few migrations");
     if schema > known {
@@ -233,7 +231,14 @@ async fn migrate(connection: &mut Connection, shown: &str, migrations: &[&str]) 
     let known = i64::try_from(migrations.len()).expect("there are few migrations");
     loop {
         // Whoever ends this early gives the connection up, and the transaction with it.
-        both("BEGIN").execute(connection).await.map_err(during())?;
+        if let Err(error) = both("BEGIN").execute(connection).await {
+            return Err(if is_lent_for_a_statement(&error) {
+                let (path, found) = (shown.to_owned(), "statement".to_owned());
+                StoreError::Unsafe { path, setting: "pool_mode", found, expected: "transaction" }
+            } else {
+                during()(error)
+            });
+        }
         both("SELECT pg_advisory_xact_lock($1)").bind(UPGRADE_LOCK).execute(connection).await.map_err(during())?;
         let found = schema(connection).await?;
         if found > known {
@@ -251,6 +256,12 @@ async fn migrate(connection: &mut Connection, shown: &str, migrations: &[&str]) 
             return Ok(());
         }
     }
+}
+
+/// Whether that is how PgBouncer says that it lends a session for one statement at a time (`transaction blocks not allowed in
+/// statement pooling mode`).
+fn is_lent_for_a_statement(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.message().contains("statement pooling mode"))
 }
 
 /// The number of the schema; 0 in an empty database.
@@ -284,7 +295,7 @@ mod tests {
         ] {
             assert_eq!(without_password(url), told);
         }
-        let refused = options("postgres://ann:secret@db:notaport/x").unwrap_err().to_string();
+        let refused = options("postgres://ann:secret@db:notaport/x", NO_NODE).unwrap_err().to_string();
         assert!(!refused.contains("secret"), "{refused}");
     }
 }

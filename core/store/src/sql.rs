@@ -12,6 +12,7 @@ mod planning;
 mod row;
 mod session;
 mod value;
+mod watch;
 
 use std::borrow::Cow;
 
@@ -22,9 +23,10 @@ pub(crate) use connection::{Connection, Look, Pool};
 pub(crate) use list::{ROWS_MAX, RowsStatement};
 pub(crate) use planning::PLANNING;
 pub(crate) use row::{FromColumn, Row};
-pub(crate) use session::{Session, Way};
+pub(crate) use session::{LEFT_ALONE, Session, Way};
 use value::Value;
 pub(crate) use value::{IntoValue, Json, json};
+pub(crate) use watch::{ANSWER_WAIT, Backend, Watch};
 
 use crate::error::StoreError;
 

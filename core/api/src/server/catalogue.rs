@@ -178,7 +178,7 @@ pub(super) const CATALOGUE: &[Kind] = &[
     kind(503, "store", "the store did not do it", "send again; if it stays so, the engine's log has more"),
     kind(503, "too-many-readers", "too many read along", "come again after `Retry-After`, or ask the lists"),
     kind(503, "token", "no token could be fetched", "look at `GET /v1/tokens` for why"),
-    kind(507, "store-full", "the disk is full", "make room on the engine's disk; it goes on by itself then"),
+    kind(507, "store-full", "the disk is full", "make room on the disk of the store; it goes on by itself then"),
 ];
 
 /// The kind with that code.

@@ -5,10 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::postgres::PgListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use super::server::Server;
+use crate::error::StoreError;
 use crate::sql::{Pool, both};
 
 /// The channel.
@@ -19,6 +21,13 @@ const APART: Duration = Duration::from_millis(10);
 
 /// Between two tries to listen.
 const LISTEN_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long a bell may be silent before whoever listens asks whether it still hangs: a server that vanished rings no more,
+/// and closes nothing.
+const SILENT: Duration = Duration::from_secs(15);
+
+/// How long the answer may take.
+const ASK_WAIT: Duration = Duration::from_secs(5);
 
 /// This node's bell.
 #[derive(Debug)]
@@ -37,14 +46,14 @@ impl Drop for Bell {
 }
 
 impl Bell {
-    /// Tells through the pool, and listens by these options, if there is a way to listen. Through a pooler there is none:
+    /// Tells through the pool, and listens at the server, if there is a way to listen. Through a pooler there is none:
     /// the session that listens would be lent to others, who would get what it hears in the midst of their answers. `own`
     /// tells this node's rings from those of others: a number that no other node has or had.
-    pub(crate) fn hang(pool: Pool, listens: Option<PgConnectOptions>, own: i64) -> Bell {
+    pub(crate) fn hang(pool: Pool, listens: Option<Server>, own: i64) -> Bell {
         let (ring, rung) = (Arc::<Notify>::default(), Arc::<Notify>::default());
         let own: Arc<str> = own.to_string().into();
         let mut tasks = vec![tokio::spawn(tell(Arc::clone(&ring), pool, Arc::clone(&own)))];
-        tasks.extend(listens.map(|options| tokio::spawn(listen(Arc::clone(&rung), options, own))));
+        tasks.extend(listens.map(|server| tokio::spawn(listen(Arc::clone(&rung), server, own))));
         Bell { ring, rung, tasks }
     }
 
@@ -74,23 +83,33 @@ async fn tell_once(pool: &Pool, own: &str) -> Result<(), sqlx::Error> {
     ring.execute(&mut pool.acquire().await?).await.map(drop)
 }
 
-async fn listen(rung: Arc<Notify>, options: PgConnectOptions, own: Arc<str>) {
+async fn listen(rung: Arc<Notify>, server: Server, own: Arc<str>) {
     loop {
-        if let Err(error) = listen_once(&rung, &options, &own).await {
+        if let Err(error) = listen_once(&rung, &server, &own).await {
             tracing::debug!("listen to the other nodes: {error}");
         }
         tokio::time::sleep(LISTEN_AGAIN).await;
     }
 }
 
-async fn listen_once(rung: &Notify, options: &PgConnectOptions, own: &str) -> Result<(), sqlx::Error> {
-    let pool = PgPoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-    let mut listener = PgListener::connect_with(&pool).await?;
-    listener.listen(CHANNEL).await?;
+async fn listen_once(rung: &Notify, server: &Server, own: &str) -> Result<(), StoreError> {
+    let during = || StoreError::during("listen");
+    let pool = server.pool(1).await?;
+    let mut listener = PgListener::connect_with(&pool).await.map_err(during())?;
+    listener.listen(CHANNEL).await.map_err(during())?;
     loop {
-        // What this node rang for it knows.
-        if listener.recv().await?.payload() != own {
-            rung.notify_one();
+        match tokio::time::timeout(SILENT, listener.recv()).await {
+            // What this node rang for it knows.
+            Ok(ring) if ring.as_ref().is_ok_and(|ring| ring.payload() == own) => {}
+            Ok(ring) => {
+                ring.map_err(during())?;
+                rung.notify_one();
+            }
+            Err(_) => {
+                let ask = sqlx::raw_sql("SELECT").execute(&mut listener);
+                let answered = tokio::time::timeout(ASK_WAIT, ask).await;
+                answered.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(during())?;
+            }
         }
     }
 }

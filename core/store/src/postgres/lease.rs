@@ -13,8 +13,9 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::task::JoinHandle;
 
+use super::server::Server;
 use crate::error::StoreError;
-use crate::sql::{Connection, Pool, sql};
+use crate::sql::{Connection, both, sql};
 
 /// How long what a node claimed is its own without a word from it.
 pub const LEASE: Duration = Duration::from_secs(15);
@@ -121,7 +122,7 @@ impl Membership {
     /// Joins, and keeps the lease from then on.
     pub(crate) async fn join(
         connection: &mut Connection,
-        pool: Pool,
+        server: Server,
         name: NodeName,
     ) -> Result<Membership, StoreError> {
         let shared = Arc::new(Shared {
@@ -131,7 +132,7 @@ impl Membership {
             leads: AtomicBool::new(false),
         });
         shared.join(connection, &name).await?;
-        let renewing = tokio::spawn(renew(Arc::clone(&shared), pool, name.lease));
+        let renewing = tokio::spawn(renew(Arc::clone(&shared), server, name.lease));
         Ok(Membership { name, shared, renewing })
     }
 
@@ -145,7 +146,7 @@ impl Membership {
 
     /// Looks whether this node is the first of those that are there.
     pub(crate) async fn look_who_leads(&self, connection: &mut Connection) -> Result<(), StoreError> {
-        let first: Option<i64> = crate::sql::both("SELECT min(id) FROM node WHERE lease_until > tidings_now()")
+        let first: Option<i64> = both("SELECT min(id) FROM node WHERE lease_until > tidings_now()")
             .fetch_scalar(connection)
             .await
             .map_err(StoreError::during("look which node is the first"))?;
@@ -156,12 +157,11 @@ impl Membership {
     /// Joins again as another node if the lease is over: what the former one claimed is no longer ours.
     pub(crate) async fn rejoin(&mut self, connection: &mut Connection) -> Result<(), StoreError> {
         let during = || StoreError::during("look whether this node still has its lease");
-        let held: bool =
-            crate::sql::both("SELECT EXISTS (SELECT FROM node WHERE id = $1 AND lease_until > tidings_now())")
-                .bind(self.node())
-                .fetch_scalar(connection)
-                .await
-                .map_err(during())?;
+        let held: bool = both("SELECT EXISTS (SELECT FROM node WHERE id = $1 AND lease_until > tidings_now())")
+            .bind(self.node())
+            .fetch_scalar(connection)
+            .await
+            .map_err(during())?;
         if held {
             return Ok(());
         }
@@ -204,44 +204,72 @@ impl Shared {
     }
 }
 
-/// Renews the lease for as long as the node lives.
-async fn renew(shared: Arc<Shared>, pool: Pool, lease: Duration) {
+/// Renews the lease for as long as the node lives, over a connection of its own: whatever holds others up does not hold this
+/// up. A renewal that the server is still at work on is waited for, however late: where commits wait for a standby that is
+/// gone, each new one would leave another connection waiting there. One that was lost is asked again over a new connection.
+async fn renew(shared: Arc<Shared>, server: Server, lease: Duration) {
     let mut beat = tokio::time::interval(lease / RENEWALS);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     beat.tick().await;
+    let mut connection = None;
     // The first of many is told; whoever asks the store for more says how long it is away.
     let mut fails = false;
     loop {
         beat.tick().await;
         let (asked_at, node) = (elapsed_ms(), shared.node.load(Ordering::Acquire));
-        // A renewal that hangs must not keep the next one from being tried.
-        let asked = tokio::time::timeout(lease / MARGIN, renew_once(&shared, &pool, lease)).await;
-        let failed = match &asked {
-            Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some("no answer in time".to_owned()),
+        let renewed = {
+            let mut renewing = std::pin::pin!(renew_once(&shared, &server, &mut connection, lease));
+            match tokio::time::timeout(lease / MARGIN, &mut renewing).await {
+                Ok(renewed) => renewed,
+                Err(_) => {
+                    tell_failure(&mut fails, "no answer in time");
+                    renewing.await
+                }
+            }
         };
-        if let Some(error) = failed.as_ref().filter(|_| !fails) {
-            tracing::warn!(
-                "renew this node's lease: {error}; it is tried again, and nothing is sent once it is not trusted"
-            );
+        if let Err(error) = &renewed {
+            let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+            tell_failure(&mut fails, &format!("{error}{source}"));
+            connection = None;
+        } else {
+            fails = false;
         }
-        fails = failed.is_some();
-        match asked {
+        match renewed {
             // The writer has joined as another meanwhile: the answer is of the one before.
             _ if shared.node.load(Ordering::Acquire) != node => {}
-            Ok(Ok(true)) => shared.trust(asked_at, lease),
+            Ok(true) => shared.trust(asked_at, lease),
             // The writer sees it at its next transaction and joins again.
-            Ok(Ok(false)) => shared.trusted_until.store(0, Ordering::Release),
-            Ok(Err(_)) | Err(_) => {}
+            Ok(false) => shared.trusted_until.store(0, Ordering::Release),
+            Err(_) => {}
         }
     }
 }
 
+fn tell_failure(fails: &mut bool, why: &str) {
+    if !std::mem::replace(fails, true) {
+        tracing::warn!("renew this node's lease: {why}; it is tried again, and nothing is sent once it is not trusted");
+    }
+}
+
 /// False if the lease is over.
-async fn renew_once(shared: &Shared, pool: &Pool, lease: Duration) -> Result<bool, sqlx::Error> {
+async fn renew_once(
+    shared: &Shared,
+    server: &Server,
+    connection: &mut Option<Connection>,
+    lease: Duration,
+) -> Result<bool, StoreError> {
+    let during = || StoreError::during("renew a lease");
+    let connection = match connection {
+        Some(connection) => connection,
+        None => {
+            let connecting = tokio::time::timeout(lease / MARGIN, server.connect_urgently(lease / RENEWALS)).await;
+            connection.insert(connecting.unwrap_or_else(|_| Err(during()(sqlx::Error::PoolTimedOut)))?)
+        }
+    };
     let Standing { in_flight, sent_per_s, draining, config } =
         shared.standing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    // A transaction by name: behind a pooler, too, it is known then whether the server is still at work on it.
+    both("BEGIN").execute(connection).await.map_err(during())?;
     let renewed = sql!(postgres "node_renew")
         .query()
         .bind(shared.node.load(Ordering::Acquire))
@@ -250,8 +278,10 @@ async fn renew_once(shared: &Shared, pool: &Pool, lease: Duration) -> Result<boo
         .bind(sent_per_s)
         .bind(draining)
         .bind(config)
-        .fetch_optional(&mut pool.acquire().await?)
-        .await?;
+        .fetch_optional(connection)
+        .await
+        .map_err(during())?;
+    both("COMMIT").execute(connection).await.map_err(during())?;
     Ok(renewed.is_some())
 }
 

@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::str::FromStr as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
 use super::without_password;
 use crate::error::StoreError;
-use crate::sql::{Connection, PLANNING, Session, Way};
+use crate::sql::{ANSWER_WAIT, Backend, Connection, LEFT_ALONE, PLANNING, Session, Watch, Way};
 
 /// The oldest server whose ways are known here: 15 (a merge of what was asked for, and what `json_agg` answers).
 const SERVER_MIN: i64 = 150_000;
@@ -17,16 +17,34 @@ const SERVER_MIN: i64 = 150_000;
 /// How long a connection may take.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 
+/// How long a connection of a pool that nobody used for a while may take to show that it is there.
+const IDLE_WAIT: Duration = Duration::from_secs(2);
+
+/// How long a connection of a pool is waited for.
+const POOL_WAIT: Duration = Duration::from_secs(5);
+
+/// How long what the server has for connections that are given up may take to end, before the server is told to be away.
+const REST_WAIT: Duration = Duration::from_secs(5);
+
+/// How long the server has to find out by itself that such a connection is closed.
+const REST_BY_ITSELF: Duration = Duration::from_millis(200);
+
+/// Between two looks whether it has.
+const REST_LOOK: Duration = Duration::from_millis(10);
+
 /// Statements a connection remembers.
 const STATEMENTS_MAX: usize = 512;
 
 /// What a session has that was begun by ourselves, and none that a pooler lends.
 const OURS: (&str, &str) = ("tidings.session", "own");
 
-/// What a connection is asked first, in one message without a name: that much gets through any pooler. The version, what
-/// an answer to a commit means, and whether the session is one's own.
-const LOOK: &str = "SELECT current_setting('server_version_num'), current_setting('synchronous_commit'),
-    coalesce(current_setting('tidings.session', true), '')";
+/// When the server gives up a client that it hears nothing of, in seconds: what a machine that is gone had locked is free
+/// for others then. The server's own defaults are two hours.
+const KEEPALIVE: [(&str, &str); 3] =
+    [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
+
+/// The encoding that every text of ours has.
+const ENCODING: &str = "UTF8";
 
 /// A server and a database on it.
 #[derive(Clone)]
@@ -45,17 +63,18 @@ impl fmt::Debug for Server {
 }
 
 impl Server {
-    /// Connects to the server of an address, whichever way it is reached.
+    /// Connects to the server of an address, whichever way it is reached, under that name unless the address has one.
     ///
     /// # Errors
     ///
     /// As [`Server::connect`].
-    pub(crate) async fn find(url: &str) -> Result<(Server, Connection), StoreError> {
-        let plain = options(url)?;
+    pub(crate) async fn find(url: &str, name: &str) -> Result<(Server, Connection), StoreError> {
+        let plain = options(url, name)?;
         let shown = shown(&plain);
         let pooled = Server { options: plain.clone(), shown: shown.clone(), way: Way::Pooled };
-        let direct = Server { options: plain.options(PLANNING).options([OURS]), shown, way: Way::Direct };
-        match direct.connect_either_way().await {
+        let of_session = PLANNING.into_iter().chain([LEFT_ALONE]).chain(KEEPALIVE).chain([OURS]);
+        let direct = Server { options: plain.options(of_session), shown, way: Way::Direct };
+        match direct.connect_either_way(ANSWER_WAIT).await {
             Ok((connection, Way::Direct)) => Ok((direct, connection)),
             // It lets the settings of a session pass, and drops them.
             Ok((connection, Way::Pooled)) => Ok((pooled, connection)),
@@ -74,8 +93,17 @@ impl Server {
     /// [`StoreError::Unreachable`], [`StoreError::Unsafe`], and [`StoreError::Pooler`] if there is a pooler now where none
     /// was.
     pub(crate) async fn connect(&self) -> Result<Connection, StoreError> {
+        self.connect_urgently(ANSWER_WAIT).await
+    }
+
+    /// The same, of which an answer is waited for so long before anybody looks whether it can still come.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::connect`].
+    pub(crate) async fn connect_urgently(&self, answer_wait: Duration) -> Result<Connection, StoreError> {
         let rerouted = || StoreError::Pooler { server: self.shown.clone() };
-        match self.connect_either_way().await {
+        match self.connect_either_way(answer_wait).await {
             Ok((_, Way::Pooled)) if self.way == Way::Direct => Err(rerouted()),
             Ok((connection, _)) => Ok(connection),
             Err(error) if self.way == Way::Direct && is_refused_by_pooler(&error) => Err(rerouted()),
@@ -84,35 +112,64 @@ impl Server {
     }
 
     /// The same, whatever is between.
-    async fn connect_either_way(&self) -> Result<(Connection, Way), StoreError> {
+    async fn connect_either_way(&self, answer_wait: Duration) -> Result<(Connection, Way), StoreError> {
         let Server { options, shown, .. } = self;
         let unreachable = |source| StoreError::Unreachable { server: shown.clone(), source };
-        let connecting = tokio::time::timeout(CONNECT_WAIT, PgConnection::connect_with(options));
-        let mut connection =
-            connecting.await.map_err(|_| unreachable(sqlx::Error::PoolTimedOut))?.map_err(unreachable)?;
-        let during = || StoreError::during("read back a setting");
-        let row = sqlx::raw_sql(LOOK).fetch_one(&mut connection).await.map_err(during())?;
-        let text = |index: usize| row.try_get::<String, _>(index).map_err(during());
-        let (version, commit) = (text(0)?, text(1)?);
-        let way = if text(2)? == OURS.1 { Way::Direct } else { Way::Pooled };
-        if version.parse().is_ok_and(|version: i64| version < SERVER_MIN) {
-            return Err(StoreError::Unsafe {
-                path: shown.clone(),
-                setting: "server_version_num",
-                found: version,
-                expected: "150000 or newer",
-            });
-        }
-        // An answer means that it is on disk. Where the server's default is to answer before, its transactions would be
-        // lost with it.
-        if way == Way::Direct && commit == "off" {
-            sqlx::raw_sql("SET synchronous_commit = on").execute(&mut connection).await.map_err(during())?;
-        }
-        Ok((Session::own(connection, way).into(), way))
+        let connecting = async {
+            let mut connection = PgConnection::connect_with(options).await.map_err(unreachable)?;
+            let found = Found::begin(&mut connection).await.map_err(StoreError::during("read back a setting"))?;
+            Ok((connection, found))
+        };
+        let connecting = tokio::time::timeout(CONNECT_WAIT, connecting);
+        let (connection, found) = connecting.await.map_err(|_| unreachable(sqlx::Error::PoolTimedOut))??;
+        found.check(shown)?;
+        let session = Session::own(connection, found.way, Watch::new(options.clone(), answer_wait), found.backend);
+        Ok((session.into(), found.way))
     }
 
-    pub(crate) fn options(&self) -> &PgConnectOptions {
-        &self.options
+    /// Connections of which each is lent for a while. None that is out of reach keeps its place for long, neither before it is
+    /// lent nor behind that.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub(crate) async fn pool(&self, connections: u32) -> Result<PgPool, StoreError> {
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(POOL_WAIT)
+            .after_connect(|connection, _| Box::pin(async move { Found::begin(connection).await.map(drop) }))
+            .test_before_acquire(false)
+            .before_acquire(|connection, _| Box::pin(is_there(connection)))
+            .after_release(|connection, _| Box::pin(is_there(connection)));
+        let connecting = pool.connect_with(self.options.clone()).await;
+        connecting.map_err(|source| StoreError::Unreachable { server: self.shown.clone(), source })
+    }
+
+    /// Sees to it that the server has nothing left of connections that were given up, so that nothing of what they began is
+    /// done from now on: what is at work is waited for, and what waits for a word from us is ended. Those that are gone are
+    /// taken off the list.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Underway`] if one of them is still at work.
+    pub(crate) async fn lay_to_rest(
+        &self,
+        connection: &mut Connection,
+        left: &mut Vec<Backend>,
+    ) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        while let Some(backend) = left.last() {
+            let ask = if begun.elapsed() < REST_BY_ITSELF { backend.is_there() } else { backend.end() };
+            let during = StoreError::during("look for what a connection left that was lost");
+            if connection.rows_of_script(ask).await.map_err(during)? == 0 {
+                left.pop();
+            } else if begun.elapsed() > REST_WAIT {
+                return Err(StoreError::Underway { server: self.shown.clone() });
+            } else {
+                tokio::time::sleep(REST_LOOK).await;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn shown(&self) -> &str {
@@ -124,6 +181,61 @@ impl Server {
     }
 }
 
+/// What was found of a connection at its beginning.
+struct Found {
+    version: String,
+    encoding: String,
+    way: Way,
+    backend: Option<Backend>,
+}
+
+impl Found {
+    /// What every connection begins with, whoever has it: it is looked at, and has an answer to a commit mean that it is on
+    /// disk. Where the server's default is to answer before, transactions would be lost with it, and a lease be renewed that
+    /// no standby knows of. One that a pooler lends is told so with each transaction.
+    async fn begin(connection: &mut PgConnection) -> Result<Found, sqlx::Error> {
+        // In one message without a name: that much gets through any pooler.
+        let look = format!(
+            "SELECT current_setting('server_version_num'), current_setting('server_encoding'),
+                current_setting('synchronous_commit'), coalesce(current_setting('{}', true), ''), {}",
+            OURS.0,
+            Backend::OF_SESSION
+        );
+        let row = sqlx::raw_sql(AssertSqlSafe(look)).fetch_one(&mut *connection).await?;
+        let text = |index: usize| row.try_get::<String, _>(index);
+        let way = if text(3)? == OURS.1 { Way::Direct } else { Way::Pooled };
+        if way == Way::Direct && text(2)? == "off" {
+            sqlx::raw_sql("SET synchronous_commit = on").execute(connection).await?;
+        }
+        Ok(Found { version: text(0)?, encoding: text(1)?, way, backend: Backend::of_session(&row, 4) })
+    }
+
+    /// Whether the server does what safety needs.
+    fn check(&self, shown: &str) -> Result<(), StoreError> {
+        let Found { version, encoding, .. } = self;
+        let unsafe_as = |setting, found: &str, expected| {
+            Err(StoreError::Unsafe { path: shown.to_owned(), setting, found: found.to_owned(), expected })
+        };
+        if version.parse().is_ok_and(|version: i64| version < SERVER_MIN) {
+            return unsafe_as("server_version_num", version, "150000 or newer");
+        }
+        if encoding != ENCODING {
+            return unsafe_as(
+                "server_encoding",
+                encoding,
+                "UTF8; a database keeps the encoding it was made with, so make another: createdb -E UTF8 -T template0 NAME",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Whether a connection of a pool answers at once.
+async fn is_there(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    // One that does not is closed and another is made. It is nobody's error.
+    Ok(tokio::time::timeout(IDLE_WAIT, connection.ping()).await.is_ok_and(|answered| answered.is_ok()))
+}
+
 /// Whether that is how a pooler says that it cannot set what a session is to begin with: `unsupported startup parameter:
 /// options`, and in newer ones `unsupported startup parameter in options: jit`, both with the code of a protocol violation.
 fn is_refused_by_pooler(error: &StoreError) -> bool {
@@ -131,14 +243,18 @@ fn is_refused_by_pooler(error: &StoreError) -> bool {
     source.as_database_error().is_some_and(|error| error.message().contains("unsupported startup parameter"))
 }
 
-pub(super) fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
+pub(super) fn options(url: &str, name: &str) -> Result<PgConnectOptions, StoreError> {
     let options = PgConnectOptions::from_str(url).map_err(|_| StoreError::Address { url: without_password(url) })?;
     // Whoever looks for slow statements asks the server, which knows what they waited for; here each would be told with its
     // whole text, a schema's too.
     let options = options.disable_statement_logging();
     // No number is read as text, and poolers do not know what says how it would be written.
     let options = options.extra_float_digits(None);
-    Ok(options.application_name("tidings").statement_cache_capacity(STATEMENTS_MAX))
+    let options = match options.get_application_name() {
+        Some(_) => options,
+        None => options.application_name(name),
+    };
+    Ok(options.statement_cache_capacity(STATEMENTS_MAX))
 }
 
 fn shown(options: &PgConnectOptions) -> String {
@@ -147,4 +263,49 @@ fn shown(options: &PgConnectOptions) -> String {
         None => options.get_host().to_owned(),
     };
     format!("postgres://{host}:{}/{}", options.get_port(), options.get_database().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings_cluster::{Cluster, ask, fresh_database};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_commit_that_is_answered_is_on_disk_on_every_connection_whatever_the_database_has_set() {
+        let database = fresh_database();
+        let off = format!("ALTER DATABASE {} SET synchronous_commit = off", database.name());
+        ask(database.url(), &off).unwrap();
+        let (server, mut own) = Server::find(database.url(), "tidings a").await.unwrap();
+        let setting = || sqlx::query_scalar::<_, String>("SELECT current_setting('synchronous_commit')");
+        let pool = server.pool(1).await.unwrap();
+        assert_eq!(setting().fetch_one(&pool).await.unwrap(), "on");
+        let own = own.rows_of_script("SELECT WHERE current_setting('synchronous_commit') = 'on'".to_owned());
+        assert_eq!(own.await.unwrap(), 1);
+        // What is stricter stays, and what waits for no standby was chosen.
+        for kept in ["remote_apply", "local"] {
+            let set = format!("ALTER DATABASE {} SET synchronous_commit = {kept}", database.name());
+            ask(database.url(), &set).unwrap();
+            let pool = server.pool(1).await.unwrap();
+            assert_eq!(setting().fetch_one(&pool).await.unwrap(), kept);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_database_that_cannot_hold_every_text_is_refused_with_how_to_make_one_that_can() {
+        let cluster = Cluster::private(&std::env::temp_dir(), &[]).unwrap();
+        let make = "CREATE DATABASE old TEMPLATE template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C'";
+        ask(&cluster.url("postgres"), make).unwrap();
+        let refused = Server::find(&cluster.url("old"), "tidings").await.map(drop).unwrap_err();
+        assert!(matches!(refused, StoreError::Unsafe { .. }), "{refused:?}");
+        let told = refused.to_string();
+        assert!(told.contains("LATIN1") && told.contains("createdb -E UTF8 -T template0"), "{told}");
+    }
+
+    #[test]
+    fn a_connection_has_the_name_that_its_address_gives_it_or_its_engines() {
+        let name = |url| options(url, "tidings a").unwrap().get_application_name().map(str::to_owned);
+        assert_eq!(name("postgres://db/x").as_deref(), Some("tidings a"));
+        assert_eq!(name("postgres://db/x?application_name=mine").as_deref(), Some("mine"));
+    }
 }

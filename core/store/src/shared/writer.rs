@@ -15,7 +15,7 @@ use crate::error::StoreError;
 use crate::news::{FetchRight, News};
 use crate::notice::WebhookStanding;
 use crate::postgres::{Lease, TAKEN_OVER_MAX};
-use crate::sql::{Connection, Dialect, Statement, both, sql};
+use crate::sql::{Backend, Connection, Dialect, Statement, both, sql};
 use crate::{postgres, sqlite};
 
 /// A time before every other: the next transaction looks for what is due.
@@ -24,8 +24,8 @@ pub(super) const LOOK_NOW: Option<Timestamp> = Some(Timestamp(i64::MIN));
 /// How old may be what is remembered of a store that other engines change, too.
 const LOOK_AROUND: Duration = Duration::from_millis(250);
 
-/// For how long a transaction that failed for all we knew may yet land: its connection broke, and the server has not ended
-/// it.
+/// For how long a transaction that failed for all we knew may yet land: behind a pooler it is not always known what the
+/// server has for a connection, and so whether that has ended.
 const DOUBT_LASTS: Duration = Duration::from_secs(600);
 
 /// How often receipts are looked for whose message has its outcome, while any wait.
@@ -60,8 +60,10 @@ pub struct Writer {
     pub(super) claim: i64,
     /// The numbers of those of which nobody can say whether they landed, and since when. The newest ones are kept.
     doubtful: VecDeque<(i64, Instant)>,
-    /// The numbers under which orphans were taken over and no answer was heard.
-    unheard: Vec<i64>,
+    /// The numbers under which orphans were taken over and no answer was heard, and since when. The newest ones are kept.
+    unheard: VecDeque<(i64, Instant)>,
+    /// What the server may still have for connections that were given up: at most one of them has more to say.
+    left: Vec<Backend>,
     /// Who waits for a credential that came, and was not woken: another engine was just moving what waits. Whoever starts
     /// next wakes all, so a crash loses nothing by it.
     pub(super) unwoken: Vec<String>,
@@ -137,7 +139,8 @@ impl Writer {
             met_at: Instant::now(),
             claim: 0,
             doubtful: VecDeque::new(),
-            unheard: Vec::new(),
+            unheard: VecDeque::new(),
+            left: Vec::new(),
             unwoken: Vec::new(),
             in_doubt: false,
             connection,
@@ -146,17 +149,22 @@ impl Writer {
     }
 
     /// Connects anew after a transaction that failed, and reads again what was remembered: the transaction may have
-    /// landed, and a connection whose commit failed takes no other (a full disk did it once, for good).
+    /// landed, and a connection whose commit failed takes no other (a full disk did it once, for good). On a server nothing
+    /// is read before what it has for the former connection is gone: its commit could still land.
     pub(super) async fn resolve_doubt(&mut self) -> Result<(), StoreError> {
-        if !self.in_doubt {
+        if !self.in_doubt && !self.connection.is_lost() {
             return Ok(());
         }
+        self.in_doubt = true;
         let fresh = self.home.connect().await?;
+        let before = std::mem::replace(&mut self.connection, fresh);
+        self.left.extend(before.backend().cloned());
         // What it was in the middle of is rolled back with it.
-        if let Err(error) = std::mem::replace(&mut self.connection, fresh).close_hard().await {
+        if let Err(error) = before.close_hard().await {
             tracing::warn!("close a connection that failed: {error}");
         }
         if let Home::Server(server) = &mut self.home {
+            server.lay_to_rest(&mut self.connection, &mut self.left).await?;
             server.membership.rejoin(&mut self.connection).await?;
         }
         self.last = Last::load(&mut self.connection).await?;
@@ -173,10 +181,7 @@ impl Writer {
     /// Notes that nobody can say whether the last transaction landed.
     pub(super) fn doubt(&mut self) {
         if matches!(self.home, Home::Server(_)) {
-            if self.doubtful.len() == DOUBTFUL_MAX {
-                self.doubtful.pop_front();
-            }
-            self.doubtful.push_back((self.claim, Instant::now()));
+            note(&mut self.doubtful, self.claim);
         }
     }
 
@@ -386,13 +391,12 @@ impl Writer {
         self.claim += 1;
         // Below zero: what was taken over is no claim to undo.
         let taking = -self.claim;
-        let found = row::orphans(&mut self.connection, node, TAKEN_OVER_MAX, taking, &self.unheard, channels).await;
-        match &found {
-            Ok(_) => self.unheard.clear(),
-            Err(_) => {
-                self.unheard.push(taking);
-                self.in_doubt = true;
-            }
+        self.unheard.retain(|(_, since)| since.elapsed() < DOUBT_LASTS);
+        let unheard: Vec<i64> = self.unheard.iter().map(|(taking, _)| *taking).collect();
+        let found = row::orphans(&mut self.connection, node, TAKEN_OVER_MAX, taking, &unheard, channels).await;
+        if found.is_err() {
+            note(&mut self.unheard, taking);
+            self.in_doubt = true;
         }
         found
     }
@@ -449,6 +453,14 @@ impl Writer {
         }
         self.connection.close().await.map_err(StoreError::during("close store"))
     }
+}
+
+/// Adds the number of something of which nobody can say whether it landed.
+fn note(doubtful: &mut VecDeque<(i64, Instant)>, number: i64) {
+    if doubtful.len() == DOUBTFUL_MAX {
+        doubtful.pop_front();
+    }
+    doubtful.push_back((number, Instant::now()));
 }
 
 /// The highest id that was ever given out. PostgreSQL gives them out itself, for several engines at once.

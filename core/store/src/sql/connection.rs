@@ -1,6 +1,7 @@
 //! Connections to either database: one's own, or one of a pool's for a while.
 
 use std::borrow::Cow;
+use std::future::Future;
 use std::ops::{Deref, DerefMut};
 
 use sqlx::pool::PoolConnection;
@@ -10,6 +11,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr, Sqlite, Transaction};
 
 use super::session::{Session, Way, begin};
 use super::value::sqlite_arguments;
+use super::watch::{Backend, CLOSE_WAIT};
 use super::{Dialect, Query, Row};
 
 /// Whose connection it is.
@@ -102,7 +104,37 @@ impl Connection {
         let script = AssertSqlSafe(script.to_owned());
         match self {
             Connection::Sqlite(held) => sqlx::raw_sql(script).execute(held.inner()).await.map(drop),
-            Connection::Postgres(session) => session.run_script(script.into_sql_str()).await,
+            Connection::Postgres(session) => session.run_script(script.into_sql_str()).await.map(drop),
+        }
+    }
+
+    /// The same on PostgreSQL, and how many rows it answers with.
+    ///
+    /// # Panics
+    ///
+    /// On a connection to SQLite.
+    pub(crate) async fn rows_of_script(&mut self, script: String) -> Result<usize, sqlx::Error> {
+        match self {
+            Connection::Sqlite(_) => panic!("only a server is asked what it has for a connection"),
+            Connection::Postgres(session) => {
+                session.run_script(AssertSqlSafe(script).into_sql_str()).await.map(|rows| rows.len())
+            }
+        }
+    }
+
+    /// What a server has for it, as far as that is known.
+    pub(crate) fn backend(&self) -> Option<&Backend> {
+        match self {
+            Connection::Sqlite(_) => None,
+            Connection::Postgres(session) => session.backend(),
+        }
+    }
+
+    /// Whether it was given up, because no answer came.
+    pub(crate) fn is_lost(&self) -> bool {
+        match self {
+            Connection::Sqlite(_) => false,
+            Connection::Postgres(session) => session.is_lost(),
         }
     }
 
@@ -113,7 +145,7 @@ impl Connection {
             Connection::Sqlite(Held::Own(connection)) => connection.close().await,
             Connection::Sqlite(_) => Ok(()),
             Connection::Postgres(session) => match session.into_held() {
-                Held::Own(connection) => connection.close().await,
+                Held::Own(connection) => within_reason(connection.close()).await,
                 Held::Lent(_) | Held::Looking(_) => Ok(()),
             },
         }
@@ -126,11 +158,16 @@ impl Connection {
             Connection::Sqlite(Held::Own(connection)) => connection.close_hard().await,
             Connection::Sqlite(_) => Ok(()),
             Connection::Postgres(session) => match session.into_held() {
-                Held::Own(connection) => connection.close_hard().await,
+                Held::Own(connection) => within_reason(connection.close_hard()).await,
                 Held::Lent(_) | Held::Looking(_) => Ok(()),
             },
         }
     }
+}
+
+/// Waits for the end of a connection to a server, which may be out of reach: then it ends here alone.
+async fn within_reason(end: impl Future<Output = Result<(), sqlx::Error>>) -> Result<(), sqlx::Error> {
+    tokio::time::timeout(CLOSE_WAIT, end).await.unwrap_or(Ok(()))
 }
 
 /// Texts are this crate's: what others wrote is bound.

@@ -1,6 +1,7 @@
 //! A connection to PostgreSQL: straight to the server, or through a pooler that lends it for one transaction at a time.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Postgres, SqlSafeStr as _, SqlStr};
@@ -8,6 +9,14 @@ use sqlx::{AssertSqlSafe, Connection as _, Postgres, SqlSafeStr as _, SqlStr};
 use super::connection::Held;
 use super::planning::PLANNING;
 use super::value::{Value, postgres_arguments};
+use super::watch::{Backend, Watch, no_answer};
+
+/// How long a reader's statement may take. It is one short statement that changes nothing: whoever asked asks again.
+const READ_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a transaction of ours may wait for our next word, in milliseconds: one whose engine stands still, or is out of
+/// reach, is rolled back by the server then, so that others come by what it has locked.
+pub(crate) const LEFT_ALONE: (&str, &str) = ("idle_in_transaction_session_timeout", "15000");
 
 /// How the server is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +33,7 @@ pub(crate) enum Way {
 /// does not.
 static SETTINGS: LazyLock<String> = LazyLock::new(|| {
     let mut text = String::new();
-    for (name, value) in PLANNING {
+    for (name, value) in PLANNING.into_iter().chain([LEFT_ALONE]) {
         text.push_str(&format!("; SET LOCAL {name} = {value}"));
     }
     text.push_str(
@@ -49,10 +58,18 @@ pub(crate) struct Session {
     way: Way,
     /// A transaction was begun by a statement and has not ended. Of a straight connection nobody asks.
     begun: bool,
+    /// Who looks whether answers can still come; of a pool's connection nobody.
+    watch: Option<Watch>,
+    /// What the server has for it, or behind a pooler for its transaction, as far as that is known.
+    backend: Option<Backend>,
+    /// No answer came, and it is not asked again.
+    lost: bool,
 }
 
 /// What a statement is to the transaction around it.
 enum Part {
+    /// It goes to the server as it is.
+    Straight,
     Begin,
     End,
     Inside,
@@ -62,58 +79,112 @@ enum Part {
 impl Session {
     pub(super) fn new(held: Held<Postgres>, way: Way) -> Session {
         let begun = matches!(held, Held::Looking(_));
-        Session { held, way, begun }
+        Session { held, way, begun, watch: None, backend: None, lost: false }
     }
 
-    pub(crate) fn own(connection: PgConnection, way: Way) -> Session {
-        Session::new(Held::Own(connection), way)
+    /// One's own, for which the server has that backend.
+    pub(crate) fn own(connection: PgConnection, way: Way, watch: Watch, backend: Option<Backend>) -> Session {
+        let backend = backend.filter(|_| way == Way::Direct);
+        Session { watch: Some(watch), backend, ..Session::new(Held::Own(connection), way) }
+    }
+
+    /// What the server has for it, or had for its last transaction.
+    pub(crate) fn backend(&self) -> Option<&Backend> {
+        self.backend.as_ref()
+    }
+
+    /// Whether it was given up.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost
     }
 
     pub(super) async fn execute(&mut self, text: SqlStr, values: Vec<Value<'_>>) -> Result<u64, sqlx::Error> {
-        if self.way == Way::Direct {
-            let done = sqlx::query_with(text, postgres_arguments(values)?).execute(self.held.inner()).await?;
-            return Ok(done.rows_affected());
-        }
-        match self.part(text.as_str()) {
+        let part = if self.way == Way::Direct { Part::Straight } else { self.part(text.as_str()) };
+        let way = self.way;
+        match part {
+            Part::Straight => {
+                let query = sqlx::query_with(text, postgres_arguments(values)?);
+                let run = async |connection: &mut PgConnection| Ok(query.execute(connection).await?.rows_affected());
+                self.answered(run).await
+            }
             Part::Begin => {
-                let text = format!("{}{}", text.as_str(), *SETTINGS);
-                sqlx::raw_sql(AssertSqlSafe(text)).execute(self.held.inner()).await?;
+                let text = format!("{}{}; SELECT {}", text.as_str(), *SETTINGS, Backend::OF_TRANSACTION);
+                self.backend = None;
+                let begin = async |connection: &mut PgConnection| {
+                    sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(connection).await
+                };
+                let rows = self.answered(begin).await?;
+                self.backend = rows.last().and_then(Backend::of_transaction);
                 self.begun = true;
                 Ok(0)
             }
             Part::End => {
                 self.begun = false;
-                sqlx::raw_sql(text).execute(self.held.inner()).await.map(|done| done.rows_affected())
+                let end = async |connection: &mut PgConnection| sqlx::raw_sql(text).execute(connection).await;
+                self.answered(end).await.map(|done| done.rows_affected())
             }
             Part::Inside => {
                 let query = sqlx::query_with(text, postgres_arguments(values)?).persistent(false);
-                Ok(query.execute(self.held.inner()).await?.rows_affected())
+                let run = async |connection: &mut PgConnection| Ok(query.execute(connection).await?.rows_affected());
+                self.answered(run).await
             }
             Part::Alone => {
                 let query = sqlx::query_with(text, postgres_arguments(values)?).persistent(false);
-                let mut transaction = self.held.inner().begin_with(begin("BEGIN", self.way)).await?;
-                let done = query.execute(&mut *transaction).await;
-                end(transaction, done).await.map(|done| done.rows_affected())
+                self.backend = None;
+                let run = async |connection: &mut PgConnection| {
+                    let mut transaction = connection.begin_with(begin("BEGIN", way)).await?;
+                    let done = query.execute(&mut *transaction).await;
+                    end(transaction, done).await.map(|done| done.rows_affected())
+                };
+                self.answered(run).await
             }
         }
     }
 
     pub(super) async fn fetch_all(&mut self, text: SqlStr, values: Vec<Value<'_>>) -> Result<Vec<PgRow>, sqlx::Error> {
         let query = sqlx::query_with(text, postgres_arguments(values)?);
-        match self.way {
-            Way::Direct => query.fetch_all(self.held.inner()).await,
-            Way::Pooled if self.begun => query.persistent(false).fetch_all(self.held.inner()).await,
+        let way = self.way;
+        match way {
+            Way::Direct => self.answered(async |connection: &mut PgConnection| query.fetch_all(connection).await).await,
+            Way::Pooled if self.begun => {
+                let query = query.persistent(false);
+                self.answered(async |connection: &mut PgConnection| query.fetch_all(connection).await).await
+            }
             Way::Pooled => {
-                let mut transaction = self.held.inner().begin_with(begin("BEGIN", self.way)).await?;
-                let rows = query.persistent(false).fetch_all(&mut *transaction).await;
-                end(transaction, rows).await
+                self.backend = None;
+                let run = async |connection: &mut PgConnection| {
+                    let mut transaction = connection.begin_with(begin("BEGIN", way)).await?;
+                    let rows = query.persistent(false).fetch_all(&mut *transaction).await;
+                    end(transaction, rows).await
+                };
+                self.answered(run).await
             }
         }
     }
 
-    /// Several statements without variables, as they are; a single one in no transaction but the one that was begun.
-    pub(super) async fn run_script(&mut self, script: SqlStr) -> Result<(), sqlx::Error> {
-        sqlx::raw_sql(script).execute(self.held.inner()).await.map(drop)
+    /// Several statements without variables, as they are; a single one in no transaction but the one that was begun. With
+    /// the rows they answer.
+    pub(crate) async fn run_script(&mut self, script: SqlStr) -> Result<Vec<PgRow>, sqlx::Error> {
+        let run = async |connection: &mut PgConnection| sqlx::raw_sql(script).fetch_all(connection).await;
+        self.answered(run).await
+    }
+
+    /// Asks, and waits for the answer as long as one can come. Whoever heard none asks nothing more.
+    async fn answered<T>(
+        &mut self,
+        ask: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        let Session { held, watch, backend, lost, .. } = self;
+        if *lost {
+            return Err(no_answer());
+        }
+        let answer = ask(held.inner());
+        let answered = match watch {
+            Some(watch) => watch.wait(backend.as_ref(), answer).await,
+            None => tokio::time::timeout(READ_WAIT, answer).await.ok(),
+        };
+        *lost = answered.is_none();
+        answered.unwrap_or_else(|| Err(no_answer()))
     }
 
     pub(super) fn into_held(self) -> Held<Postgres> {
@@ -144,6 +215,8 @@ async fn end<T>(transaction: sqlx::Transaction<'_, Postgres>, done: Result<T, sq
 
 #[cfg(test)]
 mod tests {
+    use sqlx::postgres::PgConnectOptions;
+
     use super::*;
 
     const SETTINGS_NOW: &str = "SELECT current_setting('synchronous_commit') || ' ' || current_setting('jit') || ' '
@@ -161,8 +234,9 @@ mod tests {
     #[tokio::test]
     async fn each_transaction_through_a_pooler_brings_its_settings_and_leaves_nothing_behind() {
         let database = tidings_cluster::fresh_database();
-        let connection = PgConnection::connect(database.url()).await.unwrap();
-        let mut session = Session::own(connection, Way::Pooled);
+        let options: PgConnectOptions = database.url().parse().unwrap();
+        let connection = PgConnection::connect_with(&options).await.unwrap();
+        let mut session = Session::own(connection, Way::Pooled, Watch::new(options, READ_WAIT), None);
         session.run_script("SET synchronous_commit = off".into_sql_str()).await.unwrap();
         let brought = "on off off force_generic_plan";
 

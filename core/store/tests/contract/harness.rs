@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use tidings_cluster::{Cluster, Database};
+use tidings_cluster::{Cluster, Database, Proxy};
 use tidings_model::limits::PAGE_ROWS_MAX;
 use tidings_model::{
     AppName, ChannelName, CredentialFate, Event, IdempotencyKey, MessageId, Recipient, Settlement, SourceName, State,
@@ -52,8 +52,8 @@ pub(crate) struct Home {
 enum Place {
     Folder(PathBuf),
     Database(Database),
-    /// On a server of its own.
-    Server(String, #[expect(dead_code, reason = "it is there as long as this is")] Cluster),
+    /// On a server of its own, and how it is reached.
+    Server(String, Cluster),
 }
 
 impl Home {
@@ -74,6 +74,14 @@ impl Home {
         let server = Cluster::private(&std::env::temp_dir(), &[]).expect("a server starts");
         let url = server.create_database("tidings").expect("it takes a database");
         Home { place: Arc::new(Place::Server(url, server)) }
+    }
+
+    /// The same, by a way that may fall silent or be cut.
+    pub(crate) fn postgres_far_away() -> (Home, Proxy) {
+        let server = Cluster::private(&std::env::temp_dir(), &[]).expect("a server starts");
+        server.create_database("tidings").expect("it takes a database");
+        let proxy = Proxy::before(&server).expect("there is a port");
+        (Home { place: Arc::new(Place::Server(proxy.url("tidings"), server)) }, proxy)
     }
 
     pub(crate) fn file(&self) -> PathBuf {
@@ -109,10 +117,22 @@ impl Home {
         }
     }
 
-    /// A connection past every store, to a database.
+    /// A connection past every store, to a database, straight to its server.
     pub(crate) async fn connect(&self) -> sqlx::PgConnection {
         use sqlx::Connection as _;
-        sqlx::PgConnection::connect(&self.url()).await.expect("the database answers")
+        let url = match &*self.place {
+            Place::Server(_, server) => server.url("tidings"),
+            Place::Folder(_) | Place::Database(_) => self.url(),
+        };
+        sqlx::PgConnection::connect(&url).await.expect("the database answers")
+    }
+
+    /// What its own server wrote down.
+    pub(crate) fn server_log(&self) -> String {
+        match &*self.place {
+            Place::Server(_, server) => std::fs::read_to_string(server.folder().join("log")).expect("a log is read"),
+            Place::Folder(_) | Place::Database(_) => panic!("it has no server of its own"),
+        }
     }
 
     pub(crate) async fn open(&self) -> Result<(Writer, Reader), StoreError> {

@@ -74,6 +74,7 @@ mod examine;
 mod fence;
 mod file;
 mod keys;
+mod lost;
 mod moving;
 mod nodes;
 mod notices;

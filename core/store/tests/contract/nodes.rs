@@ -713,7 +713,7 @@ async fn lose_one_answer(third: &mut PgConnection) {
 }
 
 /// Ends when the server has heard of it: when some write waits.
-async fn begin_to_lose_answers(home: &Home, third: &mut PgConnection) {
+pub(crate) async fn begin_to_lose_answers(home: &Home, third: &mut PgConnection) {
     run(third, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
     run(third, "SELECT pg_reload_conf()").await;
     let begun = Instant::now();

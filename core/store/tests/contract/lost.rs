@@ -1,0 +1,73 @@
+//! A connection that is lost while the server goes on with what it was told: nobody looks what came of it before it is over.
+
+use std::time::{Duration, Instant};
+
+use sqlx::PgConnection;
+use tidings_model::{CredentialFate, State};
+use tidings_store::{Batch, StoreError};
+
+use crate::harness::{BOUND, FREE, Home, Store, outcome, prepay};
+use crate::nodes::{SOON, begin_to_lose_answers, run, until_waiting};
+
+/// Ends when somebody who takes orphans over waits for a standby that never comes.
+async fn until_taking_over(third: &mut PgConnection) {
+    let begun = Instant::now();
+    let taking = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%lapsed%')";
+    while !sqlx::query_scalar::<_, bool>(taking).fetch_one(&mut *third).await.unwrap() {
+        assert!(begun.elapsed() < SOON, "somebody takes over");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// What it takes over landed behind the back of the next one that looked, which found it locked, and was nobody's for good.
+#[tokio::test]
+async fn what_the_server_is_still_at_work_on_is_waited_for_when_its_connection_is_lost() {
+    let (home, proxy) = Home::postgres_far_away();
+    let mut one = Store::new(home).await;
+    let id = one.accept_one(FREE, "ann").await;
+    one.claim_one(FREE).await;
+    let mut one = one.crash().await;
+    let mut third = one.home.connect().await;
+    begin_to_lose_answers(&one.home, &mut third).await;
+
+    let (failed, ()) = tokio::join!(one.writer.orphans(), async {
+        until_taking_over(&mut third).await;
+        proxy.cut();
+    });
+    assert!(failed.is_err(), "the connection is lost");
+    let refused = one.writer.orphans().await;
+    assert!(matches!(&refused, Err(error @ StoreError::Underway { .. }) if error.is_away()), "{refused:?}");
+
+    run(&mut third, "ALTER SYSTEM RESET synchronous_standby_names").await;
+    run(&mut third, "SELECT pg_reload_conf()").await;
+    let orphans = one.writer.orphans().await.unwrap();
+    assert_eq!(orphans.iter().map(|orphan| orphan.message).collect::<Vec<_>>(), [id]);
+}
+
+#[tokio::test]
+async fn a_transaction_that_waits_for_a_word_that_cannot_come_is_ended_before_the_next_begins() {
+    let (home, proxy) = Home::postgres_far_away();
+    let mut one = Store::new(home).await;
+    one.post(vec![prepay("ann", "p")]).await;
+    let id = one.accept_one(BOUND, "ann").await;
+    let claimed = one.claim_one(BOUND).await;
+    let settle = outcome(&claimed, State::Queued, CredentialFate::Spend);
+    let batch = Batch { now: one.now, settles: vec![settle.clone()], ..Batch::default() };
+    let mut third = one.home.connect().await;
+    run(&mut third, "BEGIN; SELECT FROM credential FOR UPDATE").await;
+
+    let (failed, ()) = tokio::join!(one.writer.commit(&batch), async {
+        until_waiting(&mut third, 1).await;
+        // The server goes on, and nobody hears its answer.
+        proxy.shut();
+        run(&mut third, "COMMIT").await;
+    });
+    assert!(failed.as_ref().is_err_and(StoreError::is_away), "{failed:?}");
+
+    proxy.open();
+    assert_eq!(one.writer.commit(&batch).await.unwrap().settled, [true], "the one before was rolled back");
+    let log = one.home.server_log();
+    assert!(log.contains("terminating connection due to administrator command"), "nobody waited for its end: {log}");
+    assert!(!log.contains("idle-in-transaction timeout"), "{log}");
+    assert_eq!((one.state(id).await, one.ledger().await), (State::Queued, vec![(2, None)]));
+}
