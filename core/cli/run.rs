@@ -206,13 +206,13 @@ impl Running {
 
     /// Stops both: the engine first, so that whoever asks meanwhile is told that it stops.
     pub(crate) async fn stop(self, grace: Duration) -> Result<Left, Failure> {
-        let left = self.engine.stop(grace).await?;
+        let left = self.engine.stop(grace).await;
         self.stop.send_replace(true);
         for server in self.servers {
             // A connection that is kept open idle does not hold the end up.
             drop(tokio::time::timeout(Duration::from_secs(1), server).await);
         }
-        Ok(left)
+        Ok(left?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A world for one test: a folder with a config, WeChat simulated in this process, and the built program.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -766,6 +767,15 @@ pub(crate) fn order_of(delivery: &Delivery) -> &str {
         .into_iter()
         .find_map(|key| delivery.data[key]["value"].as_str())
         .unwrap_or_default()
+}
+
+/// How often each order of these arrived, but for those that arrived once.
+pub(crate) fn not_once(worlds: &[&World], orders: &[(String, String)]) -> Vec<(String, usize)> {
+    let mut arrived: BTreeMap<String, usize> = orders.iter().map(|(_, order)| (order.clone(), 0)).collect();
+    for delivery in worlds.iter().flat_map(|world| world.deliveries()) {
+        *arrived.entry(order_of(&delivery).to_owned()).or_default() += 1;
+    }
+    arrived.into_iter().filter(|(_, times)| *times != 1).collect()
 }
 
 /// Seconds since 1970, so many ago.

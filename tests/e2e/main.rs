@@ -49,6 +49,7 @@ mod runs;
 mod schedules;
 mod screen;
 mod secrets;
+mod silence;
 mod suppression;
 mod tls;
 #[path = "../../tui/tests/tmux.rs"]

@@ -1,6 +1,6 @@
 //! What an engine says while the server of its store is away: little, and everything that matters.
 
-use tidings_cluster::{Cluster, DURABLE, Stop};
+use tidings_cluster::{Cluster, DURABLE, Stop, ask, fresh_database};
 
 use crate::harness::{World, message};
 
@@ -58,4 +58,31 @@ fn an_outage_is_one_line_when_it_begins_and_one_when_it_is_over_however_many_cal
     assert!(world.terminate().success());
     drop(world);
     drop(server);
+}
+
+/// The server's answer is its own; what it answers to is a trigger, because nobody fills a disk for a test.
+#[test]
+fn a_server_whose_disk_is_full_has_messages_refused_as_a_full_disk_does_and_goes_on_when_there_is_room() {
+    let database = fresh_database();
+    let world = World::new();
+    world.configure_more(&format!("[store]\nurl = \"{}\"\n[api]\nsocket = \"tidings.db.sock\"\n", database.url()));
+    world.run();
+    let first = world.send("notice", "o-alice", "first");
+    world.until(&first, "sent");
+
+    let fill = "CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
+        CREATE TRIGGER fill BEFORE INSERT ON message_hot FOR EACH STATEMENT EXECUTE FUNCTION fill()";
+    ask(database.url(), fill).unwrap();
+    for _ in 0..3 {
+        let refused = world.post("/v1/messages", &message("notice", "o-alice", "refused"));
+        assert_eq!((refused.status, refused.problem().as_str()), (507, "store-full"), "{refused:?}");
+    }
+    ask(database.url(), "DROP TRIGGER fill ON message_hot").unwrap();
+    world.wait("it goes on by itself", || {
+        (world.post("/v1/messages", &message("notice", "o-alice", "next")).status == 202).then_some(())
+    });
+    world.wait("it is sent", || (world.arrived("next") == 1).then_some(()));
+    assert_eq!(world.arrived("refused"), 0);
+    assert!(world.terminate().success());
 }

@@ -1,13 +1,22 @@
 //! Engines whose store is behind PgBouncer in transaction mode: few sessions, and another one for each transaction perhaps.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use tidings_cluster::{Cluster, DURABLE, Pooler, ask};
 
-use crate::harness::{World, order_of, orders, users};
+use crate::harness::{World, not_once, orders, users};
 
 /// Sessions of the server that all connections of both engines share: each engine has up to eight connections.
 const SESSIONS: u32 = 4;
+
+/// Has so many wait for each other in the midst of a statement, and answers with the session of each.
+const MEET: &str = "CREATE SEQUENCE met;
+    CREATE FUNCTION meet(many int) RETURNS int LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM nextval('met');
+        WHILE (SELECT last_value < many FROM met) LOOP PERFORM pg_sleep(0.005); END LOOP;
+        RETURN pg_backend_pid();
+    END $$";
 
 /// A server that nobody else uses, with an empty database.
 fn server() -> Cluster {
@@ -27,15 +36,6 @@ fn go_by(world: &World, pooler: &Pooler, node: &str) {
          [schedules.purge]\ncron = \"0 4 1 1 *\"\njob = \"purge_credentials\"\n",
         pooler.url("tidings")
     ));
-}
-
-/// How often each order of these arrived, but for those that arrived once.
-fn not_once(worlds: &[&World], orders: &[(String, String)]) -> Vec<(String, usize)> {
-    let mut arrived: BTreeMap<String, usize> = orders.iter().map(|(_, order)| (order.clone(), 0)).collect();
-    for delivery in worlds.iter().flat_map(|world| world.deliveries()) {
-        *arrived.entry(order_of(&delivery).to_owned()).or_default() += 1;
-    }
-    arrived.into_iter().filter(|(_, times)| *times != 1).collect()
 }
 
 #[test]
@@ -82,11 +82,20 @@ fn behind_a_pooler_two_engines_send_everything_once_though_one_is_killed_and_the
     let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'tidings' AND pid <> pg_backend_pid()";
     let shared: u32 = ask(&cluster.url("tidings"), sessions).unwrap().parse().unwrap();
     assert!((1..=SESSIONS).contains(&shared), "{shared}");
-    let left = "SELECT current_setting('enable_seqscan'), current_setting('jit'),
-                       (SELECT count(*) FROM pg_prepared_statements), (SELECT count(*) FROM pg_listening_channels())";
-    for _ in 0..SESSIONS {
-        assert_eq!(ask(&pooler.url("tidings"), left).unwrap(), "on|on|0|0");
-    }
+    ask(&cluster.url("tidings"), MEET).unwrap();
+    let left = format!(
+        "SELECT meet({SESSIONS}), current_setting('enable_seqscan'), current_setting('jit'),
+                (SELECT count(*) FROM pg_prepared_statements), (SELECT count(*) FROM pg_listening_channels())"
+    );
+    // All at once: the pooler lends the one that came back last, and would lend it to each of us.
+    let url = pooler.url("tidings");
+    let found: Vec<String> = std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..SESSIONS).map(|_| scope.spawn(|| ask(&url, &left).unwrap())).collect();
+        asked.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    let sessions: BTreeSet<&str> = found.iter().map(|found| found.split('|').next().unwrap()).collect();
+    assert_eq!(sessions.len(), SESSIONS as usize, "{found:?}");
+    assert!(found.iter().all(|found| found.ends_with("|on|on|0|0")), "{found:?}");
     let told = one.log().matches("the store is behind a pooler").count();
     assert_eq!(told, 1, "{}", one.log());
     assert!(one.terminate().success());
@@ -107,4 +116,15 @@ fn a_pooler_that_drops_the_settings_of_a_session_is_found_out_too() {
     world.send_many("order-paid", &orders);
     world.until_sent(50);
     assert_eq!(not_once(&[&world], &orders), []);
+}
+
+#[test]
+fn a_pooler_that_lends_a_session_for_one_statement_is_refused_at_the_start() {
+    let cluster = server();
+    let pooler = pooler(&cluster, &[("pool_mode", "statement")]);
+    let world = World::new();
+    go_by(&world, &pooler, "one");
+    let refused = world.tidings(&["run"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.err.contains("`pool_mode` is `statement`, and must be `transaction`"), "{refused:?}");
 }

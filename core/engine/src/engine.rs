@@ -34,7 +34,10 @@ use crate::telemetry::{Exporter, Telemetry};
 use crate::webhooks::{Couriers, Desk, Mail, notices};
 use crate::writer::{Neighbours, SharedLanes, WriterHandle, WriterRuntime, WriterTask, look};
 
-/// Why an engine does not start.
+/// How long a stop waits behind its grace period for the last outcomes to be written and the store to be closed.
+const LAST_WAIT: Duration = Duration::from_secs(3);
+
+/// Why an engine does not start, or does not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The store.
@@ -49,6 +52,9 @@ pub enum EngineError {
     /// The task that writes is gone, and with it the engine: a broken invariant, told in the log.
     #[error("the engine broke down: its writer ended by itself; the next start settles what was on its way")]
     Broken,
+    /// The store was away when the engine stopped, and what was known could not be written.
+    #[error("stop: the store did not answer in time; the next start settles what was on its way")]
+    Unwritten,
 }
 
 /// A running engine. Drop it without [`Engine::stop`] and it stops as by a crash: nothing is lost, and the next start
@@ -245,16 +251,22 @@ impl Engine {
     }
 
     /// Stops: claims nothing more, waits for what is on its way at most `grace`, writes what it knows, and says what
-    /// it left.
+    /// it left. Where the store does not answer it ends with the grace period all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Unwritten`] if the store did not take what was known; nothing that a crash would keep is lost then.
     pub async fn stop(self, grace: Duration) -> Result<Left, EngineError> {
+        let deadline = tokio::time::Instant::now() + grace;
         look(&self.lanes).draining = true;
         self.stop.send_replace(true);
         // A transaction under way may still claim: once the writer has answered this, nothing new is claimed, and what
         // the watch says is all there is.
-        if let Err(refusal) = self.handle.shared.writer.barrier().await {
-            tracing::warn!("{refusal}");
+        match tokio::time::timeout_at(deadline, self.handle.shared.writer.barrier()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(refusal)) => tracing::warn!("{refusal}"),
+            Err(_) => return Err(EngineError::Unwritten),
         }
-        let deadline = tokio::time::Instant::now() + grace;
         let mut in_flight = self.in_flight;
         // The writer may be asleep with outcomes still to come: its watch moves with each transaction.
         let drained = in_flight.wait_for(|count| *count == 0);
@@ -267,12 +279,16 @@ impl Engine {
         if tokio::time::timeout_at(deadline, self.couriers).await.is_err() {
             tracing::info!("a webhook did not answer in time; it is told again at the next start, under the same id");
         }
-        let counts = self.handle.counts().await.unwrap_or_default();
+        // What came last is written behind the grace period, if need be.
+        let last = deadline + LAST_WAIT;
+        let counts = tokio::time::timeout_at(last, self.handle.counts()).await;
+        let counts = counts.map(Result::unwrap_or_default).unwrap_or_default();
         let sending = look(&self.lanes).in_flight();
         self.stop_writer.send_replace(true);
-        match self.writer.await {
-            Ok(closed) => closed?,
-            Err(error) => tracing::error!("the writer ended badly: {error}"),
+        match tokio::time::timeout_at(last, self.writer).await {
+            Ok(Ok(closed)) => closed?,
+            Ok(Err(error)) => tracing::error!("the writer ended badly: {error}"),
+            Err(_) => return Err(EngineError::Unwritten),
         }
         // Whoever reads along is told everything first.
         self.handle.shared.ring.close();
