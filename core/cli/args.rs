@@ -121,6 +121,10 @@ pub(crate) struct RunArgs {
     /// Open the screen too; the log then goes to a file beside the store.
     #[arg(long)]
     pub(crate) tui: bool,
+    /// Pause every channel before anything is sent, as an operator would; `tidings channels resume` lets each go on. For a
+    /// store that came back from a copy: look first at what would be sent again.
+    #[arg(long)]
+    pub(crate) paused: bool,
     /// How the log is written: text, or json for a JSON object a line. As TIDINGS_LOG_FORMAT and `[log] format` say if not
     /// given.
     #[arg(long, value_name = "FORMAT", value_parser = log_format)]

@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::DemoArgs;
-use crate::run::{Running, load_text, told};
+use crate::run::{Begin, Running, load_text, told};
 use crate::{Failure, Outcome, logging, output, screen};
 
 /// Messages in one request.
@@ -54,7 +54,7 @@ pub(crate) async fn demo(args: DemoArgs) -> Outcome {
     }
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let sandbox = start(listener, sandbox_options()).await;
-    let running = Running::start(config(&folder.path, &sandbox.base_url())?).await?;
+    let running = Running::start(config(&folder.path, &sandbox.base_url())?, Begin::AsItWas).await?;
     let client = Client::new(Address::Socket(running.socket.clone()), None)?;
 
     let begun = Instant::now();

@@ -80,7 +80,8 @@ pub(crate) async fn run(path: &Path, args: RunArgs) -> Outcome {
     let mut stop = StopSignals::listen()?;
     // Of a screen it says that the terminal is gone, and the screen hears it itself.
     let mut hangup = if args.tui { None } else { Some(signal(SignalKind::hangup())?) };
-    let mut running = Running::start(config).await?;
+    let begin = if args.paused { Begin::Paused } else { Begin::AsItWas };
+    let mut running = Running::start(config, begin).await?;
     let tcp = running.tcp.map_or_else(|| "no TCP port".to_owned(), |address| format!("{scheme}://{address}"));
     tracing::info!("tidings runs; its API is on the socket {} and {tcp}", running.socket.display());
     if args.tui {
@@ -147,6 +148,15 @@ pub(crate) fn told(left: Left) -> String {
     )
 }
 
+/// How channels are at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// As the store has them.
+    AsItWas,
+    /// All paused.
+    Paused,
+}
+
 /// An engine with its API.
 pub(crate) struct Running {
     engine: Engine,
@@ -158,7 +168,7 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts both. The addresses are taken first: a port that is in use is known before anything is claimed.
-    pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
+    pub(crate) async fn start(config: Config, begin: Begin) -> Result<Running, Failure> {
         let api = config.api.clone();
         let tcp = match api.listen {
             Some(address) => {
@@ -179,7 +189,14 @@ impl Running {
         }
         make_room_for(api.limits.connections);
         let tls = api.tls.as_ref().map(|files| Tls::open(&files.cert, &files.key)).transpose()?;
-        let engine = Engine::start(config, Arc::new(SystemClock)).await?;
+        let clock = Arc::new(SystemClock);
+        let engine = match begin {
+            Begin::AsItWas => Engine::start(config, clock).await?,
+            Begin::Paused => {
+                let by = By::new("local", Some("started by `tidings run --paused`".to_owned()));
+                Engine::start_paused(config, clock, &by.expect("the reason is short")).await?
+            }
+        };
         let (stop, stopped) = watch::channel(false);
         let mut servers = Vec::new();
         let calls = server::Calls::local(engine.handle(), api.limits);

@@ -333,9 +333,15 @@ impl World {
     /// Starts `tidings run` and waits until it answers.
     #[track_caller]
     pub(crate) fn run(&self) {
+        self.run_with(&[]);
+    }
+
+    /// The same with more on its command line.
+    #[track_caller]
+    pub(crate) fn run_with(&self, args: &[&str]) {
         let log = OpenOptions::new().create(true).append(true).open(self.path("engine.log")).unwrap();
         let mut command = self.command();
-        command.arg("run").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.arg("run").args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = command.spawn().unwrap();
         let before = lock(&self.engine).replace(child);
         assert!(before.is_none(), "an engine of this world runs already");

@@ -11,6 +11,7 @@ on_each_store! {
     an_idle_engine_stops_quickly_with_a_client_connected,
     what_was_accepted_is_there_after_a_kill,
     a_socket_that_a_crash_left_is_replaced,
+    an_engine_that_starts_paused_sends_nothing_before_a_channel_is_resumed,
     a_second_signal_ends_it_at_once,
     a_kill_in_the_middle_of_sends_loses_nothing_and_doubles_nothing,
     a_kill_in_the_middle_of_service_account_messages_doubles_none_inside_wechats_window,
@@ -161,6 +162,47 @@ fn what_was_accepted_is_there_after_a_kill() {
         world.until(&id, "waiting");
     }
     assert_eq!(world.counts().waiting, 3);
+}
+
+fn an_engine_that_starts_paused_sends_nothing_before_a_channel_is_resumed() {
+    let world = World::new();
+    let alerts = "transport  = \"wechat.official_template\"\n";
+    world.configure(&[(alerts, &format!("{alerts}in_flight  = 1\n"))]);
+    world.run();
+    world.faults(json!([{"kind": "latency", "ms": 60_000, "api": "official_template"}]));
+    let (under_way, queued) = (world.send("notice", "o-alice", "1"), world.send("notice", "o-bob", "2"));
+    world.wait("the first has arrived", || (world.deliveries().len() == 1).then_some(()));
+    world.kill();
+    world.control().clear_faults();
+
+    world.run_with(&["--paused"]);
+    assert!(world.log().contains("`tidings channels resume NAME`"), "{}", world.log());
+    assert_eq!(world.channel("alerts")["state"], "paused");
+    let record = world.ok_json(&["audit", "list", "--act", "channel", "--json"]);
+    assert_eq!(record["items"].as_array().unwrap().len(), 3, "{record}");
+    // One channel goes on, and the other does not with it.
+    world.ok(&["channels", "resume", "orders"]);
+    world.permit("o-carol");
+    let other = world.send("order-paid", "o-carol", "3");
+    world.until(&other, "sent");
+    for id in [&under_way, &queued] {
+        // What was on its way is so until the lease of its engine is over, where there are leases.
+        world.wait("it is to be sent again", || {
+            let state = world.message(id)["state"].clone();
+            assert!(["sending", "queued", "scheduled"].iter().any(|may| state == *may), "{id} is {state}");
+            (state != "sending").then_some(())
+        });
+    }
+    assert_eq!(world.deliveries().len(), 2);
+
+    // It is an operator's pause: a start without it changes nothing.
+    assert!(world.terminate().success());
+    world.run();
+    assert_eq!(world.channel("alerts")["state"], "paused");
+    world.ok(&["channels", "resume", "alerts"]);
+    world.until(&under_way, "sent");
+    world.until(&queued, "sent");
+    assert_eq!(["1", "2", "3"].map(|order| world.arrived(order)), [1, 1, 1]);
 }
 
 #[test]

@@ -7,11 +7,14 @@ use std::time::Duration;
 use tidings_model::limits::TICK_CHANGES_MAX;
 use tidings_model::retry::Backoff;
 use tidings_model::settle::rescue;
-use tidings_model::{Attempt, Clock, OnUnknown, Policy, State, WebhookName};
-use tidings_store::{Batch, ChannelId, Committed, NodeName, Orphan, Reader, Settle, StoreError, Writer};
+use tidings_model::{Attempt, Clock, OnUnknown, Policy, State, Timestamp, WebhookName};
+use tidings_store::{
+    Batch, ChannelId, ChannelState, Committed, Ids, LaneRow, NodeName, Orphan, Reader, Settle, StoreError, Writer,
+};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::acts::By;
 use crate::clock::random;
 use crate::config::Config;
 use crate::definitions::{self, Definitions};
@@ -88,6 +91,16 @@ pub struct Left {
 impl Engine {
     /// Starts: opens the store, settles what a crash left, then begins to claim.
     pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Engine, EngineError> {
+        Engine::begin(config, clock, None).await
+    }
+
+    /// The same with every channel of config paused before anything is settled or claimed: an operator's pause, which lasts
+    /// until one resumes it.
+    pub async fn start_paused(config: Config, clock: Arc<dyn Clock>, by: &By) -> Result<Engine, EngineError> {
+        Engine::begin(config, clock, Some(by)).await
+    }
+
+    async fn begin(config: Config, clock: Arc<dyn Clock>, paused: Option<&By>) -> Result<Engine, EngineError> {
         let config = Arc::new(config);
         let http = Http::new().map_err(EngineError::Http)?;
         let runtime = WriterRuntime::new(config.store.file().is_none()).map_err(EngineError::Thread)?;
@@ -95,6 +108,9 @@ impl Engine {
         let (mut store, reader) = runtime.run(async move { tidings_store::open_as(&url, node).await }).await?;
         let ids = definitions::number(&mut store, &config).await?;
         let keys = Arc::new(Keys::new(store.keys().await?));
+        if let Some(by) = paused {
+            pause_all(&mut store, &ids, by, clock.now()).await?;
+        }
         let (states, halts, tokens) = (store.channel_states().await?, store.halts().await?, store.tokens().await?);
 
         let (telemetry, exporter) = match &config.telemetry {
@@ -308,6 +324,27 @@ fn node_name(config: &Config) -> NodeName {
         address: config.api.listen.map(|address| address.to_string()),
         lease: config.node.lease,
     }
+}
+
+/// Pauses the channels that nobody has paused yet, in the store.
+async fn pause_all(store: &mut Writer, ids: &Ids, by: &By, now: Timestamp) -> Result<(), StoreError> {
+    let mut states = store.channel_states().await?;
+    let mut batch = Batch { now, ..Batch::default() };
+    for (name, id) in &ids.channels {
+        let state = states.remove(id).unwrap_or_default();
+        if state.paused.is_none() {
+            let paused = Some((now, by.note("paused")));
+            batch.lanes.push(LaneRow { channel: *id, state: ChannelState { paused, ..state } });
+            batch.records.push(by.entry("channel.pause", name.as_str()).into());
+        }
+    }
+    store.commit(&batch).await?;
+    tracing::warn!(
+        channels = ids.channels.len(),
+        "every channel is paused, and nothing is sent before it is resumed: look at what waits (`tidings messages list`), \
+         then `tidings channels resume NAME`"
+    );
+    Ok(())
 }
 
 /// Settles what a crash left in the middle of an attempt, before anything else is claimed.
