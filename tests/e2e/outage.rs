@@ -37,6 +37,15 @@ fn an_outage_is_one_line_when_it_begins_and_one_when_it_is_over_however_many_cal
         let refused = world.post("/v1/messages", &message("notice", "o-alice", &format!("refused-{call}")));
         assert_eq!((refused.status, refused.problem().as_str()), (503, "store"), "{refused:?}");
     }
+    // What watches over it is told so, and everything that needs no store.
+    let page = world.get("/metrics");
+    assert_eq!(page.status, 200, "{page:?}");
+    for told in ["tidings_store_answers 0\n", "tidings_commits_failed_total ", "process_start_time_seconds "] {
+        assert!(page.body.contains(told), "no `{told}` in {}", page.body);
+    }
+    for asked in ["tidings_messages{", "tidings_queue_oldest_age_seconds", "tidings_nodes", "tidings_schedule_next"] {
+        assert!(!page.body.contains(asked), "nobody can say `{asked}` now: {}", page.body);
+    }
     // Whoever looks by himself, once a second or more often, has seen it too.
     world.wait("the lease is not renewed", || world.log().contains("renew this node's lease").then_some(()));
     server.start().unwrap();
@@ -46,6 +55,7 @@ fn an_outage_is_one_line_when_it_begins_and_one_when_it_is_over_however_many_cal
     assert!(number_before(&back, " calls were refused meanwhile") >= CALLS, "{back}");
     let next = world.send("notice", "o-alice", "next");
     world.until(&next, "sent");
+    assert!(world.get("/metrics").body.contains("tidings_store_answers 1\n"));
 
     let said = &alarms(&world)[before..];
     let count = |part: &str| said.iter().filter(|line| line.contains(part)).count();

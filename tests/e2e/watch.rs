@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 use serde_json::json;
 
@@ -17,8 +18,14 @@ on_each_store! {
     webhooks_and_readers_are_in_the_metrics_and_the_judge_is_content,
 }
 
-/// Prometheus' own judge of metrics: from the path, or out of Debian's package, unpacked into `target/` once.
-fn promtool() -> PathBuf {
+/// Prometheus' own judge of metrics.
+fn promtool() -> &'static Path {
+    static PROMTOOL: LazyLock<PathBuf> = LazyLock::new(found_promtool);
+    &PROMTOOL
+}
+
+/// From the path, or out of Debian's package, unpacked into `target/` once.
+fn found_promtool() -> PathBuf {
     let in_path = std::env::var_os("PATH")
         .and_then(|path| std::env::split_paths(&path).map(|folder| folder.join("promtool")).find(|file| file.exists()));
     if let Some(found) = in_path {
@@ -81,6 +88,7 @@ fn promtool_finds_nothing_to_complain_of() {
     // A judge that finds nothing in anything is none.
     assert_ne!(judged(&page.replace("# HELP tidings_in_flight ", "# ")), "");
 
+    assert!(value(&page, "tidings_store_answers") > 0.0);
     assert!(value(&page, "tidings_messages{channel=\"orders\",state=\"sent\"}") >= 1.0);
     assert!(value(&page, "tidings_messages{channel=\"orders\",state=\"waiting\"}") >= 1.0);
     assert!(value(&page, "tidings_messages_accepted_total{channel=\"orders\"}") >= 2.0);
@@ -97,6 +105,32 @@ fn promtool_finds_nothing_to_complain_of() {
     assert!(value(&page, &format!("tidings_http_requests_total{route}")) >= 3.0);
     for who in ["o-alice", "o-bob", "o-carol", &sent] {
         assert!(!page.contains(who), "{who} is in the metrics");
+    }
+}
+
+#[test]
+fn the_alerts_of_the_docs_are_rules_and_name_metrics_that_are_there() {
+    let docs = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/OPERATIONS.md")).unwrap();
+    let (_, alerts) = docs.split_once("Alerts worth having:\n\n```yaml\n").unwrap();
+    let (alerts, _) = alerts.split_once("```").unwrap();
+    let world = World::new();
+    world.configure_more("[schedules.nightly]\ncron = \"@daily\"\njob = \"purge_credentials\"\n");
+    let rules: String = alerts.lines().map(|line| format!("      {line}\n")).collect();
+    world.write("rules.yml", format!("groups:\n  - name: tidings\n    rules:\n{rules}"));
+    let said = Command::new(promtool()).args(["check", "rules"]).arg(world.path("rules.yml")).output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+
+    world.run();
+    let page = world.wait("the ledger is in the metrics", || {
+        Some(metrics(&world)).filter(|page| page.contains("tidings_credentials_ending"))
+    });
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let names = alerts
+        .split(|c| !is_part(c))
+        .filter(|word| word.starts_with("tidings_"))
+        .map(|name| name.strip_suffix("_bucket").unwrap_or(name));
+    for name in names {
+        assert!(page.contains(&format!("# TYPE {name} ")), "no {name} in\n{page}");
     }
 }
 

@@ -1,7 +1,8 @@
 //! `/metrics`: what monitoring scrapes.
 //!
 //! Cheap whatever the store holds: counts that the writer keeps, a look at the head of each queue, what is in memory
-//! anyway, and the last walk through the ledger, which a scrape may set off and never waits for.
+//! anyway, and the last walk through the ledger, which a scrape may set off and never waits for. What the store is asked is
+//! asked first and at once: while it does not answer that is left out, and the rest is told all the same.
 
 use std::time::Duration;
 
@@ -9,34 +10,79 @@ use axum::extract::State as Shared;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use tidings_engine::measure::WriterHealth;
-use tidings_engine::{EngineHandle, Forecasts, LaneState, NodeView, PluginFileView};
+use tidings_engine::{EngineHandle, Forecasts, LaneState, NodeView, PluginFileView, Refusal, ScheduleView};
 use tidings_model::{RunState, Timestamp};
+use tidings_store::{ChannelId, Counts};
 
-use super::answer::Answer;
 use crate::server::exposition::{Format, Page, Series};
 use crate::server::process::Process;
 
-pub(super) async fn metrics(Shared(engine): Shared<EngineHandle>, headers: HeaderMap) -> Answer<Response> {
+/// How long a scrape waits for the store. Scrapers wait ten seconds as a rule, for all of it.
+const STORE_WAIT: Duration = Duration::from_secs(3);
+
+pub(super) async fn metrics(Shared(engine): Shared<EngineHandle>, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let format = Format::asked(accept);
     let mut page = Page::new(format);
+    let stored = match tokio::time::timeout(STORE_WAIT, Stored::ask(&engine)).await {
+        Ok(Ok(stored)) => Some(stored),
+        Ok(Err(refusal)) => {
+            tracing::debug!("ask the store for metrics: {refusal}");
+            None
+        }
+        Err(_) => None,
+    };
     program(&mut page, &engine);
-    messages(&mut page, &engine).await?;
+    page.gauge(
+        "tidings_store_answers",
+        "Whether the store answered this scrape: 0 if not, and what it knows is left out.",
+    )
+    .value(&[], u8::from(stored.is_some()));
+    if let Some(stored) = &stored {
+        messages(&mut page, &engine, stored);
+        schedules(&mut page, stored);
+        nodes(&mut page, &stored.nodes);
+        notices(&mut page, &engine, stored);
+    }
     channels(&mut page, &engine);
     attempts(&mut page, &engine);
     tokens(&mut page, &engine);
     if let Some(forecasts) = engine.last_forecasts() {
         ledger(&mut page, &engine, &forecasts);
     }
-    schedules(&mut page, &engine).await?;
     writer(&mut page, &engine);
     plugins(&mut page, &engine);
-    webhooks(&mut page, &engine).await?;
-    nodes(&mut page, &engine).await?;
+    webhooks(&mut page, &engine);
     requests(&mut page, &engine);
     telemetry(&mut page, &engine);
     process(&mut page, &engine);
-    Ok((StatusCode::OK, [(header::CONTENT_TYPE, format.media())], page.done()).into_response())
+    (StatusCode::OK, [(header::CONTENT_TYPE, format.media())], page.done()).into_response()
+}
+
+/// What only the store knows.
+struct Stored {
+    counts: Counts,
+    /// Since when the head of each channel's queue is due.
+    heads: Vec<(ChannelId, Timestamp)>,
+    /// Since when the oldest notice of each webhook waits.
+    notices: Vec<(String, Timestamp)>,
+    schedules: Vec<ScheduleView>,
+    nodes: Vec<NodeView>,
+}
+
+impl Stored {
+    async fn ask(engine: &EngineHandle) -> Result<Stored, Refusal> {
+        let channels: Vec<_> = engine.channel_ids().iter().map(|(id, _)| *id).collect();
+        let webhooks = engine.webhooks();
+        let waiting: Vec<_> = webhooks.iter().filter(|view| view.pending > 0).map(|view| &view.name).collect();
+        Ok(Stored {
+            counts: engine.counts().await?,
+            heads: engine.reader().queue_heads(&channels).await?,
+            notices: engine.reader().oldest_notices(&waiting).await?,
+            schedules: engine.schedules().await?,
+            nodes: engine.nodes().await?,
+        })
+    }
 }
 
 /// Seconds since 1970, as Prometheus has times.
@@ -51,24 +97,19 @@ fn program(page: &mut Page, engine: &EngineHandle) {
     page.gauge("tidings_draining", "Whether the engine stops: 1 if so.").value(&[], u8::from(engine.is_draining()));
 }
 
-async fn messages(page: &mut Page, engine: &EngineHandle) -> Answer<()> {
-    let counts = engine.counts().await?;
+fn messages(page: &mut Page, engine: &EngineHandle, stored: &Stored) {
     let mut series = page.gauge("tidings_messages", "Messages in the store, by channel and state.");
-    for (channel, state, count) in &counts.messages {
+    for (channel, state, count) in &stored.counts.messages {
         series.value(&[("channel", channel), ("state", state.as_str())], count);
     }
-    let channels = engine.channel_ids();
-    let ids: Vec<_> = channels.iter().map(|(id, _)| *id).collect();
-    let heads = engine.reader().queue_heads(&ids).await.map_err(tidings_engine::Refusal::from)?;
     let now = engine.now();
     let help = "For how long the longest due message of a channel has been due; 0 if none is.";
     let mut series = page.gauge("tidings_queue_oldest_age_seconds", help);
-    for (id, name) in &channels {
-        let head = heads.iter().find(|(channel, _)| channel == id);
+    for (id, name) in &engine.channel_ids() {
+        let head = stored.heads.iter().find(|(channel, _)| channel == id);
         let age = head.map_or(0.0, |(_, due)| now.since(*due).as_secs_f64());
         series.value(&[("channel", name.as_str())], age);
     }
-    Ok(())
 }
 
 fn channels(page: &mut Page, engine: &EngineHandle) {
@@ -130,8 +171,8 @@ fn attempts(page: &mut Page, engine: &EngineHandle) {
         .value(&[], engine.late_outcomes());
 }
 
-async fn nodes(page: &mut Page, engine: &EngineHandle) -> Answer<()> {
-    let nodes: Vec<NodeView> = engine.nodes().await?.into_iter().filter(|node| !is_gone(node)).collect();
+fn nodes(page: &mut Page, nodes: &[NodeView]) {
+    let nodes: Vec<&NodeView> = nodes.iter().filter(|node| !is_gone(node)).collect();
     page.gauge("tidings_nodes", "Engines that share the store and are there; 1 of a store in a file.")
         .value(&[], nodes.len());
     let differing = nodes.iter().filter(|node| node.config_differs).count();
@@ -141,28 +182,29 @@ async fn nodes(page: &mut Page, engine: &EngineHandle) -> Answer<()> {
         let age = Duration::from_millis(lease.age_ms).as_secs_f64();
         page.gauge("tidings_lease_age_seconds", "Since this engine's lease was renewed.").value(&[], age);
     }
-    Ok(())
 }
 
 fn is_gone(node: &NodeView) -> bool {
     node.lease.is_some_and(|lease| lease.is_over)
 }
 
-async fn webhooks(page: &mut Page, engine: &EngineHandle) -> Answer<()> {
+fn notices(page: &mut Page, engine: &EngineHandle, stored: &Stored) {
+    let now = engine.now();
+    let help = "For how long the oldest notice of a webhook has waited; 0 if none does.";
+    let mut series = page.gauge("tidings_webhook_oldest_age_seconds", help);
+    for view in &engine.webhooks() {
+        let since = stored.notices.iter().find(|(name, _)| name == view.name.as_str());
+        let age = since.map_or(0.0, |(_, at)| now.since(*at).as_secs_f64());
+        series.value(&[("webhook", view.name.as_str())], age);
+    }
+}
+
+fn webhooks(page: &mut Page, engine: &EngineHandle) {
     page.gauge("tidings_event_readers", "Streams of events that are read now.").value(&[], engine.event_readers());
-    let (views, now) = (engine.webhooks(), engine.now());
+    let views = engine.webhooks();
     let mut series = page.gauge("tidings_webhook_pending", "Notices that wait for a webhook.");
     for view in &views {
         series.value(&[("webhook", view.name.as_str())], view.pending);
-    }
-    let waiting: Vec<_> = views.iter().filter(|view| view.pending > 0).map(|view| &view.name).collect();
-    let oldest = engine.reader().oldest_notices(&waiting).await.map_err(tidings_engine::Refusal::from)?;
-    let help = "For how long the oldest notice of a webhook has waited; 0 if none does.";
-    let mut series = page.gauge("tidings_webhook_oldest_age_seconds", help);
-    for view in &views {
-        let since = oldest.iter().find(|(name, _)| name == view.name.as_str());
-        let age = since.map_or(0.0, |(_, at)| now.since(*at).as_secs_f64());
-        series.value(&[("webhook", view.name.as_str())], age);
     }
     let help = "When a webhook last answered something that was no yes, since the start.";
     let mut series = page.gauge("tidings_webhook_last_failure_timestamp_seconds", help);
@@ -185,7 +227,6 @@ async fn webhooks(page: &mut Page, engine: &EngineHandle) -> Answer<()> {
     for view in &views {
         series.value(&[("webhook", view.name.as_str())], view.standing.given_up + view.standing.dropped);
     }
-    Ok(())
 }
 
 fn tokens(page: &mut Page, engine: &EngineHandle) {
@@ -247,10 +288,10 @@ fn ledger(page: &mut Page, engine: &EngineHandle, forecasts: &Forecasts) {
         .value(&[], forecasts.took.as_secs_f64());
 }
 
-async fn schedules(page: &mut Page, engine: &EngineHandle) -> Answer<()> {
-    let views = engine.schedules().await?;
+fn schedules(page: &mut Page, stored: &Stored) {
+    let views = &stored.schedules;
     let mut series = page.gauge("tidings_schedule_next_timestamp_seconds", "When a schedule fires next.");
-    for view in &views {
+    for view in views {
         // What the scheduler says, and not the calendar: it stands still where the scheduler does.
         if let Some(next) = view.row.as_ref().map_or(view.next_at, |row| row.next_at) {
             series.value(&[("schedule", view.name.as_str())], seconds(next));
@@ -265,9 +306,6 @@ async fn schedules(page: &mut Page, engine: &EngineHandle) -> Answer<()> {
     for (name, run) in runs() {
         series.value(&[("schedule", name)], u8::from(matches!(run.state, RunState::Failed | RunState::Interrupted)));
     }
-    page.histogram("tidings_schedule_lateness_seconds", "How long after their time schedules fired.")
-        .distribution(&[], &engine.measures().lateness());
-    Ok(())
 }
 
 fn writer(page: &mut Page, engine: &EngineHandle) {
@@ -277,6 +315,8 @@ fn writer(page: &mut Page, engine: &EngineHandle) {
     page.counter("tidings_commits_failed", "Transactions that failed.").value(&[], measures.commits_failed());
     page.counter("tidings_credentials_taken", "Permits taken into the ledger, repeats not counted.")
         .value(&[], measures.credentials_taken());
+    page.histogram("tidings_schedule_lateness_seconds", "How long after their time schedules fired.")
+        .distribution(&[], &measures.lateness());
     let (length, limit) = engine.writer_queue();
     page.gauge("tidings_writer_queue", "Pieces of work that wait for the writer.").value(&[], length);
     page.gauge("tidings_writer_queue_limit", "Pieces of work that may.").value(&[], limit);
