@@ -6,6 +6,7 @@
 //! side. A node whose lease lapsed joins again as another; what it had claimed is settled by whoever looks first, itself
 //! perhaps, as after a crash.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -28,6 +29,9 @@ const MARGIN: u32 = 3;
 
 /// Messages that are taken over at once from nodes that are gone.
 pub(crate) const TAKEN_OVER_MAX: u32 = 1024;
+
+/// Numbers that an engine remembers of those it had.
+const FORMER_MAX: usize = 64;
 
 /// How a node is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +113,8 @@ impl Lease {
 pub(crate) struct Membership {
     name: NodeName,
     shared: Arc<Shared>,
+    /// What it was before, the newest ones.
+    former: VecDeque<i64>,
     renewing: JoinHandle<()>,
 }
 
@@ -133,7 +139,7 @@ impl Membership {
         });
         shared.join(connection, &name).await?;
         let renewing = tokio::spawn(renew(Arc::clone(&shared), server, name.lease));
-        Ok(Membership { name, shared, renewing })
+        Ok(Membership { name, shared, former: VecDeque::new(), renewing })
     }
 
     pub(crate) fn lease(&self) -> Lease {
@@ -142,6 +148,11 @@ impl Membership {
 
     pub(crate) fn node(&self) -> i64 {
         self.shared.node.load(Ordering::Acquire)
+    }
+
+    /// The numbers that this engine has and had.
+    pub(crate) fn nodes(&self) -> Vec<i64> {
+        self.former.iter().copied().chain([self.node()]).collect()
     }
 
     /// Looks whether this node is the first of those that are there.
@@ -167,6 +178,10 @@ impl Membership {
         }
         let before = self.node();
         self.shared.join(connection, &self.name).await?;
+        if self.former.len() == FORMER_MAX {
+            self.former.pop_front();
+        }
+        self.former.push_back(before);
         tracing::warn!(before, now = self.node(), "this node lost its lease and joined again as another");
         Ok(())
     }

@@ -12,9 +12,10 @@ use crate::error::StoreError;
 use crate::sql::{Dialect, json, sql};
 
 impl Step<'_> {
-    pub(super) async fn set_back(&mut self, by: Duration) -> Result<(), StoreError> {
+    /// `nodes` are the numbers that this engine had, where there are several engines.
+    pub(super) async fn set_back(&mut self, by: Duration, nodes: &[i64]) -> Result<(), StoreError> {
         let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-        let query = sql!("set_back").query().bind(by).bind(self.now.0);
+        let query = sql!("set_back").query().bind(by).bind(self.now.0).bind_postgres(json(&nodes));
         self.run(query).await.map(drop).map_err(StoreError::during("set delays back with the clock"))
     }
 

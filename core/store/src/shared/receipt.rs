@@ -180,7 +180,9 @@ impl Step<'_> {
     /// come at once.
     pub(super) async fn receipts_met(&mut self) -> Result<Vec<Receipt>, StoreError> {
         let action = "look for receipts that met their messages";
-        let query = sql!(postgres "receipts_met").query().bind(super::tick::length(ROWS_MAX));
+        // One that waits longer is of no message of ours: further apart they did not cross.
+        let apart = i64::try_from(RECEIPT_LIFE.as_millis()).unwrap_or(i64::MAX);
+        let query = sql!(postgres "receipts_met").query().bind(super::tick::length(ROWS_MAX)).bind(apart);
         let rows: Vec<(String, String, i64, String, i64)> = query.fetch_json(self.connection, action).await?;
         rows.into_iter()
             .map(|(app, provider_id, delivered, detail, received_at)| {

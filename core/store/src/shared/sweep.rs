@@ -2,6 +2,8 @@
 //!
 //! A table is walked from its oldest row on. An index by age would be quicker to ask and cost every message a write.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use tidings_model::limits::{CREDENTIAL_MEMORY, SWEEP_ROWS_MAX};
 use tidings_model::{State, Timestamp};
@@ -82,11 +84,24 @@ impl Step<'_> {
             .bind(self.now.before(CREDENTIAL_MEMORY).0);
         let (seen, last, leave): (u32, Option<i64>, Vec<(i64, i64)>) =
             query.fetch_json(self.connection, ACTION).await?;
-        let ids: Vec<i64> = leave.iter().map(|row| row.0).collect();
-        self.delete(sql!("delete_credentials"), &ids).await?;
-        let unused: Vec<_> = leave.iter().filter(|row| row.1 != 0).collect();
+        let left = self.delete_credentials(&leave).await?;
+        let unused: Vec<_> = left.iter().filter(|row| row.1 != 0).collect();
         let next = last.filter(|_| is_full(seen)).map(|after| Sweep::Credentials { after });
-        Ok(Swept { removed: length(&ids), unused: length(&unused), next })
+        Ok(Swept { removed: length(&left), unused: length(&unused), next })
+    }
+
+    /// Of those that are to leave, which did, each with whether it has uses left. Beside other engines one may have been bound
+    /// since: it is looked at once more, and stays.
+    async fn delete_credentials(&mut self, leave: &[(i64, i64)]) -> Result<Vec<(i64, i64)>, StoreError> {
+        let ids: Vec<i64> = leave.iter().map(|row| row.0).collect();
+        if self.connection.dialect() == Dialect::Sqlite || ids.is_empty() {
+            self.delete(sql!("delete_credentials"), &ids).await?;
+            return Ok(leave.to_vec());
+        }
+        let query = sql!("delete_credentials").query().bind(json(&ids));
+        let query = query.bind_postgres(self.now.0).bind_postgres(self.now.before(CREDENTIAL_MEMORY).0);
+        let gone: HashSet<i64> = query.fetch_json(self.connection, ACTION).await?;
+        Ok(leave.iter().filter(|row| gone.contains(&row.0)).copied().collect())
     }
 
     async fn sweep_keys(&mut self, after: &str) -> Result<Swept, StoreError> {

@@ -106,9 +106,9 @@ impl Writer {
         };
         let looks_for_met = self.looks_for_met();
         let connection = &mut self.connection;
-        let node = match &self.home {
-            Home::File(_) => 0,
-            Home::Server(server) => server.membership.node(),
+        let (node, nodes) = match &self.home {
+            Home::File(_) => (0, Vec::new()),
+            Home::Server(server) => (server.membership.node(), server.membership.nodes()),
         };
         let looks_for_keys = manner == Manner::Looks || self.meets_keys;
         let mut step = Step {
@@ -156,7 +156,7 @@ impl Writer {
         }
         let mut quiet_until = earliest(self.quiet_until, quiet_until(batch));
         if let Some(by) = batch.set_back {
-            step.set_back(by).await?;
+            step.set_back(by, &nodes).await?;
             quiet_until = LOOK_NOW;
         }
         let is_quiet = batch.spare || quiet_until.is_none_or(|at| at > now);

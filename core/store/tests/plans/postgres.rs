@@ -242,7 +242,7 @@ fn cases(node: i64) -> BTreeMap<&'static str, Case> {
         ("delete_acted", looks_up(NAMED, vec![ids(DONE_FROM)])),
         ("delete_attempts", looks_up(NAMED, vec![ids(DONE_FROM)])),
         ("delete_audit", looks_up(NAMED, vec![ids(0)])),
-        ("delete_credentials", looks_up(NAMED, vec![ids(0)])),
+        ("delete_credentials", looks_up(NAMED, vec![ids(0), number(NOW + 2 * DAY), number(NOW)])),
         ("delete_keys", looks_up(NAMED, vec![names("key")])),
         ("delete_messages", looks_up(NAMED, vec![ids(DONE_FROM)])),
         ("delete_moments", looks_up(NAMED, vec![ids(DONE_FROM)])),
@@ -432,7 +432,10 @@ fn cases(node: i64) -> BTreeMap<&'static str, Case> {
         ("reach_of_many", looks_up(NAMED, vec![names("user"), shop(), number(100)])),
         ("reach_suppressed", looks_up(1, vec![text(r#"["shop"]"#), text("none1"), number(NOW)])),
         ("reach_waiting", looks_up(1, vec![text("wait1"), number(NAMED)])),
-        ("receipts_met", walks(RECEIPTS, "it asks of all receipts that wait, once in a while", vec![number(NAMED)])),
+        (
+            "receipts_met",
+            walks(RECEIPTS, "it asks of all receipts that wait, once in a while", vec![number(NAMED), number(600_000)]),
+        ),
         (
             "receive",
             looks_up(NAMED, vec![json(|i| serde_json::json!([DONE_FROM + i, 5, 6, "reason", "detail"])), number(NOW)]),
@@ -473,7 +476,7 @@ fn cases(node: i64) -> BTreeMap<&'static str, Case> {
             walks(
                 SCHEDULED,
                 "a clock is seldom set back, and then it moves all of them",
-                vec![number(HOUR), number(NOW)],
+                vec![number(HOUR), number(NOW), text(&format!("[{node}]"))],
             ),
         ),
         (
