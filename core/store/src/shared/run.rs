@@ -13,13 +13,20 @@ use crate::batch::Accepted;
 use crate::error::StoreError;
 use crate::read::{Page, Span};
 use crate::run::{RunFilter, RunLevel, RunLine, RunLogRow, RunNote, RunOwner, RunRow, RunStep, Stepped};
-use crate::sql::{Builder, Connection, Row, both, sql};
+use crate::sql::{Builder, Connection, Row, Statement, both, sql};
 
 const RUN: &str =
     "SELECT id, schedule, nominal_at, job, state, started_at, ended_at, done, total, result, deadline_at, resumed,
     accepted, duplicates, suppressed, refused, preflight, log_lines, step, place FROM run WHERE true";
 
 const WRITE: &str = "write a run";
+
+/// How a run is, until the transaction ends.
+const HOLD_RUN: Statement = Statement::new(
+    "SELECT state FROM run WHERE id = $1",
+    // Not for the key: rows that name the run may be written by others.
+    "SELECT state FROM run WHERE id = $1 FOR NO KEY UPDATE",
+);
 
 impl Step<'_> {
     /// Writes what runs say of themselves, and tells of each whether it still went on.
@@ -55,11 +62,15 @@ impl Step<'_> {
         Ok(written)
     }
 
-    /// The messages of steps whose run has ended meanwhile: they are not accepted.
+    /// The messages of steps whose run has ended meanwhile: they are not accepted. Beside other engines the run does not end
+    /// before this transaction has.
     pub(super) async fn over(&mut self, steps: &[RunStep]) -> Result<Vec<Range<usize>>, StoreError> {
         let mut over = Vec::new();
+        let mut steps: Vec<&RunStep> = steps.iter().collect();
+        steps.sort_unstable_by_key(|step| step.run.0);
         for step in steps {
-            let state: Option<i64> = both("SELECT state FROM run WHERE id = $1")
+            let state: Option<i64> = HOLD_RUN
+                .query()
                 .bind(step.run.0)
                 .fetch_optional_scalar(self.connection)
                 .await

@@ -26,9 +26,9 @@ for_every_store! {
     a_log_leaves_with_its_run,
 }
 
-const NAME: &str = "digest";
+pub(crate) const NAME: &str = "digest";
 
-async fn begin(store: &mut Store, schedule: &str, nominal: Timestamp) -> RunId {
+pub(crate) async fn begin(store: &mut Store, schedule: &str, nominal: Timestamp) -> RunId {
     let firing = Firing {
         schedule: ScheduleName::new(schedule).unwrap(),
         definition: "0 9 * * 1-5".to_owned(),
@@ -64,7 +64,7 @@ fn line(text: &str) -> RunLine {
 }
 
 /// A step with messages for these recipients, each with a key of its own.
-fn step(store: &Store, run: RunId, number: i64, recipients: &[&str]) -> Batch {
+pub(crate) fn step(store: &Store, run: RunId, number: i64, recipients: &[&str]) -> Batch {
     let message =
         |name: &&str| NewMessage { key: key(&format!("{run}/to-{name}")), run: Some(run), ..store.message(FREE, name) };
     let messages: Vec<NewMessage> = recipients.iter().map(message).collect();
