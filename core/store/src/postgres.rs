@@ -72,10 +72,17 @@ impl Home {
         self.days.sweep(&self.server, done_before, failed_before).await
     }
 
-    /// Undoes the claims of those numbers that landed: their messages go back to the queue, with what was bound to them.
-    pub(crate) async fn release_claims(&self, connection: &mut Connection, claims: &[i64]) -> Result<u64, StoreError> {
+    /// Undoes the claims of those numbers that landed: their messages go back to the queue, and what was bound to them to
+    /// the ledger. How many there were, and whose credentials are free again.
+    pub(crate) async fn release_claims(
+        &self,
+        connection: &mut Connection,
+        claims: &[i64],
+    ) -> Result<(u64, Vec<String>), StoreError> {
+        let action = "undo claims that nobody was told of";
         let query = sql!(postgres "release_claims").query().bind(self.membership.node()).bind(json(&claims));
-        query.fetch_scalar(connection).await.map_err(StoreError::during("undo claims that nobody was told of"))
+        let row = query.fetch_one(connection).await.map_err(StoreError::during(action))?;
+        Ok((row.get(0), row.json(1, action)?))
     }
 }
 

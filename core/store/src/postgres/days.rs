@@ -55,6 +55,11 @@ impl Drop for Days {
 }
 
 impl Days {
+    /// Looks anew which days have their tables.
+    pub(crate) fn forget(&mut self) {
+        self.known.clear();
+    }
+
     /// Sees to it that what ends at this instant has a table, and what ends tomorrow.
     pub(crate) async fn ensure(&mut self, connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
         let today = now.0.div_euclid(DAY_MS);

@@ -28,6 +28,9 @@ const LOOK_AROUND: Duration = Duration::from_millis(250);
 /// server has for a connection, and so whether that has ended.
 const DOUBT_LASTS: Duration = Duration::from_secs(600);
 
+/// How old may be what hangs on many rows, and whose age nothing depends on: the receipts that wait, and how many notices do.
+const READ_ALL_AGAIN: Duration = Duration::from_secs(1);
+
 /// How often receipts are looked for whose message has its outcome, while any wait.
 const MET_AGAIN: Duration = Duration::from_secs(1);
 
@@ -54,6 +57,8 @@ pub struct Writer {
     pub(super) version: i64,
     /// When what others may have changed was read last.
     pub(super) looked_at: Instant,
+    /// When all of it was.
+    read_all_at: Instant,
     /// When receipts were looked for whose message has its outcome.
     pub(super) met_at: Instant,
     /// Claims are numbered, so that those of a transaction of which nobody can say whether it landed are found again.
@@ -136,6 +141,7 @@ impl Writer {
             quiet_until: LOOK_NOW,
             version: 0,
             looked_at: Instant::now(),
+            read_all_at: Instant::now(),
             met_at: Instant::now(),
             claim: 0,
             doubtful: VecDeque::new(),
@@ -165,12 +171,20 @@ impl Writer {
         }
         if let Home::Server(server) = &mut self.home {
             server.lay_to_rest(&mut self.connection, &mut self.left).await?;
+            // Another server may have come to its place, or another copy of the database.
+            server.days.forget();
             server.membership.rejoin(&mut self.connection).await?;
         }
         self.last = Last::load(&mut self.connection).await?;
         self.read_again().await?;
         self.in_doubt = false;
         Ok(())
+    }
+
+    /// What was answered. A connection that did not answer as it should is given up before the next question.
+    fn heard<T>(&mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.in_doubt |= answer.is_err();
+        answer
     }
 
     /// Whether it is time to look for receipts that wait and need not: none does where no other engine writes outcomes.
@@ -193,7 +207,8 @@ impl Writer {
             return Ok(());
         }
         let claims: Vec<i64> = self.doubtful.iter().map(|(claim, _)| *claim).collect();
-        let released = server.release_claims(&mut self.connection, &claims).await?;
+        let (released, freed) = server.release_claims(&mut self.connection, &claims).await?;
+        self.unwoken.extend(freed);
         if released > 0 {
             tracing::warn!(released, "a transaction landed that had failed for all we knew; its claims are undone");
         }
@@ -211,9 +226,15 @@ impl Writer {
     /// Reads again what is remembered from one transaction to the next, once what is in doubt is undone.
     async fn read_again(&mut self) -> Result<(), StoreError> {
         self.undo_doubtful().await?;
-        self.tally = Tally::load(&mut self.connection).await?;
         self.early = Early::load(&mut self.connection).await?;
         self.pending = notice::pending(&mut self.connection).await?;
+        self.read_all_at = Instant::now();
+        self.glance().await
+    }
+
+    /// Reads again what another engine's next transaction may depend on here: a few rows.
+    async fn glance(&mut self) -> Result<(), StoreError> {
+        self.tally = Tally::load(&mut self.connection).await?;
         self.suppresses = suppression::any(&mut self.connection).await?;
         self.quiet_until = LOOK_NOW;
         self.looked_at = Instant::now();
@@ -230,7 +251,7 @@ impl Writer {
         if self.looked_at.elapsed() < LOOK_AROUND {
             return Ok(());
         }
-        self.read_again().await
+        if self.read_all_at.elapsed() >= READ_ALL_AGAIN { self.read_again().await } else { self.glance().await }
     }
 
     /// Whether other engines may have the same store open.
@@ -328,15 +349,17 @@ impl Writer {
         channels: impl IntoIterator<Item = (ChannelName, AppName)>,
         templates: impl IntoIterator<Item = TemplateName>,
     ) -> Result<Ids, StoreError> {
+        self.resolve_doubt().await?;
         let mut ids = Ids::default();
         for (name, app) in channels {
-            let id = number(&mut self.connection, Table::Channel, name.as_str()).await?;
+            let id = number(&mut self.connection, Table::Channel, name.as_str()).await;
+            let id = self.heard(id)?;
             self.apps.insert(ChannelId(id), app);
             ids.channels.insert(name, ChannelId(id));
         }
         for name in templates {
-            let id = number(&mut self.connection, Table::Template, name.as_str()).await?;
-            ids.templates.insert(name, TemplateId(id));
+            let id = number(&mut self.connection, Table::Template, name.as_str()).await;
+            ids.templates.insert(name, TemplateId(self.heard(id)?));
         }
         Ok(ids)
     }
@@ -403,27 +426,37 @@ impl Writer {
 
     /// The state of every channel that has one.
     pub async fn channel_states(&mut self) -> Result<HashMap<ChannelId, ChannelState>, StoreError> {
-        row::channel_states(&mut self.connection).await
+        self.resolve_doubt().await?;
+        let found = row::channel_states(&mut self.connection).await;
+        self.heard(found)
     }
 
     /// The token of every app that has one.
     pub async fn tokens(&mut self) -> Result<HashMap<AppName, TokenRow>, StoreError> {
-        row::tokens(&mut self.connection).await
+        self.resolve_doubt().await?;
+        let found = row::tokens(&mut self.connection).await;
+        self.heard(found)
     }
 
     /// The halted apps.
     pub async fn halts(&mut self) -> Result<HashMap<AppName, AppHalt>, StoreError> {
-        row::halts(&mut self.connection).await
+        self.resolve_doubt().await?;
+        let found = row::halts(&mut self.connection).await;
+        self.heard(found)
     }
 
     /// The keys of callers, the revoked ones too.
     pub async fn keys(&mut self) -> Result<Vec<KeyRow>, StoreError> {
-        keys::read(&mut self.connection).await
+        self.resolve_doubt().await?;
+        let found = keys::read(&mut self.connection).await;
+        self.heard(found)
     }
 
     /// How every webhook stands that has stood somehow.
     pub async fn webhooks(&mut self) -> Result<HashMap<WebhookName, WebhookStanding>, StoreError> {
-        notice::standings(&mut self.connection).await
+        self.resolve_doubt().await?;
+        let found = notice::standings(&mut self.connection).await;
+        self.heard(found)
     }
 
     /// How many notices of each webhook wait.
@@ -434,8 +467,10 @@ impl Writer {
     /// Forgets what waits for webhooks that config no longer has, and says how many that was.
     pub async fn forget_notices(&mut self, webhook: &WebhookName) -> Result<u64, StoreError> {
         let during = || StoreError::during("forget the notices of a webhook");
+        self.resolve_doubt().await?;
         for sql in ["DELETE FROM notice WHERE webhook = $1", "DELETE FROM webhook WHERE name = $1"] {
-            both(sql).bind(webhook.as_str()).execute(&mut self.connection).await.map_err(during())?;
+            let gone = both(sql).bind(webhook.as_str()).execute(&mut self.connection).await.map_err(during());
+            self.heard(gone)?;
         }
         Ok(self.pending.remove(webhook).unwrap_or_default())
     }

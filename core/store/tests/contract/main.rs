@@ -68,6 +68,7 @@ mod backup;
 mod bulk;
 mod claim;
 mod credentials;
+mod crossed;
 mod dead;
 mod edges;
 mod examine;

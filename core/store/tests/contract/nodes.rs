@@ -537,7 +537,7 @@ async fn a_connection_that_ends_between_two_commits_undoes_nothing_that_was_told
 }
 
 /// Has the server end every connection to this database.
-async fn end_all_others(home: &Home) {
+pub(crate) async fn end_all_others(home: &Home) {
     run(
         &mut home.connect().await,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -692,7 +692,7 @@ async fn a_receipt_and_its_outcome_that_come_at_once_to_two_meet(mut one: Store)
 
 /// Has commits land on the server's disk and be answered to nobody: they wait for a standby that never comes, until their
 /// connection is ended. One of so many.
-async fn lose_one_answer(third: &mut PgConnection) {
+pub(crate) async fn lose_one_answer(third: &mut PgConnection) {
     let begun = Instant::now();
     loop {
         let ended: i64 = sqlx::query_scalar(
