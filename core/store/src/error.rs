@@ -12,6 +12,9 @@ const FULL: [&str; 4] = ["13", "4874", "778", "53100"];
 /// too long (postgresql.org/docs/current/errcodes-appendix.html).
 const AWAY: [&str; 5] = ["08", "53", "57P", "25006", "25P03"];
 
+/// Tries of what met other engines, or the fence.
+pub(crate) const TRIES_MAX: u32 = 8;
+
 /// SQLite's codes are shorter than a SQLSTATE, and may begin the same.
 fn is_away(code: &str) -> bool {
     code.len() == 5 && !FULL.contains(&code) && AWAY.iter().any(|class| code.starts_with(class))

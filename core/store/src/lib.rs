@@ -35,7 +35,7 @@ pub use hash::{Fingerprint, fingerprint};
 pub use news::{FetchRight, News};
 pub use notice::{Backlog, NewNotice, NoticeRow, NoticeSettle, WebhookStanding};
 pub use open::{backup, examine, open, open_as};
-pub use postgres::{LEASE, Lease, NodeName, Standing};
+pub use postgres::{LEASE, Lease, NodeName, Standing, TAKEN_OVER_MAX};
 pub use reach::{BoundRow, HeldRow, OfRecipient, SuppressedRow};
 pub use read::{
     AttemptRow, BulkCount, BulkFilter, Counts, CredentialFilter, CredentialRow, MessageFilter, MessageRow, MomentRow,

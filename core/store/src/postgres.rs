@@ -14,14 +14,15 @@ mod server;
 use tidings_model::Timestamp;
 
 use crate::batch::Swept;
-use crate::error::StoreError;
+use crate::error::{StoreError, TRIES_MAX};
 use crate::shared::{self, Reader, Writer};
 use crate::sql::{Backend, Connection, Pool, Way, both, json, sql};
 use crate::sqlite::{Examined, Mark};
 pub(crate) use bell::Bell;
 pub(crate) use days::{Days, HISTORIES, histories_day};
+pub(crate) use lease::Membership;
+pub use lease::TAKEN_OVER_MAX;
 pub use lease::{LEASE, Lease, NodeName, Standing};
-pub(crate) use lease::{Membership, TAKEN_OVER_MAX};
 use server::Server;
 
 /// Every schema there was, oldest first: the number in the database is how many of them it has.
@@ -80,9 +81,15 @@ impl Home {
         claims: &[i64],
     ) -> Result<(u64, Vec<String>), StoreError> {
         let action = "undo claims that nobody was told of";
-        let query = sql!(postgres "release_claims").query().bind(self.membership.node()).bind(json(&claims));
-        let row = query.fetch_one(connection).await.map_err(StoreError::during(action))?;
-        Ok((row.get(0), row.json(1, action)?))
+        let mut tries = 1;
+        loop {
+            let query = sql!(postgres "release_claims").query().bind(self.membership.node()).bind(json(&claims));
+            match query.fetch_one(connection).await.map_err(StoreError::during(action)) {
+                Ok(row) => return Ok((row.get(0), row.json(1, action)?)),
+                Err(error) if error.is_contention() && tries < TRIES_MAX => tries += 1,
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 

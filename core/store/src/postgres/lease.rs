@@ -28,7 +28,7 @@ const RENEWALS: u32 = 5;
 const MARGIN: u32 = 3;
 
 /// Messages that are taken over at once from nodes that are gone.
-pub(crate) const TAKEN_OVER_MAX: u32 = 1024;
+pub const TAKEN_OVER_MAX: u32 = 1024;
 
 /// Numbers that an engine remembers of those it had.
 const FORMER_MAX: usize = 64;

@@ -6,7 +6,7 @@ use tidings_model::rate::Arrival;
 use tidings_model::{AppName, MessageId, Timestamp};
 
 use crate::batch::{AppHalt, ChannelId, ChannelState, Orphan, TemplateId, TokenRow};
-use crate::error::StoreError;
+use crate::error::{StoreError, TRIES_MAX};
 use crate::sql::{Connection, Row, both, json, sql};
 
 /// A nullable instant.
@@ -39,16 +39,22 @@ pub(super) async fn orphans(
     channels: Option<&[ChannelId]>,
 ) -> Result<Vec<Orphan>, StoreError> {
     let channels = channels.map(|ids| ids.iter().map(|id| id.0).collect::<Vec<_>>());
-    let rows = sql!("orphans")
-        .query()
-        .bind_postgres(node)
-        .bind_postgres(most)
-        .bind_postgres(taking)
-        .bind_postgres(json(&unheard))
-        .bind_postgres(json(&channels))
-        .fetch_all(connection)
-        .await
-        .map_err(StoreError::during("look for what a crash left"))?;
+    let mut tries = 1;
+    let rows = loop {
+        let query = sql!("orphans")
+            .query()
+            .bind_postgres(node)
+            .bind_postgres(most)
+            .bind_postgres(taking)
+            .bind_postgres(json(&unheard))
+            .bind_postgres(json(&channels));
+        match query.fetch_all(connection).await.map_err(StoreError::during("look for what a crash left")) {
+            Ok(rows) => break rows,
+            // Another engine took some of them just then: nothing was taken, and no connection is broken.
+            Err(error) if error.is_contention() && tries < TRIES_MAX => tries += 1,
+            Err(error) => return Err(error),
+        }
+    };
     Ok(rows
         .iter()
         .map(|row| Orphan {

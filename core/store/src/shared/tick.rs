@@ -14,7 +14,7 @@ use super::suppression::{Suppressed, any};
 use super::tally::{Moves, Tally};
 use super::writer::{Home, LOOK_NOW, Last, Writer};
 use crate::batch::{Accepted, Batch, ChannelId, Committed, Settle, Sweep};
-use crate::error::StoreError;
+use crate::error::{StoreError, TRIES_MAX};
 use crate::notice::NewNotice;
 use crate::sql::{Connection, Dialect, Json, Query, ROWS_MAX, RowsStatement, Statement, both, sql};
 
@@ -279,9 +279,6 @@ const WAKE_AGAIN: Duration = Duration::from_millis(50);
 
 /// Recipients that are remembered for it; if there are more, whoever waits is asked again.
 const UNWOKEN_MAX: usize = 4096;
-
-/// Tries of one batch that met the fence, or other engines.
-const TRIES_MAX: u32 = 8;
 
 pub(super) fn length(count: usize) -> i64 {
     i64::try_from(count).expect("a batch is bounded")

@@ -13,6 +13,7 @@ for_every_server! {
     a_clock_that_is_set_back_moves_what_its_own_engine_wrote,
     whatever_is_asked_finds_back_when_its_connection_has_ended,
     a_day_that_went_while_the_connection_was_lost_is_made_again,
+    what_is_taken_over_while_another_writes_is_taken_over_at_once,
 }
 
 async fn a_permit_that_another_is_just_binding_is_not_removed(mut one: Store) {
@@ -112,6 +113,37 @@ async fn a_day_that_went_while_the_connection_was_lost_is_made_again(mut one: St
     }
     one.pass(SECOND);
     one.ended(State::Sent).await;
+}
+
+async fn what_is_taken_over_while_another_writes_is_taken_over_at_once(one: Store) {
+    // The server's keeper has statements on their own fail that meet what another wrote.
+    let (now, home) = (one.now, one.close().await);
+    run(
+        &mut home.connect().await,
+        "DO $$ BEGIN
+            EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), 'repeatable read');
+         END $$",
+    )
+    .await;
+    let mut one = Store::new(home).await;
+    one.now = now;
+    let id = one.accept_one(FREE, "ann").await;
+    let mut other = one.beside().await;
+    other.claim_one(FREE).await;
+    assert!(one.writer.orphans().await.unwrap().is_empty(), "its lease holds");
+    let mut third = one.home.connect().await;
+    run(&mut third, "UPDATE node SET lease_until = 0 WHERE id = (SELECT max(id) FROM node)").await;
+    run(
+        &mut third,
+        "BEGIN; LOCK TABLE node IN EXCLUSIVE MODE; UPDATE node SET version = 'another' WHERE lease_until = 0",
+    )
+    .await;
+    let (orphans, ()) = tokio::join!(one.writer.orphans(), async {
+        until_waiting(&mut third, 1).await;
+        run(&mut third, "COMMIT").await;
+    });
+    let orphans = orphans.expect("it is asked again");
+    assert_eq!(orphans.iter().map(|orphan| orphan.message).collect::<Vec<_>>(), [id]);
 }
 
 #[tokio::test]
