@@ -12,7 +12,7 @@ use tidings_model::secret;
 use tidings_model::settle::{may_try, rescue, rescue_later, settle};
 use tidings_model::trace::{SpanId, TraceContext, TraceId};
 use tidings_model::{Attempt, Clock, CredentialFacts, Outcome, Timestamp};
-use tidings_model::{LaneEffect, Settlement, State, mask};
+use tidings_model::{CredentialFate, LaneEffect, Settlement, State, mask};
 use tidings_sdk::Credential;
 use tidings_store::{Claimed, Lease, Orphan, Settle};
 
@@ -49,12 +49,15 @@ const LEASE_IS_OVER: &str = "not sent: this engine could not renew its lease";
 type Stopped = Outcome;
 
 impl Pipeline {
-    /// Makes the attempt and hands its outcome to the writer. Never panics, and always hands one over.
-    pub(crate) async fn attempt(self: Arc<Self>, claimed: Claimed) {
+    /// Makes the attempt by the definitions under which it was claimed, whatever config says since, and hands its outcome to
+    /// the writer. Never panics, and always hands one over.
+    pub(crate) async fn attempt(self: Arc<Self>, definitions: Arc<Definitions>, claimed: Claimed) {
         let started_at = self.clock.now();
-        let definitions = present(&self.present);
         let Some(channel) = definitions.channel(claimed.channel) else {
             tracing::error!(id = %claimed.message, "claimed from a channel that config does not have");
+            let settle = not_begun(&claimed, started_at);
+            let whose = Whose { template: claimed.template, recipient: claimed.recipient, trace: None };
+            self.writer.settle(Finished { whose, settle }).await;
             return;
         };
         let attempt = Attempt {
@@ -273,6 +276,30 @@ impl Pipeline {
     }
 }
 
+/// Of a message that nothing was done with: it is queued as it was, with what it had kept.
+fn not_begun(claimed: &Claimed, at: Timestamp) -> Settle {
+    Settle {
+        message: claimed.message,
+        generation: claimed.generation,
+        channel: claimed.channel,
+        started_at: at,
+        ended_at: at,
+        outcome: "retry",
+        settlement: Settlement {
+            to: State::Queued,
+            due_at: None,
+            counts: false,
+            ambiguous: claimed.ambiguous,
+            credential: if claimed.ambiguous { CredentialFate::Keep } else { CredentialFate::GiveBack },
+            lane: None,
+            reason: None,
+            detail: "not sent: config has no such channel".to_owned(),
+            provider_id: None,
+        },
+        rescued: false,
+    }
+}
+
 async fn render(
     definitions: &Definitions,
     channel: &ChannelConfig,
@@ -338,4 +365,43 @@ fn facts(channel: &ChannelConfig, bound: Option<(&str, Option<Timestamp>, Timest
 
 fn dedupe_until(channel: &ChannelConfig, first_try_at: Timestamp) -> Option<Timestamp> {
     channel.transport.rules().dedupe_window.map(|window| first_try_at.after(window))
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings_model::state::next;
+    use tidings_model::{Event, MessageId};
+    use tidings_store::{ChannelId, TemplateId};
+
+    use super::*;
+
+    #[test]
+    fn what_was_not_begun_is_queued_as_it_was() {
+        for ambiguous in [false, true] {
+            let claimed = Claimed {
+                message: MessageId(7),
+                generation: 3,
+                channel: ChannelId(1),
+                template: TemplateId(1),
+                recipient: "ann".to_owned(),
+                data: "{}".to_owned(),
+                attempts: 1,
+                rescues: 0,
+                ambiguous,
+                first_try_at: Timestamp(1),
+                expires_at: None,
+                created_at: Timestamp(1),
+                credential: None,
+                trace: None,
+            };
+            let settle = not_begun(&claimed, Timestamp(2));
+            assert_eq!((settle.message, settle.generation), (MessageId(7), 3), "the place of this claim is free");
+            let settlement = settle.settlement;
+            assert_eq!(next(State::Sending, Event::Return), Ok(settlement.to));
+            assert!(!settlement.counts && settlement.ambiguous == ambiguous);
+            // What may have been used is never another's.
+            let fate = if ambiguous { CredentialFate::Keep } else { CredentialFate::GiveBack };
+            assert_eq!(settlement.credential, fate);
+        }
+    }
 }

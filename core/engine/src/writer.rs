@@ -293,7 +293,8 @@ impl WriterTask {
         let wake = self.look_for_room_at.or(wake);
         let wake = memory.retry_at.filter(|at| *at > now).or(wake);
         // Half a millisecond up, so that the wake does not come just before the instant.
-        wake.map_or(SLEEP_MAX, |at| (at.since(now) + Duration::from_micros(500)).min(SLEEP_MAX))
+        let sleep = wake.map_or(SLEEP_MAX, |at| (at.since(now) + Duration::from_micros(500)).min(SLEEP_MAX));
+        if self.store.is_shared() { sleep.min(self.neighbours.wait()) } else { sleep }
     }
 
     /// Looks whether there is room on the disk: there is when the ballast can be laid. As long as outcomes are not
@@ -504,6 +505,8 @@ impl WriterTask {
             lanes.in_flight()
         };
         self.in_flight.send_replace(in_flight);
-        self.runtime.dispatch(&self.pipeline, committed.claimed);
+        // Those by which it was claimed: nobody replaces them but this task.
+        let definitions = Arc::clone(&self.redefine.borrow());
+        self.runtime.dispatch(&self.pipeline, &definitions, committed.claimed);
     }
 }

@@ -17,6 +17,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::definitions::Definitions;
 use crate::pipeline::Pipeline;
 
 /// The writer's place, and the way from there to the engine's threads.
@@ -74,16 +75,15 @@ impl WriterRuntime {
 
     /// Sends them on their way. Each task ends by itself: each of its steps has a deadline. What it was about is in the
     /// store.
-    pub(crate) fn dispatch(&self, pipeline: &Arc<Pipeline>, claimed: Vec<Claimed>) {
-        let attempt = |pipeline: &Arc<Pipeline>, claimed| drop(tokio::spawn(Arc::clone(pipeline).attempt(claimed)));
+    pub(crate) fn dispatch(&self, pipeline: &Arc<Pipeline>, definitions: &Arc<Definitions>, claimed: Vec<Claimed>) {
+        let (pipeline, definitions) = (Arc::clone(pipeline), Arc::clone(definitions));
+        let attempt =
+            move |claimed| drop(tokio::spawn(Arc::clone(&pipeline).attempt(Arc::clone(&definitions), claimed)));
         if !self.is_apart() {
-            claimed.into_iter().for_each(|claimed| attempt(pipeline, claimed));
+            claimed.into_iter().for_each(attempt);
         } else if !claimed.is_empty() {
             // One of the engine's threads deals them out, while the writer begins its next transaction.
-            let pipeline = Arc::clone(pipeline);
-            drop(self.engine.spawn(async move {
-                claimed.into_iter().for_each(|claimed| attempt(&pipeline, claimed));
-            }));
+            drop(self.engine.spawn(async move { claimed.into_iter().for_each(attempt) }));
         }
     }
 }
