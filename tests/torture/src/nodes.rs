@@ -42,6 +42,9 @@ enum Blow {
 }
 
 impl Blow {
+    /// What each is called in the report, in their order.
+    const NAMES: [&str; 4] = ["killed", "paused past the lease", "connections terminated", "database restarted"];
+
     fn draw(random: &mut Random) -> Blow {
         match random.between(0, 100) {
             at if at < PAUSES => Blow::Pause,
@@ -63,20 +66,25 @@ pub(crate) async fn nodes(options: &Options, nodes: usize) -> Outcome<Report> {
     for node in 0..nodes {
         engines.push(start(&world, node).await?);
     }
+    // Which blows are dealt, in which order, follows from the seed alone.
+    let mut dealer = random.fork();
     let appetite = Appetite { clients: 6, pause_ms: 12, padding: 0, operator: true };
     let load = Load::start(&world, appetite, &mut random);
-    let (mut recoveries, mut blows) = (Vec::new(), [0_u32; 4]);
+    let (mut recoveries, mut idle, mut blows) = (Vec::new(), 0_u32, [0_u32; Blow::NAMES.len()]);
     while report.rounds < options.rounds {
         report.rounds += 1;
         tokio::time::sleep(Duration::from_millis(random.between(50, 600))).await;
         let node = usize::try_from(random.between(0, nodes as u64)).unwrap_or(0);
-        let blow = Blow::draw(&mut random);
+        let blow = Blow::draw(&mut dealer);
         blows[blow as usize] += 1;
         match blow {
             Blow::Kill => {
                 let id = id_of(&url, node).await?;
                 engines.remove(node).kill()?;
-                recoveries.push(settled(&url, id, &mut report).await?);
+                match settled(&url, id, &mut report).await? {
+                    Some(recovery) => recoveries.push(recovery),
+                    None => idle += 1,
+                }
                 engines.insert(node, start(&world, node).await?);
             }
             Blow::Pause => {
@@ -109,10 +117,9 @@ pub(crate) async fn nodes(options: &Options, nodes: usize) -> Outcome<Report> {
     load.finish(&mut report).await?;
     eprintln!("{} blows are dealt; everything comes to rest", report.rounds);
     rest(&world, engines, &url, &mut report).await?;
+    report.figures.insert("killed with nothing on its way", f64::from(idle));
     report.recovered(recoveries);
-    for (name, count) in
-        ["killed", "paused past the lease", "connections terminated", "database restarted"].iter().zip(blows)
-    {
+    for (name, count) in Blow::NAMES.into_iter().zip(blows) {
         report.figures.insert(name, f64::from(count));
     }
     Ok(report)
@@ -135,18 +142,21 @@ async fn id_of(url: &str, node: usize) -> Outcome<i64> {
     Ok(sqlx::query_scalar(sql).bind(format!("node-{node}")).fetch_one(&mut connection).await?)
 }
 
-/// How long it takes until nothing of that engine is in the middle of an attempt any more.
-async fn settled(url: &str, node: i64, report: &mut Report) -> Outcome<Duration> {
+/// How long it takes until nothing of that engine is in the middle of an attempt any more; `None` if nothing was when it was
+/// killed, so that there was nothing to recover.
+async fn settled(url: &str, node: i64, report: &mut Report) -> Outcome<Option<Duration>> {
     let begun = Instant::now();
     let mut connection = PgConnection::connect(url).await?;
+    let mut had_any = false;
     loop {
         let left: i64 = sqlx::query_scalar(LEFT).bind(node).fetch_one(&mut connection).await?;
         if left == 0 {
-            return Ok(begun.elapsed());
+            return Ok(had_any.then(|| begun.elapsed()));
         }
+        had_any = true;
         if begun.elapsed() > SETTLED_WITHIN {
             report.broken(format!("{left} messages of a killed engine are still its own after {SETTLED_WITHIN:?}"));
-            return Ok(begun.elapsed());
+            return Ok(Some(begun.elapsed()));
         }
         tokio::time::sleep(LOOK).await;
     }
