@@ -152,6 +152,7 @@ async fn a_file_that_was_moved_is_neither_opened_nor_copied_nor_moved_again_unti
     assert_eq!(forget_move(&from).await.unwrap(), None, "there is none yet");
     let (home, other) = (Home::postgres(), Home::postgres());
     let with_password = home.url().replacen("postgres@", "postgres:s3cret@", 1);
+    assert_ne!(with_password, home.url(), "it has a password now");
     migrate(&from, &with_password).await.unwrap();
 
     let url = home.url();
