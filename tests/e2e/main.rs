@@ -57,5 +57,6 @@ mod tmux;
 mod tokens;
 mod traces;
 mod transports;
+mod trust;
 mod watch;
 mod webhooks;

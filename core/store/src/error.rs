@@ -85,6 +85,17 @@ pub enum StoreError {
         /// The server and the database.
         server: String,
     },
+    /// No TLS comes about with the server of the store.
+    #[error(
+        "connect to the store at `{server}`: no TLS comes about that the address allows; with `sslmode=verify-full` it names \
+         the server as its certificate does, and with `sslrootcert` the file of the authority that signed that"
+    )]
+    Untrusted {
+        /// The server and the database.
+        server: String,
+        /// Why not.
+        source: sqlx::Error,
+    },
     /// What was told the server over a connection that was lost is still being done there.
     #[error(
         "go on with the store at `{server}`: its server is still at work on what it was told over a connection that was lost;          it is asked again, and nothing is written before that has ended"
@@ -208,7 +219,10 @@ impl StoreError {
     /// nothing is wrong with it.
     pub fn is_away(&self) -> bool {
         match self {
-            StoreError::Unreachable { .. } | StoreError::Pooler { .. } | StoreError::Underway { .. } => true,
+            StoreError::Unreachable { .. }
+            | StoreError::Untrusted { .. }
+            | StoreError::Pooler { .. }
+            | StoreError::Underway { .. } => true,
             StoreError::Database { source, .. } => match source {
                 sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
                 sqlx::Error::Database(error) => error.code().is_some_and(|code| is_away(&code)),

@@ -1,9 +1,10 @@
-//! One server: made in a folder of its own, started, stopped, removed. It listens on a socket in that folder and nowhere
-//! else, and only its owner may enter the folder, so it asks nobody for a password.
+//! One server: made in a folder of its own, started, stopped, removed. It listens on a socket in that folder, and nowhere
+//! else unless it is to speak TLS, and only its owner may enter the folder, so it asks nobody for a password.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::os::unix::fs::DirBuilderExt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -54,6 +55,8 @@ pub enum Stop {
 #[derive(Debug)]
 pub struct Cluster {
     place: Place,
+    /// Where it speaks TLS.
+    tls: Option<Ipv4Addr>,
     /// Ends the server when our end of its standard input is closed, which the kernel does for us if need be.
     keeper: Child,
 }
@@ -66,7 +69,28 @@ impl Cluster {
     ///
     /// If PostgreSQL is not installed, does not start, or may not enter `parent`.
     pub fn private(parent: &Path, settings: &[(&str, &str)]) -> Result<Self, ClusterError> {
-        let place = Place::make(parent, settings)?;
+        Self::kept(Place::make(parent, settings)?, None)
+    }
+
+    /// The same, which speaks TLS, with this certificate and its key (PEM), at an address of this machine that no other has:
+    /// [`Proxy`](crate::Proxy) is the way there. Over TLS nobody is asked for a password either.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::private`].
+    pub fn with_tls(parent: &Path, cert: &str, key: &str) -> Result<Self, ClusterError> {
+        let address = loopback();
+        let settings = [("listen_addresses", &*format!("'{address}'")), ("ssl", "on")];
+        let place = Place::make_with(parent, |place| {
+            place.fill(&settings)?;
+            place.lay("server.crt", cert)?;
+            place.lay("server.key", key)
+        })?;
+        Self::kept(place, Some(address))
+    }
+
+    /// Starts it, and sees to it that it does not outlive us.
+    fn kept(place: Place, tls: Option<Ipv4Addr>) -> Result<Self, ClusterError> {
         let keeper = match place.keeper() {
             Ok(keeper) => keeper,
             Err(error) => {
@@ -74,7 +98,7 @@ impl Cluster {
                 return Err(error);
             }
         };
-        let cluster = Self { place, keeper };
+        let cluster = Self { place, tls, keeper };
         cluster.start()?;
         Ok(cluster)
     }
@@ -114,16 +138,7 @@ impl Cluster {
     ///
     /// If this one does not run, or the copy does not start.
     pub fn standby(&self, parent: &Path) -> Result<Self, ClusterError> {
-        let place = self.place.copy(parent)?;
-        let keeper = match place.keeper() {
-            Ok(keeper) => keeper,
-            Err(error) => {
-                place.remove()?;
-                return Err(error);
-            }
-        };
-        let standby = Self { place, keeper };
-        standby.start()?;
+        let standby = Self::kept(self.place.copy(parent)?, None)?;
         let ours = self.url("postgres");
         statement("wait for the standby", &ours, "ALTER SYSTEM SET synchronous_standby_names = 'standby'")?;
         statement("wait for the standby", &ours, "SELECT pg_reload_conf()")?;
@@ -166,6 +181,11 @@ impl Cluster {
 impl Cluster {
     pub(crate) fn owner(&self) -> Owner {
         self.place.owner
+    }
+
+    /// Where it speaks TLS, if it does.
+    pub(crate) fn tls(&self) -> Option<SocketAddr> {
+        self.tls.map(|address| (address, PORT).into())
     }
 }
 
@@ -264,6 +284,15 @@ impl Place {
         file.write_all(lines.as_bytes()).map_err(ClusterError::file("write settings", &path))
     }
 
+    /// A file beside its data that only its owner may read.
+    fn lay(&self, name: &str, text: &str) -> Result<(), ClusterError> {
+        let path = self.data().join(name);
+        let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path);
+        let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+        written.map_err(ClusterError::file("write file", &path))?;
+        self.owner.own(&path)
+    }
+
     pub(crate) fn start(&self) -> Result<(), ClusterError> {
         let log = self.folder.join("log");
         let started = run(
@@ -340,6 +369,13 @@ fn tail(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(10)..].join("\n")
+}
+
+/// An address of this machine that no other process and no other call has, as a rule.
+fn loopback() -> Ipv4Addr {
+    static COUNT: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, high, low, COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
 }
 
 /// A name that no other process and no other call has.

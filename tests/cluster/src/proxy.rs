@@ -1,7 +1,7 @@
 //! A way to a server over TCP that can fall silent: nothing passes any more, and nothing is closed, as when a machine loses
 //! its power or a firewall forgets a connection. Both ends go on sending into nowhere.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -42,7 +42,53 @@ struct Way {
     /// Nothing passes from the server.
     mute: AtomicBool,
     client: TcpStream,
-    server: UnixStream,
+    server: End,
+}
+
+/// A server's end of a connection: at its socket, or where it speaks TLS.
+#[derive(Debug)]
+enum End {
+    Socket(UnixStream),
+    Tls(TcpStream),
+}
+
+impl End {
+    fn connect(socket: &Path, tls: Option<SocketAddr>) -> io::Result<Self> {
+        match tls {
+            Some(address) => TcpStream::connect(address).map(End::Tls),
+            None => UnixStream::connect(socket).map(End::Socket),
+        }
+    }
+
+    /// One that is closed already is as good.
+    fn close(&self) {
+        drop(match self {
+            End::Socket(stream) => stream.shutdown(Shutdown::Both),
+            End::Tls(stream) => stream.shutdown(Shutdown::Both),
+        });
+    }
+}
+
+impl Read for &End {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            End::Socket(stream) => (&mut &*stream).read(bytes),
+            End::Tls(stream) => (&mut &*stream).read(bytes),
+        }
+    }
+}
+
+impl Write for &End {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            End::Socket(stream) => (&mut &*stream).write(bytes),
+            End::Tls(stream) => (&mut &*stream).write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Proxy {
@@ -52,13 +98,22 @@ impl Proxy {
     ///
     /// The system has no port left.
     pub fn before(cluster: &Cluster) -> Result<Self, ClusterError> {
+        Self::at(Ipv4Addr::LOCALHOST, cluster)
+    }
+
+    /// The same, which begins at an address of this machine.
+    ///
+    /// # Errors
+    ///
+    /// The system has no port left, or no such address.
+    pub fn at(address: Ipv4Addr, cluster: &Cluster) -> Result<Self, ClusterError> {
         let socket = cluster.folder().join(SOCKET);
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let listener = TcpListener::bind((address, 0));
         let listener = listener.map_err(ClusterError::file("take a port of this machine for the way to", &socket))?;
         let address = listener.local_addr().map_err(ClusterError::file("ask for the port of the way to", &socket))?;
         let ways = Arc::<Mutex<Ways>>::default();
-        let shared = Arc::clone(&ways);
-        thread::spawn(move || take(&listener, &socket, &shared));
+        let (shared, tls) = (Arc::clone(&ways), cluster.tls());
+        thread::spawn(move || take(&listener, &socket, tls, &shared));
         Ok(Self { address, ways })
     }
 
@@ -115,7 +170,7 @@ impl Drop for Proxy {
         ways.ended = true;
         for way in ways.open.drain(..) {
             drop(way.client.shutdown(Shutdown::Both));
-            drop(way.server.shutdown(Shutdown::Both));
+            way.server.close();
         }
         drop(ways);
         // Whoever waits for the next to come sees that nobody does.
@@ -128,14 +183,14 @@ fn look(ways: &Mutex<Ways>) -> MutexGuard<'_, Ways> {
 }
 
 /// Takes those that come, until the proxy is dropped.
-fn take(listener: &TcpListener, socket: &Path, ways: &Arc<Mutex<Ways>>) {
+fn take(listener: &TcpListener, socket: &Path, tls: Option<SocketAddr>, ways: &Arc<Mutex<Ways>>) {
     for client in listener.incoming() {
         let mut at = look(ways);
         if at.ended {
             return;
         }
         // Where the server is gone, those that come are closed.
-        let (Ok(client), Ok(server)) = (client, UnixStream::connect(socket)) else { continue };
+        let (Ok(client), Ok(server)) = (client, End::connect(socket, tls)) else { continue };
         let silent = || AtomicBool::new(at.shut);
         let way = Arc::new(Way { deaf: silent(), mute: silent(), client, server });
         at.open.push(Arc::clone(&way));
@@ -145,7 +200,7 @@ fn take(listener: &TcpListener, socket: &Path, ways: &Arc<Mutex<Ways>>) {
             pass(&asks.client, &asks.server, |_| !asks.deaf.load(Ordering::SeqCst));
             // A silent way closes nothing.
             if !asks.deaf.load(Ordering::SeqCst) {
-                drop(asks.server.shutdown(Shutdown::Both));
+                asks.server.close();
             }
         });
         thread::spawn(move || {

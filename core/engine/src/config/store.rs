@@ -36,6 +36,9 @@ const PARAMETERS: [&str; 11] = [
     "user",
 ];
 
+/// Those that name files.
+const FILES: [&str; 3] = ["sslcert", "sslkey", "sslrootcert"];
+
 /// How long a lease may be: shorter, and a pause of the database loses it; longer, and what a dead node left waits.
 const NODE_LEASE: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(300);
 
@@ -147,13 +150,19 @@ impl Reading<'_> {
                                 .to_owned(),
                         );
                     }
-                    Ok(StoreAddress::Server(ServerAddress { url: Secret::new(text), shown }))
+                    Ok(StoreAddress::Server(ServerAddress {
+                        url: Secret::new(anchored(text, url, self.folder)),
+                        shown,
+                    }))
                 }),
             },
             None => {
                 let secret = self.secret(section, &found, SecretUse::Theirs)?;
                 match server(secret.reveal()) {
-                    Ok((_, shown)) => Ok(StoreAddress::Server(ServerAddress { url: secret, shown })),
+                    Ok((url, shown)) => {
+                        let url = Secret::new(anchored(secret.reveal(), url, self.folder));
+                        Ok(StoreAddress::Server(ServerAddress { url, shown }))
+                    }
                     Err(_) if secret.reveal().starts_with(FILE_SCHEME) => {
                         Err("a file's address is no secret; write it here, as in `\"sqlite://tidings.db\"`".to_owned())
                     }
@@ -208,9 +217,43 @@ fn server(text: &str) -> Result<(reqwest::Url, String), String> {
     Ok((url, shown))
 }
 
+/// The address with the files that it names looked for from the folder of the config, as every file is that a config names.
+fn anchored(text: &str, mut url: reqwest::Url, folder: &Path) -> String {
+    let is_relative = |(key, value): &(String, String)| FILES.contains(&key.as_str()) && Path::new(value).is_relative();
+    let mut pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    if !pairs.iter().any(is_relative) {
+        return text.to_owned();
+    }
+    for pair in pairs.iter_mut().filter(|pair| is_relative(pair)) {
+        pair.1 = folder.join(&pair.1).to_string_lossy().into_owned();
+    }
+    url.query_pairs_mut().clear().extend_pairs(pairs);
+    url.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_files_that_an_address_names_are_looked_for_from_the_folder_of_the_config() {
+        let anchored = |text| anchored(text, server(text).unwrap().0, Path::new("/etc/tid ings"));
+        for (text, expected) in [
+            (
+                "postgres://ann:s%40x@db/t?sslrootcert=ca.pem&sslmode=verify-full",
+                "postgres://ann:s%40x@db/t?sslrootcert=%2Fetc%2Ftid+ings%2Fca.pem&sslmode=verify-full",
+            ),
+            (
+                "postgres://db/t?sslcert=/c.pem&sslkey=../k.pem",
+                "postgres://db/t?sslcert=%2Fc.pem&sslkey=%2Fetc%2Ftid+ings%2F..%2Fk.pem",
+            ),
+            // Nothing else of it is written anew.
+            ("postgres://db/t?host=/run/x&sslrootcert=/ca.pem", "postgres://db/t?host=/run/x&sslrootcert=/ca.pem"),
+            ("postgres://db/t", "postgres://db/t"),
+        ] {
+            assert_eq!(anchored(text), expected);
+        }
+    }
 
     #[test]
     fn an_address_is_shown_with_its_host_and_database_and_nothing_of_who_comes() {

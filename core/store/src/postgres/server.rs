@@ -114,7 +114,7 @@ impl Server {
     /// The same, whatever is between.
     async fn connect_either_way(&self, answer_wait: Duration) -> Result<(Connection, Way), StoreError> {
         let Server { options, shown, .. } = self;
-        let unreachable = |source| StoreError::Unreachable { server: shown.clone(), source };
+        let unreachable = |source| unreachable(options, shown, source);
         let connecting = async {
             let mut connection = PgConnection::connect_with(options).await.map_err(unreachable)?;
             let found = Found::begin(&mut connection).await.map_err(StoreError::during("read back a setting"))?;
@@ -142,7 +142,7 @@ impl Server {
             .before_acquire(|connection, _| Box::pin(is_there(connection)))
             .after_release(|connection, _| Box::pin(is_there(connection)));
         let connecting = pool.connect_with(self.options.clone()).await;
-        connecting.map_err(|source| StoreError::Unreachable { server: self.shown.clone(), source })
+        connecting.map_err(|source| unreachable(&self.options, &self.shown, source))
     }
 
     /// Sees to it that the server has nothing left of connections that were given up, so that nothing of what they began is
@@ -234,6 +234,22 @@ impl Found {
 async fn is_there(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     // One that does not is closed and another is made. It is nobody's error.
     Ok(tokio::time::timeout(IDLE_WAIT, connection.ping()).await.is_ok_and(|answered| answered.is_ok()))
+}
+
+/// Why nobody got there. What TLS says of a certificate comes as data that makes no sense; and over TCP there is no file that
+/// could be missing but those for TLS.
+fn unreachable(options: &PgConnectOptions, shown: &str, source: sqlx::Error) -> StoreError {
+    let server = shown.to_owned();
+    let is_of_tls = match &source {
+        sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(error) => match error.kind() {
+            std::io::ErrorKind::InvalidData => true,
+            std::io::ErrorKind::NotFound => options.get_socket().is_none() && !options.get_host().starts_with('/'),
+            _ => false,
+        },
+        _ => false,
+    };
+    if is_of_tls { StoreError::Untrusted { server, source } } else { StoreError::Unreachable { server, source } }
 }
 
 /// Whether that is how a pooler says that it cannot set what a session is to begin with: `unsupported startup parameter:

@@ -53,7 +53,7 @@ enum Place {
     Folder(PathBuf),
     Database(Database),
     /// On a server of its own, and how it is reached.
-    Server(String, Cluster),
+    Server(String, Arc<Cluster>),
 }
 
 impl Home {
@@ -73,7 +73,7 @@ impl Home {
     pub(crate) fn postgres_alone() -> Home {
         let server = Cluster::private(&std::env::temp_dir(), &[]).expect("a server starts");
         let url = server.create_database("tidings").expect("it takes a database");
-        Home { place: Arc::new(Place::Server(url, server)) }
+        Home { place: Arc::new(Place::Server(url, Arc::new(server))) }
     }
 
     /// The same, by a way that may fall silent or be cut.
@@ -81,7 +81,17 @@ impl Home {
         let server = Cluster::private(&std::env::temp_dir(), &[]).expect("a server starts");
         server.create_database("tidings").expect("it takes a database");
         let proxy = Proxy::before(&server).expect("there is a port");
-        (Home { place: Arc::new(Place::Server(proxy.url("tidings"), server)) }, proxy)
+        (Home { place: Arc::new(Place::Server(proxy.url("tidings"), Arc::new(server))) }, proxy)
+    }
+
+    /// The same database, straight on its own server.
+    pub(crate) fn near(&self) -> Home {
+        match &*self.place {
+            Place::Server(_, server) => {
+                Home { place: Arc::new(Place::Server(server.url("tidings"), Arc::clone(server))) }
+            }
+            Place::Folder(_) | Place::Database(_) => panic!("it has no server of its own"),
+        }
     }
 
     pub(crate) fn file(&self) -> PathBuf {

@@ -71,3 +71,29 @@ async fn a_transaction_that_waits_for_a_word_that_cannot_come_is_ended_before_th
     assert!(!log.contains("idle-in-transaction timeout"), "{log}");
     assert_eq!((one.state(id).await, one.ledger().await), (State::Queued, vec![(2, None)]));
 }
+
+/// Whoever listens says nothing, so nothing of his is ever without an acknowledgement: he would have listened for good.
+#[tokio::test]
+async fn a_node_hears_the_bell_again_when_the_way_to_its_server_fell_silent_and_is_open() {
+    let (home, proxy) = Home::postgres_far_away();
+    let mut one = Store::new(home).await;
+    let mut other = Store::new(one.home.near()).await;
+    let rung = one.writer.rung();
+    let hears = async |other: &mut Store| {
+        other.accept_one(FREE, "ann").await;
+        tokio::time::timeout(Duration::from_millis(200), rung.notified()).await.is_ok()
+    };
+    (one.is_alone, other.is_alone) = (false, false);
+    let begun = Instant::now();
+    while !hears(&mut other).await {
+        assert!(begun.elapsed() < SOON, "it hears the other");
+    }
+    proxy.shut();
+    while hears(&mut other).await {
+        assert!(begun.elapsed() < SOON, "it hears nothing");
+    }
+    proxy.open();
+    while !hears(&mut other).await {
+        assert!(begun.elapsed() < SOON, "it hears the other again");
+    }
+}
