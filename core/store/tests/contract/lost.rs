@@ -72,6 +72,39 @@ async fn a_transaction_that_waits_for_a_word_that_cannot_come_is_ended_before_th
     assert_eq!((one.state(id).await, one.ledger().await), (State::Queued, vec![(2, None)]));
 }
 
+/// As many reads at once as there are connections for.
+async fn read_at_once(store: &Store) -> Vec<Result<(), StoreError>> {
+    let read = async || store.reader.counts().await.map(drop);
+    let (a, b, c, d, e) = tokio::join!(read(), read(), read(), read(), read());
+    vec![a, b, c, d, e]
+}
+
+#[tokio::test]
+async fn readers_whose_answers_are_lost_or_whose_connections_are_silent_keep_no_place_from_others() {
+    let (home, proxy) = Home::postgres_far_away();
+    let one = Store::new(home).await;
+    assert!(read_at_once(&one).await.iter().all(Result::is_ok));
+    // Nobody uses them while they fall silent.
+    proxy.shut();
+    proxy.open();
+    let read = read_at_once(&one).await;
+    assert!(read.iter().all(Result::is_ok), "each is made anew: {read:?}");
+
+    let mut third = one.home.connect().await;
+    run(&mut third, "BEGIN; LOCK TABLE tally").await;
+    let (read, ()) = tokio::join!(read_at_once(&one), async {
+        until_waiting(&mut third, 5).await;
+        proxy.shut();
+        run(&mut third, "COMMIT").await;
+    });
+    assert!(read.iter().all(|read| read.as_ref().is_err_and(StoreError::is_away)), "{read:?}");
+    proxy.open();
+    let begun = Instant::now();
+    while !read_at_once(&one).await.iter().all(Result::is_ok) {
+        assert!(begun.elapsed() < SOON, "there are places again");
+    }
+}
+
 /// Whoever listens says nothing, so nothing of his is ever without an acknowledgement: he would have listened for good.
 #[tokio::test]
 async fn a_node_hears_the_bell_again_when_the_way_to_its_server_fell_silent_and_is_open() {
