@@ -126,28 +126,39 @@ fn an_engine_whose_file_lacks_something_lets_go_of_it_only_when_all_go_by_that_f
 }
 
 #[test]
-fn what_was_on_its_way_is_left_to_an_engine_whose_file_has_its_channel() {
+fn messages_on_their_way_and_runs_are_left_to_an_engine_whose_file_has_their_channel_and_schedule() {
     let database = tidings_cluster::fresh_database();
     let (one, two, three) = (World::new(), World::new(), World::new());
     one.configure_more(&format!(
         "[store]\nurl = \"{}\"\nnode = \"one\"\nlease = \"4s\"\n[api]\nsocket = \"tidings.db.sock\"\n",
         database.url()
     ));
-    join(&three, &one, "three", "");
     let file = one.read("config.toml").replace("node = \"one\"", "node = \"two\"");
     let (channel, template) = (file.find("[channels.alerts]").unwrap(), file.find("[templates.order-paid]").unwrap());
     let (notice, store) = (file.find("[templates.notice]").unwrap(), file.find("[store]").unwrap());
     two.write("config.toml", [&file[..channel], &file[template..notice], &file[store..]].concat());
+    // It takes whoever asks, and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    one.configure_more(&format!(
+        "[schedules.digest]\ncron = \"0 4 1 1 *\"\njob = {{ send = \"notice\", audience = {{ url = \"http://{}/\" }} }}\n",
+        silent.local_addr().unwrap()
+    ));
+    join(&three, &one, "three", "");
     one.run();
     two.run();
+    let run = one.ok_json(&["schedules", "run", "digest", "--json"])["run"].as_str().unwrap().to_owned();
     one.faults(json!([{"kind": "latency", "ms": 60_000, "api": "official_template"}]));
     let id = one.send("notice", "o-alice", "1");
     one.wait("it has arrived", || (one.deliveries().len() == 1).then_some(()));
     one.kill();
-    two.wait("it is left", || two.log().contains("they are left to an engine whose config has it").then_some(()));
+    for left in ["they are left to an engine whose config has it", "run was interrupted, and its schedule is not so"] {
+        two.wait("it is left", || two.log().contains(left).then_some(()));
+    }
     one.control().clear_faults();
     three.run();
     three.until(&id, "sent");
+    three.wait("the run goes on", || three.log().contains("run goes on after an interruption").then_some(()));
+    assert_eq!(three.ok_json(&["runs", "show", &run, "--json"])["state"], "running");
     assert_eq!(one.deliveries().len(), 1, "WeChat knew that it had it");
     assert!(!two.log().contains("in an engine that is gone; settling them"), "{}", two.log());
     drop((two, three, one));
