@@ -226,6 +226,7 @@ async fn copy(
         }
         moved.push(MovedTable { table: table.name, rows: sum.rows, sum: sum.sum });
     }
+    name_identities(target).await?;
     behind(source, target).await?;
     let instance = writer.instance().to_owned();
     both("INSERT INTO meta (key, value) VALUES ('instance', $1)")
@@ -326,6 +327,14 @@ async fn make_days(
         }
     }
     Ok(())
+}
+
+/// Which permits were ever brought stands in a table of its own there: it follows from the permits, and is not in the file.
+async fn name_identities(target: &mut Connection) -> Result<(), StoreError> {
+    let sql = "INSERT INTO credential_identity (identity, source, app, credential_id)
+               SELECT identity, source, app, id FROM credential WHERE identity IS NOT NULL";
+    let query = Statement::of_postgres(sql).query();
+    query.execute(target).await.map(drop).map_err(StoreError::during("write which permits were brought"))
 }
 
 const LAST: Statement = Statement::of_sqlite("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = $1), 0)");
