@@ -75,7 +75,7 @@ pub struct Batch {
     pub sweeps: Vec<Sweep>,
     /// The clock was set back by so much since the last transaction: what waits by a delay waits no longer for it.
     pub set_back: Option<Duration>,
-    /// The disk is full: nothing is made due and nothing expires until there is room.
+    /// The disk is full, or the clock is off: nothing is made due and nothing expires until that is over.
     pub spare: bool,
 }
 

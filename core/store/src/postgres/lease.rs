@@ -15,6 +15,8 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::task::JoinHandle;
 
 use super::server::Server;
+use tidings_model::Timestamp;
+
 use crate::error::StoreError;
 use crate::sql::{Connection, both, sql};
 
@@ -79,11 +81,40 @@ struct Shared {
     trusted_until: AtomicU64,
     /// What is told of it.
     standing: std::sync::Mutex<Standing>,
+    /// What the database's clock said last.
+    heard: std::sync::Mutex<Heard>,
     /// It is the first of those that are there.
     leads: AtomicBool,
 }
 
+/// What a clock said when it was asked.
+#[derive(Debug, Clone, Copy, Default)]
+struct Heard {
+    said: Timestamp,
+    /// Between these two instants of [`elapsed_ms`].
+    asked_at: u64,
+    answered_at: u64,
+}
+
+impl Heard {
+    /// What it says at an instant of [`elapsed_ms`] that is not before, and how far that may be wrong either way: half of what
+    /// the question took, and the parts of milliseconds that nobody counts.
+    fn at(self, elapsed: u64) -> (Timestamp, Duration) {
+        let middle = self.asked_at.midpoint(self.answered_at);
+        let within = Duration::from_millis(self.answered_at.saturating_sub(self.asked_at) / 2 + 2);
+        (self.said.after(Duration::from_millis(elapsed.saturating_sub(middle))), within)
+    }
+}
+
 impl Lease {
+    /// What the database's clock says now, and how far that may be wrong either way: as it said when this node joined or
+    /// renewed its lease, and as much later as it is since. `None` where there is no such clock.
+    pub fn database_clock(&self) -> Option<(Timestamp, Duration)> {
+        let shared = self.shared.as_ref()?;
+        let heard = *shared.heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Some(heard.at(elapsed_ms()))
+    }
+
     /// Whether what this node claimed is still its own. Asked right before something is sent.
     pub fn is_trusted(&self) -> bool {
         self.shared.as_ref().is_none_or(|shared| elapsed_ms() < shared.trusted_until.load(Ordering::Acquire))
@@ -135,6 +166,7 @@ impl Membership {
             node: AtomicI64::new(0),
             trusted_until: AtomicU64::new(0),
             standing: std::sync::Mutex::default(),
+            heard: std::sync::Mutex::default(),
             leads: AtomicBool::new(false),
         });
         shared.join(connection, &name).await?;
@@ -208,9 +240,16 @@ impl Shared {
             .fetch_one(connection)
             .await
             .map_err(StoreError::during("join as a node"))?;
+        self.hear(row.get(1), asked_at);
         self.node.store(row.get(0), Ordering::Release);
         self.trust(asked_at, name.lease);
         Ok(())
+    }
+
+    /// The database's clock answered.
+    fn hear(&self, said: i64, asked_at: u64) {
+        let heard = Heard { said: Timestamp(said), asked_at, answered_at: elapsed_ms() };
+        *self.heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = heard;
     }
 
     fn trust(&self, asked_at: u64, lease: Duration) {
@@ -285,6 +324,7 @@ async fn renew_once(
         shared.standing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     // A transaction by name: behind a pooler, too, it is known then whether the server is still at work on it.
     both("BEGIN").execute(connection).await.map_err(during())?;
+    let asked_at = elapsed_ms();
     let renewed = sql!(postgres "node_renew")
         .query()
         .bind(shared.node.load(Ordering::Acquire))
@@ -293,9 +333,12 @@ async fn renew_once(
         .bind(sent_per_s)
         .bind(draining)
         .bind(config)
-        .fetch_optional(connection)
+        .fetch_optional_scalar(connection)
         .await
         .map_err(during())?;
+    if let Some(said) = renewed {
+        shared.hear(said, asked_at);
+    }
     both("COMMIT").execute(connection).await.map_err(during())?;
     Ok(renewed.is_some())
 }
@@ -308,4 +351,19 @@ fn millis(duration: Duration) -> i64 {
 fn elapsed_ms() -> u64 {
     let now = clock_gettime(ClockId::Boottime);
     u64::try_from(now.tv_sec * 1000 + now.tv_nsec / 1_000_000).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_asked_goes_on_from_the_middle_of_the_question() {
+        let heard = Heard { said: Timestamp(50_000), asked_at: 1_000, answered_at: 1_400 };
+        let ms = Duration::from_millis;
+        assert_eq!(heard.at(1_400), (Timestamp(50_200), ms(202)), "it spoke when it was asked, or just now");
+        assert_eq!(heard.at(61_400), (Timestamp(110_200), ms(202)));
+        let at_once = Heard { answered_at: 1_000, ..heard };
+        assert_eq!(at_once.at(1_000), (Timestamp(50_000), ms(2)));
+    }
 }

@@ -67,6 +67,7 @@ mod audit;
 mod backup;
 mod bulk;
 mod claim;
+mod clocks;
 mod credentials;
 mod crossed;
 mod dead;
