@@ -17,9 +17,10 @@ fn table(nodes: Vec<Node>) -> Outcome {
         .map(|node| {
             let seconds = |ms: u64| format!("{}.{} s", ms / 1000, ms % 1000 / 100);
             let notes = [
-                node.is_self.then_some("answers"),
-                node.leads.then_some("leads"),
-                node.config_differs.then_some("its config differs"),
+                node.is_self.then(|| "answers".to_owned()),
+                node.leads.then(|| "leads".to_owned()),
+                node.config_differs.then(|| "its config differs".to_owned()),
+                node.clock_ahead_ms.and_then(clock),
             ];
             vec![
                 output::or_dash(node.id.map(|id| id.to_string())),
@@ -33,7 +34,7 @@ fn table(nodes: Vec<Node>) -> Outcome {
                 output::or_dash(node.address),
                 output::or_dash(Some(node.config).filter(|config| !config.is_empty())),
                 node.name,
-                notes.into_iter().flatten().collect::<Vec<_>>().join(", "),
+                notes.into_iter().flatten().collect::<Vec<String>>().join(", "),
             ]
         })
         .collect();
@@ -52,6 +53,14 @@ fn table(nodes: Vec<Node>) -> Outcome {
         "NOTES",
     ];
     output::table(&head, &rows)
+}
+
+/// A clock that is not the database's. What is less may be the way to the database.
+fn clock(ahead_ms: i64) -> Option<String> {
+    const TOLD_FROM_MS: u64 = 1_000;
+    let off = ahead_ms.unsigned_abs();
+    let side = if ahead_ms < 0 { "behind" } else { "ahead of" };
+    (off > TOLD_FROM_MS).then(|| format!("its clock is {}.{} s {side} the database's", off / 1000, off % 1000 / 100))
 }
 
 /// One word for how it is.

@@ -198,3 +198,48 @@ fn a_second_engine_in_one_folder_is_refused_before_it_takes_anything_and_the_fir
         assert_eq!(world.get("/healthz").status, 200);
     });
 }
+
+/// Sets the clock by which the database tells the time: ahead by so many milliseconds.
+fn set_database_clock(url: &str, ahead_ms: i64) {
+    let set = format!(
+        "CREATE OR REPLACE FUNCTION tidings_now() RETURNS bigint LANGUAGE sql VOLATILE PARALLEL SAFE
+         AS 'SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint + {ahead_ms}'"
+    );
+    tidings_cluster::ask(url, &set).unwrap();
+}
+
+#[test]
+fn an_engine_whose_clock_is_off_takes_messages_and_sends_none_until_it_is_in_step_again() {
+    let database = tidings_cluster::fresh_database();
+    let world = World::new();
+    world.configure_more(&format!(
+        "[store]\nurl = \"{}\"\nlease = \"2s\"\n[api]\nsocket = \"tidings.db.sock\"\n",
+        database.url()
+    ));
+    world.run();
+    let first = world.send("notice", "o-alice", "1");
+    world.until(&first, "sent");
+    assert!(nodes(&world)[0]["clock_ahead_ms"].as_i64().unwrap().abs() < 1_000);
+
+    // Eight minutes ahead of the database's.
+    set_database_clock(database.url(), -480_000);
+    world.wait("the engine says so", || {
+        let ready = world.get("/readyz");
+        (ready.status == 503 && ready.body.contains("480.") && ready.body.contains("ahead of the database's"))
+            .then_some(())
+    });
+    assert!(world.ok(&["nodes"]).contains("s ahead of the database's"));
+    let second = world.send("notice", "o-alice", "2");
+    let shown = |id: &str| world.ok_json(&["messages", "show", id, "--json"])["state"].clone();
+    assert_eq!(shown(&second), "queued");
+    let retried = world.get("/v1/overview").json()["states"]["queued"].clone();
+    assert_eq!(retried, 1, "it is taken, and not sent");
+
+    set_database_clock(database.url(), 0);
+    world.until(&second, "sent");
+    world.wait("the engine is ready", || (world.get("/readyz").status == 200).then_some(()));
+    assert!(world.log().contains("nothing due"), "what it did not do was told: {}", world.log());
+    assert!(world.log().contains("agrees with the database's again"), "{}", world.log());
+    drop(world);
+    drop(database);
+}

@@ -202,7 +202,7 @@ fn health_tells_what_was_looked_at() {
     assert_eq!(ready["ok"], true, "{ready}");
     let names: Vec<&str> =
         ready["checks"].as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["engine", "disk", "writer", "reader"]);
+    assert_eq!(names, ["engine", "disk", "clock", "writer", "reader"]);
     assert_eq!(world.get("/healthz?verbose").json()["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(world.get("/readyz?verbose=maybe").status, 400);
 }

@@ -462,6 +462,10 @@ pub struct Node {
     pub is_self: bool,
     /// Whether it does what one engine does for all of them.
     pub leads: bool,
+    /// By how many milliseconds its clock is ahead of the database's; below zero behind it. Told by the engine that answers, of
+    /// itself, where several may share a store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ahead_ms: Option<i64>,
 }
 
 /// Until when what a node claimed is its own, by the database's clock.

@@ -380,6 +380,11 @@ impl EngineHandle {
         look(&self.shared.lanes).store_problem.clone()
     }
 
+    /// What is wrong with this engine's clock, if nothing may be decided by it.
+    pub fn clock_problem(&self) -> Option<String> {
+        look(&self.shared.lanes).clock_problem.clone()
+    }
+
     /// Whether the engine is stopping.
     pub fn is_draining(&self) -> bool {
         look(&self.shared.lanes).draining

@@ -65,6 +65,8 @@ pub(crate) struct Lanes {
     pub(crate) late_outcomes: u64,
     /// The disk is full: since then only what is on its way is written, and nothing is claimed.
     pub(crate) store_problem: Option<String>,
+    /// This engine's clock is off: nothing is decided by it.
+    pub(crate) clock_problem: Option<String>,
     /// Nothing is claimed any more: the engine is stopping.
     pub(crate) draining: bool,
 }
@@ -126,7 +128,7 @@ impl Lanes {
 
     /// Which channels have room now. `queued` says how many messages of a channel are due.
     pub(crate) fn claims(&self, now: Timestamp, queued: impl Fn(ChannelId) -> i64) -> Vec<ClaimRequest> {
-        if self.draining || self.store_problem.is_some() {
+        if self.draining || self.store_problem.is_some() || self.clock_problem.is_some() {
             return Vec::new();
         }
         self.lanes
@@ -138,7 +140,7 @@ impl Lanes {
 
     /// When a channel that cannot claim now, and has messages that are due, can claim again by itself.
     pub(crate) fn next_opening(&self, now: Timestamp, queued: impl Fn(ChannelId) -> i64) -> Option<Timestamp> {
-        if self.draining || self.store_problem.is_some() {
+        if self.draining || self.store_problem.is_some() || self.clock_problem.is_some() {
             return None;
         }
         self.lanes

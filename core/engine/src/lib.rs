@@ -17,6 +17,7 @@ pub mod webhooks;
 
 mod acts;
 mod admit;
+mod agreement;
 mod backup;
 mod bulk;
 mod clock;

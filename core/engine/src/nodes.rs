@@ -6,6 +6,7 @@ use tidings_model::Timestamp;
 use tidings_store::{ChannelId, NodeRow};
 use tokio::sync::watch;
 
+use crate::agreement::Offset;
 use crate::config::Config;
 use crate::handle::EngineHandle;
 use crate::refusal::Refusal;
@@ -41,6 +42,9 @@ pub struct NodeView {
     pub is_self: bool,
     /// Whether what one engine does for all of them is its.
     pub leads: bool,
+    /// By how many milliseconds its clock is ahead of the database's, below zero behind it; known of this engine alone, where
+    /// several may share a store.
+    pub clock_ahead_ms: Option<i64>,
     /// What is so of engines that share a store alone.
     pub lease: Option<LeaseView>,
 }
@@ -93,6 +97,7 @@ impl EngineHandle {
             config_differs: false,
             is_self: true,
             leads: true,
+            clock_ahead_ms: Offset::of(&self.shared.lease, self.shared.clock.now()).map(|offset| offset.ahead_ms),
             lease: None,
         }
     }
@@ -126,6 +131,7 @@ fn views(rows: Vec<NodeRow>, node: i64, this: &NodeView) -> Vec<NodeView> {
             config: row.config,
             is_self: false,
             leads,
+            clock_ahead_ms: None,
             lease: Some(lease),
         }
     };
@@ -307,6 +313,7 @@ mod tests {
             config_differs: false,
             is_self: true,
             leads: true,
+            clock_ahead_ms: Some(3),
             lease: None,
         };
         views(rows, 2, &this)

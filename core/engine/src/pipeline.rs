@@ -16,6 +16,7 @@ use tidings_model::{CredentialFate, LaneEffect, Settlement, State, mask};
 use tidings_sdk::Credential;
 use tidings_store::{Claimed, Lease, Orphan, Settle};
 
+use crate::agreement::Offset;
 use crate::clock::random;
 use crate::config::ChannelConfig;
 use crate::definitions::{Definitions, Present, present};
@@ -44,6 +45,9 @@ const NO_MORE_TRIES: &str = "cannot be tried again without the risk of a second 
 
 /// Of a message that another engine may be sending by now.
 const LEASE_IS_OVER: &str = "not sent: this engine could not renew its lease";
+
+/// Of a message whose window another engine may see otherwise.
+const CLOCK_IS_OFF: &str = "not sent: this engine's clock differs from the database's";
 
 /// A refusal on the way that is an outcome of its own.
 type Stopped = Outcome;
@@ -100,6 +104,10 @@ impl Pipeline {
         let trace = named(claimed.trace.as_deref());
         let whose = Whose { template: claimed.template, recipient: claimed.recipient, trace };
         self.writer.settle(Finished { whose, settle }).await;
+    }
+
+    fn is_clock_off(&self) -> bool {
+        Offset::of(&self.lease, self.clock.now()).is_some_and(Offset::is_off)
     }
 
     /// Tells the log and the collector how an attempt ended.
@@ -250,6 +258,7 @@ impl Pipeline {
         // Asked again, because a token and a plugin take their time: what is sent may then be over after the window, or be
         // another engine's by now.
         let may_still_try = || match may_try(attempt, &channel.policy, channel.timeout, self.clock.now()) {
+            _ if self.is_clock_off() => Err(Outcome::Retry { after: None, detail: CLOCK_IS_OFF.to_owned() }),
             _ if !self.lease.is_trusted() => Err(Outcome::Retry { after: None, detail: LEASE_IS_OVER.to_owned() }),
             true => Ok(()),
             false => Err(Outcome::Unknown { detail: NO_MORE_TRIES.to_owned() }),

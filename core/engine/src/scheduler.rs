@@ -29,6 +29,7 @@ use crate::jobs::Jobs;
 use crate::measure::Measures;
 use crate::nodes::Accord;
 use crate::refusal::Refusal;
+use crate::writer::look;
 
 /// The longest sleep: a wall clock that was set, or a machine that slept, is noticed within it.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
@@ -93,6 +94,8 @@ impl Scheduler {
             let now = self.clock.now();
             let wait = match not_before {
                 Some(at) if tokio::time::Instant::now() < at => SLEEP_MAX,
+                // Nobody fires by a clock that is off.
+                _ if look(&self.jobs.lanes).clock_problem.is_some() => SLEEP_MAX,
                 _ => match self
                     .step(&mut agenda, &mut running, now, not_before.is_some() || self.looks_around(&mut looked_at))
                     .await

@@ -23,6 +23,7 @@ pub(crate) use self::neighbours::Neighbours;
 pub(crate) use self::queue::{Deed, Fetch, Finished, Taken, WriterHandle};
 use self::queue::{Inbox, Pause};
 pub(crate) use self::runtime::WriterRuntime;
+use crate::agreement::{Agreement, Offset};
 use crate::clock::{Pace, Step, random};
 use crate::config::Config;
 use crate::definitions::{self, Definitions};
@@ -88,6 +89,8 @@ pub(crate) struct WriterTask {
     pub(crate) look_for_room_at: Option<Timestamp>,
     /// Other engines that share the store.
     pub(crate) neighbours: Neighbours,
+    /// How the clock stands beside theirs.
+    pub(crate) agreement: Agreement,
     /// Told after each commit how many messages are on their way.
     pub(crate) in_flight: watch::Sender<u32>,
     /// True when it is time to go: what is in the queue is still written, and nothing new is taken.
@@ -142,6 +145,7 @@ impl WriterTask {
             if let Some(step) = pace.step(self.clock.now(), started.elapsed()) {
                 self.clock_was_set(step, &mut memory);
             }
+            self.compare_clocks();
             // Whoever could say "stop" and is gone has said it.
             if (*self.stop.borrow() || self.stop.has_changed().is_err()) && !stopping {
                 stopping = true;
@@ -224,10 +228,30 @@ impl WriterTask {
         }
     }
 
+    /// Looks whether the clock agrees with the database's.
+    fn compare_clocks(&mut self) {
+        let Some(offset) = Offset::of(&self.neighbours.lease, self.clock.now()) else { return };
+        let stands = self.agreement.next(offset);
+        if stands == self.agreement {
+            return;
+        }
+        self.agreement = stands;
+        let problem = self.agreement.problem(offset);
+        match (self.agreement, &problem) {
+            (_, Some(problem)) => tracing::error!("{problem}"),
+            (Agreement::InStep, None) => tracing::info!("this engine's clock agrees with the database's again"),
+            (_, None) => tracing::warn!("{offset}; from a few seconds on it decides nothing"),
+        }
+        look(&self.lanes).clock_problem = problem;
+    }
+
     /// The slice of what is old that is due.
     fn old(&self, now: Timestamp) -> Option<Sweep> {
         // One engine does it for all of them.
-        if self.keep_all_until.is_some_and(|until| Instant::now() < until) || !self.neighbours.lease.leads() {
+        if self.keep_all_until.is_some_and(|until| Instant::now() < until)
+            || !self.neighbours.lease.leads()
+            || self.agreement == Agreement::Off
+        {
             return None;
         }
         self.retention.due(now)
@@ -264,6 +288,9 @@ impl WriterTask {
         if let Some(at) = self.look_for_room_at {
             return at <= now;
         }
+        if self.agreement == Agreement::Off {
+            return memory.wake_all || memory.set_back.is_some();
+        }
         let due = memory.next_due.is_some_and(|at| at <= now);
         let is_old = self.old(now).is_some();
         due || is_old
@@ -290,6 +317,8 @@ impl WriterTask {
             Some(self.retention.next_at()).filter(|_| self.keep_all_until.is_none_or(|at| at <= Instant::now()));
         let sweep_at = sweep_at.filter(|_| self.neighbours.lease.leads());
         let wake = [memory.next_due, opening, sweep_at, memory.claims_rest_until].into_iter().flatten().min();
+        // What it says is due is not looked for.
+        let wake = wake.filter(|_| self.agreement != Agreement::Off);
         let wake = self.look_for_room_at.or(wake);
         let wake = memory.retry_at.filter(|at| *at > now).or(wake);
         // Half a millisecond up, so that the wake does not come just before the instant.
@@ -348,6 +377,7 @@ impl WriterTask {
         whose.splice(0..0, of);
         besides.splice(0..0, memory.untold.drain(..));
         batch.now = now;
+        batch.spare |= self.agreement == Agreement::Off;
         batch.set_back = memory.set_back;
         batch.wake_all = memory.wake_all;
         batch.lanes.append(&mut memory.unsaved_lanes);

@@ -359,6 +359,7 @@ pub(super) fn node(view: NodeView) -> wire::Node {
         config_differs: view.config_differs,
         is_self: view.is_self,
         leads: view.leads,
+        clock_ahead_ms: view.clock_ahead_ms,
     }
 }
 

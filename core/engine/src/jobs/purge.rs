@@ -8,6 +8,7 @@ use tidings_store::{RunNote, Sweep};
 use tokio::time::Instant;
 
 use super::{Course, Cut, Outcome};
+use crate::writer::look;
 
 impl Course<'_> {
     pub(super) async fn purge_credentials(&self) -> Result<Outcome, Cut> {
@@ -30,6 +31,9 @@ impl Course<'_> {
         while let Some(sweep) = slice {
             if self.is_stopping() {
                 return Err(Cut::Stopped);
+            }
+            if let Some(problem) = look(&self.jobs.lanes).clock_problem.clone() {
+                return Err(Cut::Failed(problem));
             }
             let swept = self.jobs.writer.sweep(sweep).await?;
             unused += u64::from(swept.unused);

@@ -10,6 +10,7 @@ use tidings_store::{Lease, News, Settle, Standing, StoreError, TAKEN_OVER_MAX, W
 use tokio::sync::Notify;
 
 use super::{Memory, WriterTask, look};
+use crate::agreement::Agreement;
 use crate::clock::random;
 use crate::definitions::Definitions;
 use crate::engine::{forget_webhooks, orphans, settle_orphan};
@@ -133,7 +134,12 @@ impl WriterTask {
                     }
                     let definitions = Arc::clone(&self.redefine.borrow());
                     let lets_go = self.neighbours.accord.holds_for(&definitions.config);
-                    match self.take_over(memory, &definitions, lets_go).await {
+                    let taken = match self.agreement {
+                        // Whether a window is open is nothing that its clock says.
+                        Agreement::Off => Ok(false),
+                        _ => self.take_over(memory, &definitions, lets_go).await,
+                    };
+                    match taken {
                         Ok(more) => self.neighbours.looks.looked(Instant::now(), more),
                         Err(error) => self.look_failed("look for what other engines left", &error, whole),
                     }

@@ -64,6 +64,7 @@ async fn checks(engine: &EngineHandle) -> Vec<Check> {
     vec![
         check("engine", engine.is_draining().then(|| "stopping".to_owned())),
         check("disk", engine.store_problem().map(|_| "the disk is full".to_owned())),
+        check("clock", engine.clock_problem()),
         check("writer", writer),
         check("reader", reader),
     ]
