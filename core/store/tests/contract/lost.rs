@@ -74,7 +74,7 @@ async fn a_transaction_that_waits_for_a_word_that_cannot_come_is_ended_before_th
 
 /// As many reads at once as there are connections for.
 async fn read_at_once(store: &Store) -> Vec<Result<(), StoreError>> {
-    let read = async || store.reader.counts().await.map(drop);
+    let read = || Box::pin(async { store.reader.counts().await.map(drop) });
     let (a, b, c, d, e) = tokio::join!(read(), read(), read(), read(), read());
     vec![a, b, c, d, e]
 }
