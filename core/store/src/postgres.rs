@@ -100,7 +100,7 @@ impl Home {
 /// [`StoreError::Newer`] if a newer program made its schema, [`StoreError::Unsafe`] if the server does not do what safety
 /// needs, and [`StoreError::Unreachable`] if it does not answer.
 pub(crate) async fn open(url: &str, node: NodeName) -> Result<(Writer, Reader), StoreError> {
-    let (server, mut connection) = Server::find(url, &format!("tidings {}", node.name)).await?;
+    let (server, mut connection) = Server::find(url, &format!("tidings {}", node.name), node.lease).await?;
     if server.way() == Way::Pooled {
         tracing::info!(
             store = server.shown(),
@@ -158,7 +158,7 @@ pub(crate) async fn begin_move(url: &str, mark: Option<&Mark>) -> Result<Option<
     if !is_address(url) {
         return Err(StoreError::Address { url: url.to_owned() });
     }
-    let (server, mut connection) = Server::find(url, NO_NODE).await?;
+    let (server, mut connection) = Server::find(url, NO_NODE, LEASE).await?;
     let found = match schema(&mut connection).await? {
         0 => None,
         _ => moving(&mut connection).await?,
@@ -204,7 +204,7 @@ impl Goal {
 
 /// Looks at the store of an address: whether it can be reached and whose schema it has.
 pub(crate) async fn examine(url: &str) -> Result<Examined, StoreError> {
-    let (server, mut connection) = Server::find(url, NO_NODE).await?;
+    let (server, mut connection) = Server::find(url, NO_NODE, LEASE).await?;
     let schema = schema(&mut connection).await?;
     let known = i64::try_from(MIGRATIONS.len()).expect("there are few migrations");
     if schema > known {

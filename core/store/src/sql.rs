@@ -23,7 +23,7 @@ pub(crate) use connection::{Connection, Look, Pool};
 pub(crate) use list::{ROWS_MAX, RowsStatement};
 pub(crate) use planning::PLANNING;
 pub(crate) use row::{FromColumn, Row};
-pub(crate) use session::{LEFT_ALONE, Session, Way};
+pub(crate) use session::{LEFT_ALONE, LEFT_ALONE_MAX, Session, Way};
 use value::Value;
 pub(crate) use value::{IntoValue, Json, json};
 pub(crate) use watch::{ANSWER_WAIT, Backend, Watch};

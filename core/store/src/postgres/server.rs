@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
 use super::without_password;
 use crate::error::StoreError;
-use crate::sql::{ANSWER_WAIT, Backend, Connection, LEFT_ALONE, PLANNING, Session, Watch, Way};
+use crate::sql::{ANSWER_WAIT, Backend, Connection, LEFT_ALONE, LEFT_ALONE_MAX, PLANNING, Session, Watch, Way};
 
 /// The oldest server whose ways are known here: 15 (a merge of what was asked for, and what `json_agg` answers).
 const SERVER_MIN: i64 = 150_000;
@@ -63,16 +63,18 @@ impl fmt::Debug for Server {
 }
 
 impl Server {
-    /// Connects to the server of an address, whichever way it is reached, under that name unless the address has one.
+    /// Connects to the server of an address, whichever way it is reached, under that name unless the address has one. What a
+    /// transaction has locked is let go of when nothing was heard of it for as long as a lease.
     ///
     /// # Errors
     ///
     /// As [`Server::connect`].
-    pub(crate) async fn find(url: &str, name: &str) -> Result<(Server, Connection), StoreError> {
+    pub(crate) async fn find(url: &str, name: &str, lease: Duration) -> Result<(Server, Connection), StoreError> {
         let plain = options(url, name)?;
         let shown = shown(&plain);
         let pooled = Server { options: plain.clone(), shown: shown.clone(), way: Way::Pooled };
-        let of_session = PLANNING.into_iter().chain([LEFT_ALONE]).chain(KEEPALIVE).chain([OURS]);
+        let left_alone = lease.min(LEFT_ALONE_MAX).as_millis().to_string();
+        let of_session = PLANNING.into_iter().chain([(LEFT_ALONE, &*left_alone)]).chain(KEEPALIVE).chain([OURS]);
         let direct = Server { options: plain.options(of_session), shown, way: Way::Direct };
         match direct.connect_either_way(ANSWER_WAIT).await {
             Ok((connection, Way::Direct)) => Ok((direct, connection)),
@@ -288,11 +290,22 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn a_transaction_whose_engine_stands_still_ends_with_its_lease_at_the_latest() {
+        let database = fresh_database();
+        for (lease, ends_after) in [(2, "2s"), (15, "15s"), (60, "15s")] {
+            let (server, _) = Server::find(database.url(), "tidings a", Duration::from_secs(lease)).await.unwrap();
+            let mut connection = server.pool(1).await.unwrap().acquire().await.unwrap();
+            let setting = sqlx::query_scalar::<_, String>("SELECT current_setting($1)").bind(LEFT_ALONE);
+            assert_eq!(setting.fetch_one(&mut *connection).await.unwrap(), ends_after, "a lease of {lease} s");
+        }
+    }
+
+    #[tokio::test]
     async fn a_commit_that_is_answered_is_on_disk_on_every_connection_whatever_the_database_has_set() {
         let database = fresh_database();
         let off = format!("ALTER DATABASE {} SET synchronous_commit = off", database.name());
         ask(database.url(), &off).unwrap();
-        let (server, mut own) = Server::find(database.url(), "tidings a").await.unwrap();
+        let (server, mut own) = Server::find(database.url(), "tidings a", LEFT_ALONE_MAX).await.unwrap();
         let setting = || sqlx::query_scalar::<_, String>("SELECT current_setting('synchronous_commit')");
         let pool = server.pool(1).await.unwrap();
         assert_eq!(setting().fetch_one(&pool).await.unwrap(), "on");
@@ -312,7 +325,7 @@ mod tests {
         let cluster = Cluster::private(&std::env::temp_dir(), &[]).unwrap();
         let make = "CREATE DATABASE old TEMPLATE template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C'";
         ask(&cluster.url("postgres"), make).unwrap();
-        let refused = Server::find(&cluster.url("old"), "tidings").await.map(drop).unwrap_err();
+        let refused = Server::find(&cluster.url("old"), "tidings", LEFT_ALONE_MAX).await.map(drop).unwrap_err();
         assert!(matches!(refused, StoreError::Unsafe { .. }), "{refused:?}");
         let told = refused.to_string();
         assert!(told.contains("LATIN1") && told.contains("createdb -E UTF8 -T template0"), "{told}");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tidings_model::{State, Timestamp};
 
-use super::accept::{any_keyed, begin_and_find_keys};
+use super::accept::{Taken, any_keyed, begin_and_find_keys};
 use super::due::{earliest, quiet_until};
 use super::suppression::{Suppressed, any};
 use super::tally::{Moves, Tally};
@@ -75,7 +75,8 @@ impl Writer {
     ///    of ids; what is made due, ends or is sent is picked past what another has locked;
     /// 2. parts of the ledger, once, in their order: who waits for what came is woken, past those whom another moves;
     /// 3. channels, once, in the order of their ids;
-    /// 4. webhooks, in the order of their names, and the one row of `change`.
+    /// 4. webhooks, in the order that the batch names them, and the one row of `change`. Two engines seldom write how the same
+    ///    two webhooks stand; if they meet, one of them begins again.
     ///
     /// A claim has channels already. It waits for no permit that another has locked, and for no part of the ledger: the
     /// message stays queued, and is looked at again soon.
@@ -87,40 +88,27 @@ impl Writer {
     ) -> Result<Committed, StoreError> {
         let now = batch.now;
         let mut committed = Committed::default();
-        // Before anything can fail: what is in doubt is this transaction, and never the one before, whose claims are out.
-        self.claim += 1;
-        let claim = self.claim;
-        let taken = match self.connection.dialect() {
-            Dialect::Sqlite if any_keyed(&batch.messages) => {
-                Some(begin_and_find_keys(&mut self.connection, &batch.messages, now).await?)
-            }
-            _ => {
-                BEGIN.query().execute(&mut self.connection).await.map_err(StoreError::during("begin"))?;
-                None
-            }
-        };
+        let taken = self.begin_transaction(batch).await?;
         // Others may have let somebody wait since this was counted.
         let waiting = match self.connection.dialect() {
             Dialect::Sqlite => self.tally.waiting(),
             Dialect::Postgres => i64::MAX,
         };
         let looks_for_met = self.looks_for_met();
-        let connection = &mut self.connection;
         let (node, nodes) = match &self.home {
             Home::File(_) => (0, Vec::new()),
             Home::Server(server) => (server.membership.node(), server.membership.nodes()),
         };
-        let looks_for_keys = manner == Manner::Looks || self.meets_keys;
         let mut step = Step {
-            connection,
+            connection: &mut self.connection,
             moves: Moves::default(),
             now,
             manner,
-            looks_for_keys,
+            looks_for_keys: manner == Manner::Looks || self.meets_keys,
             waiting,
             last: self.last,
             node,
-            claim,
+            claim: self.claim,
             freed: self.unwoken.clone(),
         };
 
@@ -200,29 +188,55 @@ impl Writer {
         let version = step.bump(batch).await?;
         let (moves, last, unwoken) = step.end().await?;
 
+        self.last = last;
         self.tally.apply(moves);
         self.unwoken = unwoken;
         self.early.apply(early);
         if looks_for_met {
             self.met_at = Instant::now();
         }
-        let pending = committed.backlogs.iter().map(|(webhook, backlog)| (webhook.clone(), backlog.pending));
-        self.pending.extend(pending);
-        self.quiet_until = committed.next_due;
-        self.last = last;
         // Where another engine changed something meanwhile its part is still to be read.
         if version == Some(self.version + 1) {
             self.version += 1;
         }
         self.suppresses = suppresses;
+        self.remember(batch, &committed);
+        self.after_commit(batch, &committed).await;
+        Ok(committed)
+    }
+
+    /// Begins the transaction, under a number of its own. SQLite says at once which of the messages' keys are taken.
+    async fn begin_transaction(&mut self, batch: &Batch) -> Result<Option<Taken>, StoreError> {
+        // Before anything can fail: what is in doubt is this transaction, and never the one before, whose claims are out.
+        self.claim += 1;
+        match self.connection.dialect() {
+            Dialect::Sqlite if any_keyed(&batch.messages) => {
+                begin_and_find_keys(&mut self.connection, &batch.messages, batch.now).await.map(Some)
+            }
+            _ => {
+                BEGIN.query().execute(&mut self.connection).await.map_err(StoreError::during("begin"))?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Keeps for the next transaction what this one was answered.
+    fn remember(&mut self, batch: &Batch, committed: &Committed) {
+        let pending = committed.backlogs.iter().map(|(webhook, backlog)| (webhook.clone(), backlog.pending));
+        self.pending.extend(pending);
+        self.quiet_until = committed.next_due;
         if any_keyed(&batch.messages) {
             let met = |accepted: &Accepted| matches!(accepted, Accepted::Repeat(_) | Accepted::KeyTaken(_));
             self.meets_keys = committed.accepted.iter().any(met);
         }
-        let rows = batch.settles.len() + batch.messages.len() + batch.credentials.len() + committed.claimed.len();
-        // The transaction is on disk whatever comes of this; what is wrong with the disk, the next one will meet.
+    }
+
+    /// What follows a transaction that is on disk, whatever comes of this: what is wrong with the disk, the next one will meet.
+    async fn after_commit(&mut self, batch: &Batch, committed: &Committed) {
         match &mut self.home {
             Home::File(file) => {
+                let rows =
+                    batch.settles.len() + batch.messages.len() + batch.credentials.len() + committed.claimed.len();
                 if let Err(error) = file.committed(&mut self.connection, rows).await {
                     tracing::warn!("{error}");
                 }
@@ -231,7 +245,6 @@ impl Writer {
             Home::Server(server) if !committed.accepted.is_empty() || batch.changes_standing() => server.bell.ring(),
             Home::Server(_) => {}
         }
-        Ok(committed)
     }
 }
 

@@ -14,9 +14,11 @@ use super::watch::{Backend, Watch, no_answer};
 /// How long a reader's statement may take. It is one short statement that changes nothing: whoever asked asks again.
 const READ_WAIT: Duration = Duration::from_secs(30);
 
-/// How long a transaction of ours may wait for our next word, in milliseconds: one whose engine stands still, or is out of
-/// reach, is rolled back by the server then, so that others come by what it has locked.
-pub(crate) const LEFT_ALONE: (&str, &str) = ("idle_in_transaction_session_timeout", "15000");
+/// How long a transaction of ours may wait for our next word: one whose engine stands still, or is out of reach, is rolled
+/// back by the server then, so that others come by what it has locked. Where a lease is shorter, it is as long as that.
+pub(crate) const LEFT_ALONE_MAX: Duration = Duration::from_secs(15);
+/// The setting that says so, in milliseconds.
+pub(crate) const LEFT_ALONE: &str = "idle_in_transaction_session_timeout";
 
 /// How the server is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +35,10 @@ pub(crate) enum Way {
 /// does not.
 static SETTINGS: LazyLock<String> = LazyLock::new(|| {
     let mut text = String::new();
-    for (name, value) in PLANNING.into_iter().chain([LEFT_ALONE]) {
+    for (name, value) in PLANNING {
         text.push_str(&format!("; SET LOCAL {name} = {value}"));
     }
+    text.push_str(&format!("; SET LOCAL {LEFT_ALONE} = {}", LEFT_ALONE_MAX.as_millis()));
     text.push_str(
         "; SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'",
     );
