@@ -87,10 +87,17 @@ pub(crate) async fn nodes(options: &Options, nodes: usize) -> Outcome<Report> {
                 }
                 engines.insert(node, start(&world, node).await?);
             }
+            // It stands still until others have what it had, whatever it has locked, and then some.
             Blow::Pause => {
+                let id = id_of(&url, node).await?;
                 engines[node].signal("STOP")?;
                 let past = Duration::from_millis(LEASE_S * 1000 + random.between(200, 1500));
-                tokio::time::sleep(past).await;
+                let stood = Instant::now();
+                match settled(&url, id, &mut report).await? {
+                    Some(recovery) => recoveries.push(recovery),
+                    None => idle += 1,
+                }
+                tokio::time::sleep(past.saturating_sub(stood.elapsed())).await;
                 engines[node].signal("CONT")?;
             }
             Blow::Terminate => terminate(&url, &mut random).await?,
@@ -117,7 +124,7 @@ pub(crate) async fn nodes(options: &Options, nodes: usize) -> Outcome<Report> {
     load.finish(&mut report).await?;
     eprintln!("{} blows are dealt; everything comes to rest", report.rounds);
     rest(&world, engines, &url, &mut report).await?;
-    report.figures.insert("killed with nothing on its way", f64::from(idle));
+    report.figures.insert("gone with nothing on its way", f64::from(idle));
     report.recovered(recoveries);
     for (name, count) in Blow::NAMES.into_iter().zip(blows) {
         report.figures.insert(name, f64::from(count));
@@ -155,7 +162,9 @@ async fn settled(url: &str, node: i64, report: &mut Report) -> Outcome<Option<Du
         }
         had_any = true;
         if begun.elapsed() > SETTLED_WITHIN {
-            report.broken(format!("{left} messages of a killed engine are still its own after {SETTLED_WITHIN:?}"));
+            report.broken(format!(
+                "{left} messages of an engine that is gone are still its own after {SETTLED_WITHIN:?}"
+            ));
             return Ok(Some(begun.elapsed()));
         }
         tokio::time::sleep(LOOK).await;
