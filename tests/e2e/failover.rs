@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidings_cluster::{Cluster, DURABLE, Stop, ask};
 
-use crate::harness::{World, not_once, orders, users};
+use crate::harness::{World, not_once};
 
 const LEASE: Duration = Duration::from_secs(2);
 
@@ -45,21 +45,11 @@ fn world_at(primary: &Cluster) -> (World, PathBuf) {
     (world, address)
 }
 
-/// Sends 600 messages, a permit to each, and waits until some of them have arrived.
-fn send_all(world: &World) -> Vec<(String, String)> {
-    let users = users(600);
-    let orders = orders(&users);
-    world.permits(&users);
-    world.send_many("order-paid", &orders);
-    world.wait("it sends", || (world.deliveries().len() >= 60).then_some(()));
-    orders
-}
-
 #[test]
 fn a_primary_that_is_lost_loses_and_doubles_nothing_where_its_commits_wait_for_a_standby() {
     let (primary, standby) = servers();
     let (world, address) = world_at(&primary);
-    let orders = send_all(&world);
+    let orders = world.send_until_some_arrive();
 
     primary.stop(Stop::Immediate).unwrap();
     let arrived = world.deliveries().len();
@@ -81,7 +71,7 @@ fn a_primary_that_is_lost_loses_and_doubles_nothing_where_its_commits_wait_for_a
 fn a_primary_that_has_lost_its_standby_has_nothing_sent_until_it_is_back() {
     let (primary, standby) = servers();
     let (world, _) = world_at(&primary);
-    let orders = send_all(&world);
+    let orders = world.send_until_some_arrive();
 
     standby.stop(Stop::Fast).unwrap();
     // As the database has it, where a renewal that the standby does not know of is not seen.

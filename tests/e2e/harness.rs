@@ -551,6 +551,17 @@ impl World {
         }
     }
 
+    /// Sends 600 messages, a permit to each, and waits until some of them have arrived: the others are on their way.
+    #[track_caller]
+    pub(crate) fn send_until_some_arrive(&self) -> Vec<(String, String)> {
+        let users = users(600);
+        let orders = orders(&users);
+        self.permits(&users);
+        self.send_many("order-paid", &orders);
+        self.wait("it sends", || (self.deliveries().len() >= 60).then_some(()));
+        orders
+    }
+
     /// A message with its attempts.
     #[track_caller]
     pub(crate) fn message(&self, id: &str) -> Value {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tidings_cluster::{Cluster, DURABLE, Proxy};
 
-use crate::harness::{World, not_once, orders, users};
+use crate::harness::{World, not_once};
 
 /// Within which a silent server is known to be lost: the bound that docs/OPERATIONS.md names, and a second for a busy machine.
 const NOTICED_WITHIN: Duration = Duration::from_secs(13);
@@ -26,20 +26,10 @@ fn world() -> (World, Proxy, Cluster) {
     (world, proxy, cluster)
 }
 
-/// Sends 600 messages, a permit to each, and waits until some of them have arrived.
-fn send_all(world: &World) -> Vec<(String, String)> {
-    let users = users(600);
-    let orders = orders(&users);
-    world.permits(&users);
-    world.send_many("order-paid", &orders);
-    world.wait("it sends", || (world.deliveries().len() >= 60).then_some(()));
-    orders
-}
-
 #[test]
 fn a_server_that_falls_silent_is_given_up_and_when_there_is_a_way_again_nothing_was_lost_or_doubled() {
     let (world, proxy, _cluster) = world();
-    let orders = send_all(&world);
+    let orders = world.send_until_some_arrive();
 
     let begun = Instant::now();
     proxy.shut();
@@ -58,7 +48,7 @@ fn a_server_that_falls_silent_is_given_up_and_when_there_is_a_way_again_nothing_
 #[test]
 fn a_commit_whose_answer_is_lost_is_looked_into_and_nothing_was_lost_or_doubled() {
     let (world, proxy, _cluster) = world();
-    let orders = send_all(&world);
+    let orders = world.send_until_some_arrive();
     proxy.lose_a_commit();
     world.wait("an answer is lost", || proxy.has_lost_a_commit().then_some(()));
     assert!(world.deliveries().len() < orders.len(), "it was lost in the midst of it");
@@ -71,7 +61,7 @@ fn a_commit_whose_answer_is_lost_is_looked_into_and_nothing_was_lost_or_doubled(
 #[test]
 fn an_engine_whose_server_is_silent_ends_within_its_grace_and_the_next_start_goes_on() {
     let (world, proxy, _cluster) = world();
-    let orders = send_all(&world);
+    let orders = world.send_until_some_arrive();
     proxy.shut();
     let begun = Instant::now();
     let ended = world.terminate();
