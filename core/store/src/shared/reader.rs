@@ -49,6 +49,11 @@ const CREDENTIAL: &str =
     "SELECT id, app, source, recipient, scope, uses_left, expires_at, bound_to, created_at FROM credential WHERE true";
 
 impl Reader {
+    /// How many of its connections are with nobody, and ready.
+    pub fn at_rest(&self) -> usize {
+        self.pool.at_rest()
+    }
+
     pub(crate) fn new(pool: Pool, lease: Lease) -> Reader {
         Reader { pool, lease }
     }

@@ -204,6 +204,14 @@ pub(crate) enum Pool {
 }
 
 impl Pool {
+    /// How many of them are with nobody, and ready.
+    pub(crate) fn at_rest(&self) -> usize {
+        match self {
+            Pool::Sqlite(pool) => pool.num_idle(),
+            Pool::Postgres(pool, _) => pool.num_idle(),
+        }
+    }
+
     /// A connection for one statement.
     pub(crate) async fn acquire(&self) -> Result<Connection, sqlx::Error> {
         Ok(match self {

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
-use tidings_model::{CredentialFate, State};
+use tidings_model::State;
 use tidings_store::{Batch, StoreError};
 
-use crate::harness::{BOUND, FREE, Home, Store, outcome, prepay};
-use crate::nodes::{SOON, begin_to_lose_answers, run, until_waiting};
+use crate::harness::{FREE, Home, Store};
+use crate::nodes::{SOON, an_outcome_that_will_wait, begin_to_lose_answers, run, until_waiting};
 
 /// Ends when somebody who takes orphans over waits for a standby that never comes.
 async fn until_taking_over(third: &mut PgConnection) {
@@ -48,13 +48,8 @@ async fn what_the_server_is_still_at_work_on_is_waited_for_when_its_connection_i
 async fn a_transaction_that_waits_for_a_word_that_cannot_come_is_ended_before_the_next_begins() {
     let (home, proxy) = Home::postgres_far_away();
     let mut one = Store::new(home).await;
-    one.post(vec![prepay("ann", "p")]).await;
-    let id = one.accept_one(BOUND, "ann").await;
-    let claimed = one.claim_one(BOUND).await;
-    let settle = outcome(&claimed, State::Queued, CredentialFate::Spend);
+    let (settle, mut third) = an_outcome_that_will_wait(&mut one).await;
     let batch = Batch { now: one.now, settles: vec![settle.clone()], ..Batch::default() };
-    let mut third = one.home.connect().await;
-    run(&mut third, "BEGIN; SELECT FROM credential FOR UPDATE").await;
 
     let (failed, ()) = tokio::join!(one.writer.commit(&batch), async {
         until_waiting(&mut third, 1).await;
@@ -69,7 +64,7 @@ async fn a_transaction_that_waits_for_a_word_that_cannot_come_is_ended_before_th
     let log = one.home.server_log();
     assert!(log.contains("terminating connection due to administrator command"), "nobody waited for its end: {log}");
     assert!(!log.contains("idle-in-transaction timeout"), "{log}");
-    assert_eq!((one.state(id).await, one.ledger().await), (State::Queued, vec![(2, None)]));
+    assert_eq!((one.state(settle.message).await, one.ledger().await), (State::Queued, vec![(2, None)]));
 }
 
 /// As many reads at once as there are connections for.
@@ -84,7 +79,12 @@ async fn readers_whose_answers_are_lost_or_whose_connections_are_silent_keep_no_
     let (home, proxy) = Home::postgres_far_away();
     let one = Store::new(home).await;
     assert!(read_at_once(&one).await.iter().all(Result::is_ok));
-    // Nobody uses them while they fall silent.
+    // Nobody uses them while they fall silent, sqlx neither: it asks each that comes back whether it is there.
+    let begun = Instant::now();
+    while one.reader.at_rest() < 5 {
+        assert!(begun.elapsed() < SOON, "all of them come back");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     proxy.shut();
     proxy.open();
     let read = read_at_once(&one).await;

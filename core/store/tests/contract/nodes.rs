@@ -499,21 +499,29 @@ async fn the_counts_of_both_are_the_sum(mut one: Store) {
     }
 }
 
-async fn a_connection_that_ends_in_the_middle_of_a_commit_doubles_nothing(mut one: Store) {
+/// An outcome that spends a use of the only permit, and who has that permit locked until it commits.
+pub(crate) async fn an_outcome_that_will_wait(one: &mut Store) -> (Settle, PgConnection) {
     one.post(vec![prepay("ann", "p")]).await;
-    let id = one.accept_one(BOUND, "ann").await;
+    one.accept_one(BOUND, "ann").await;
     let claimed = one.claim_one(BOUND).await;
-    let settle = outcome(&claimed, State::Queued, CredentialFate::Spend);
-    let batch = Batch { now: one.now, settles: vec![settle.clone()], ..Batch::default() };
     let mut third = one.home.connect().await;
     run(&mut third, "BEGIN; SELECT FROM credential FOR UPDATE").await;
+    (outcome(&claimed, State::Queued, CredentialFate::Spend), third)
+}
+
+async fn a_connection_that_ends_in_the_middle_of_a_commit_doubles_nothing(mut one: Store) {
+    let (settle, mut third) = an_outcome_that_will_wait(&mut one).await;
+    let batch = Batch { now: one.now, settles: vec![settle.clone()], ..Batch::default() };
     let (failed, ()) = tokio::join!(one.writer.commit(&batch), async {
         until_waiting(&mut third, 1).await;
         end_who_waits(&mut third).await;
         run(&mut third, "COMMIT").await;
     });
     assert!(matches!(failed, Err(StoreError::Database { .. })), "{failed:?}");
-    assert_eq!((one.state(id).await, one.ledger().await), (State::Sending, vec![(3, Some(id))]));
+    assert_eq!(
+        (one.state(settle.message).await, one.ledger().await),
+        (State::Sending, vec![(3, Some(settle.message))])
+    );
     assert_eq!(one.settle(vec![settle.clone()]).await, [true]);
     assert_eq!(one.settle(vec![settle]).await, [false]);
     assert_eq!(one.ledger().await, [(2, None)]);
