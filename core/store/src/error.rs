@@ -7,9 +7,8 @@ use tidings_model::Timestamp;
 const FULL: [&str; 4] = ["13", "4874", "778", "53100"];
 
 /// What PostgreSQL answers when it is not there for us: the classes of lost connections, of resources that are used up (but
-/// for [`FULL`]) and of
-/// what its keeper does, a server that only reads since another took over, and one that ended a transaction which waited for us
-/// too long (postgresql.org/docs/current/errcodes-appendix.html).
+/// for [`FULL`]) and of what its keeper does, a server that only reads since another took over, and one that ended a
+/// transaction which waited for us too long (postgresql.org/docs/current/errcodes-appendix.html).
 const AWAY: [&str; 5] = ["08", "53", "57P", "25006", "25P03"];
 
 /// Tries of what met other engines, or the fence.
@@ -98,7 +97,8 @@ pub enum StoreError {
     },
     /// What was told the server over a connection that was lost is still being done there.
     #[error(
-        "go on with the store at `{server}`: its server is still at work on what it was told over a connection that was lost;          it is asked again, and nothing is written before that has ended"
+        "go on with the store at `{server}`: its server is still at work on what it was told over a connection that was lost; \
+         it is asked again, and nothing is written before that has ended"
     )]
     Underway {
         /// The server and the database.
@@ -248,6 +248,12 @@ impl StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_still_being_done_is_told_in_one_line_without_gaps() {
+        let told = StoreError::Underway { server: "postgres://db/tidings".to_owned() }.to_string();
+        assert!(told.contains("it is asked again") && !told.contains("  ") && !told.contains('\n'), "{told}");
+    }
 
     #[test]
     fn a_store_that_is_away_is_told_from_one_that_says_no() {

@@ -1,10 +1,10 @@
 //! The PostgreSQL store: opening it, and what is true of every connection to it.
 //!
 //! Several engines share one database. Each is a node with a lease (`lease.rs`); what it claimed is its own as long as it
-//! renews that. A writer has one connection of its own, and so has the lease; readers share a pool. Nothing is held by a session that a pooler
-//! in transaction mode would lose: locks end with their transaction, and whoever cannot listen asks again in time. What a
-//! session has besides, settings and prepared statements, each transaction through a pooler brings or goes without
-//! (`../sql/session.rs`).
+//! renews that. A writer has one connection of its own, and so has the lease; readers share a pool. Nothing is held by a
+//! session that a pooler in transaction mode would lose: locks end with their transaction, and whoever cannot listen asks
+//! again in time. What a session has besides, settings and prepared statements, each transaction through a pooler brings or
+//! goes without (`../sql/session.rs`).
 
 mod bell;
 mod days;

@@ -15,7 +15,8 @@ use super::watch::{Backend, Watch, no_answer};
 const READ_WAIT: Duration = Duration::from_secs(30);
 
 /// How long a transaction of ours may wait for our next word: one whose engine stands still, or is out of reach, is rolled
-/// back by the server then, so that others come by what it has locked. Where a lease is shorter, it is as long as that.
+/// back by the server then, so that others come by what it has locked. In a session of one's own it is as long as the lease
+/// where that is shorter; through a pooler it is always this.
 pub(crate) const LEFT_ALONE_MAX: Duration = Duration::from_secs(15);
 /// The setting that says so, in milliseconds.
 pub(crate) const LEFT_ALONE: &str = "idle_in_transaction_session_timeout";
