@@ -80,6 +80,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Rows that it brings, of those that come by the hundred.
+    pub(crate) fn rows(&self) -> usize {
+        self.settles.len() + self.messages.len() + self.credentials.len()
+    }
+
     /// Whether it changes what every engine keeps in memory.
     pub(crate) fn changes_standing(&self) -> bool {
         !(self.lanes.is_empty()

@@ -9,6 +9,7 @@
 mod bell;
 mod days;
 mod lease;
+mod plans;
 mod server;
 
 use tidings_model::Timestamp;
@@ -23,6 +24,7 @@ pub(crate) use days::{Days, HISTORIES, histories_day};
 pub(crate) use lease::Membership;
 pub use lease::TAKEN_OVER_MAX;
 pub use lease::{LEASE, Lease, NodeName, Standing};
+use plans::Plans;
 use server::Server;
 
 /// Every schema there was, oldest first: the number in the database is how many of them it has.
@@ -47,6 +49,7 @@ pub(crate) struct Home {
     pub(crate) membership: Membership,
     pub(crate) days: Days,
     pub(crate) bell: Bell,
+    plans: Plans,
 }
 
 impl Home {
@@ -61,6 +64,15 @@ impl Home {
         left: &mut Vec<Backend>,
     ) -> Result<(), StoreError> {
         self.server.lay_to_rest(connection, left).await
+    }
+
+    /// Has a transaction that may read so many rows planned by how many there are now.
+    pub(crate) async fn renew_plans(&mut self, connection: &mut Connection, rows: i64) -> Result<(), StoreError> {
+        match self.server.way() {
+            Way::Direct => self.plans.renew(connection, rows).await,
+            // Nothing has a name there, and everything is planned each time.
+            Way::Pooled => Ok(()),
+        }
     }
 
     /// What is told while the server has no room: its keeper's business.
@@ -115,7 +127,7 @@ pub(crate) async fn open(url: &str, node: NodeName) -> Result<(Writer, Reader), 
     let membership = Membership::join(&mut connection, server.clone(), node).await?;
     membership.look_who_leads(&mut connection).await?;
     let bell = Bell::hang(pool.clone(), (server.way() == Way::Direct).then(|| server.clone()), membership.node());
-    let home = Home { server, membership, days: Days::default(), bell };
+    let home = Home { server, membership, days: Days::default(), bell, plans: Plans::none() };
     let writer = Writer::begin(connection, shared::Home::Server(Box::new(home))).await?;
     let lease = writer.lease();
     Ok((writer, Reader::new(pool, lease)))

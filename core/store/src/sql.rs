@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 pub(crate) use builder::Builder;
 pub(crate) use connection::{Connection, Look, Pool};
 pub(crate) use list::{ROWS_MAX, RowsStatement};
-pub(crate) use planning::PLANNING;
+pub(crate) use planning::{PLAN_ANEW, PLANNING};
 pub(crate) use row::{FromColumn, Row};
 pub(crate) use session::{LEFT_ALONE, LEFT_ALONE_MAX, Session, Way};
 use value::Value;

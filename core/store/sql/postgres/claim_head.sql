@@ -19,4 +19,6 @@ SELECT coalesce(json_agg(json_build_array(h.id, h.generation, h.template_id, h.r
                                           (h.reason = 'no_credential')::int)
                          ORDER BY h.priority DESC, h.due_at, h.id), '[]')::text
 FROM head AS h
-LEFT JOIN credential AS c ON c.bound_to = CASE WHEN h.generation > 0 THEN h.id END
+LEFT JOIN LATERAL (
+    SELECT * FROM credential WHERE bound_to = CASE WHEN h.generation > 0 THEN h.id END OFFSET 0
+) AS c ON true

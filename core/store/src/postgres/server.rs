@@ -7,9 +7,12 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
+use super::plans::PLAN_LIFE;
 use super::without_password;
 use crate::error::StoreError;
-use crate::sql::{ANSWER_WAIT, Backend, Connection, LEFT_ALONE, LEFT_ALONE_MAX, PLANNING, Session, Watch, Way};
+use crate::sql::{
+    ANSWER_WAIT, Backend, Connection, LEFT_ALONE, LEFT_ALONE_MAX, PLAN_ANEW, PLANNING, Session, Watch, Way,
+};
 
 /// The oldest server whose ways are known here: 15 (a merge of what was asked for, and what `json_agg` answers).
 const SERVER_MIN: i64 = 150_000;
@@ -141,7 +144,11 @@ impl Server {
             .acquire_timeout(POOL_WAIT)
             .after_connect(|connection, _| Box::pin(async move { Found::begin(connection).await.map(drop) }))
             .test_before_acquire(false)
-            .before_acquire(|connection, _| Box::pin(is_there(connection)))
+            .before_acquire(|connection, metadata| match metadata.idle_for {
+                idle if idle < PLAN_LIFE => Box::pin(is_there(connection)),
+                // It is asked something else for that: the tables may be longer now.
+                _ => Box::pin(plans_anew(connection)),
+            })
             .after_release(|connection, _| Box::pin(is_there(connection)));
         let connecting = pool.connect_with(self.options.clone()).await;
         connecting.map_err(|source| unreachable(&self.options, &self.shown, source))
@@ -234,8 +241,17 @@ impl Found {
 
 /// Whether a connection of a pool answers at once.
 async fn is_there(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    // One that does not is closed and another is made. It is nobody's error.
-    Ok(tokio::time::timeout(IDLE_WAIT, connection.ping()).await.is_ok_and(|answered| answered.is_ok()))
+    answers(connection.ping()).await
+}
+
+/// The same, and it has what it is asked from now on planned anew.
+async fn plans_anew(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    answers(sqlx::raw_sql(PLAN_ANEW).execute(connection)).await
+}
+
+/// Whether an answer comes at once. A connection that gives none is closed and another is made: it is nobody's error.
+async fn answers<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<bool, sqlx::Error> {
+    Ok(tokio::time::timeout(IDLE_WAIT, answer).await.is_ok_and(|answered| answered.is_ok()))
 }
 
 /// Why nobody got there. What TLS says of a certificate comes as data that makes no sense; and over TCP there is no file that
@@ -298,6 +314,20 @@ mod tests {
             let setting = sqlx::query_scalar::<_, String>("SELECT current_setting($1)").bind(LEFT_ALONE);
             assert_eq!(setting.fetch_one(&mut *connection).await.unwrap(), ends_after, "a lease of {lease} s");
         }
+    }
+
+    #[tokio::test]
+    async fn a_readers_connection_that_rested_plans_by_how_much_there_is_by_then() {
+        let database = fresh_database();
+        ask(database.url(), "CREATE TABLE t (a bigint)").unwrap();
+        let (server, _) = Server::find(database.url(), "tidings a", LEFT_ALONE_MAX).await.unwrap();
+        let pool = server.pool(1).await.unwrap();
+        sqlx::raw_sql("PREPARE looks AS SELECT a FROM t").execute(&pool).await.unwrap();
+        let plan = || sqlx::query_scalar::<_, String>("EXPLAIN EXECUTE looks").fetch_one(&pool);
+        let before = plan().await.unwrap();
+        ask(database.url(), "INSERT INTO t SELECT generate_series(1, 10000)").unwrap();
+        tokio::time::sleep(PLAN_LIFE + Duration::from_millis(100)).await;
+        assert_ne!(plan().await.unwrap(), before);
     }
 
     #[tokio::test]

@@ -47,6 +47,11 @@ impl Tally {
         self.counts.iter().filter(|((_, state), _)| *state == State::Waiting).map(|(_, count)| count).sum()
     }
 
+    /// How many are on their way, in all channels.
+    pub(super) fn on_their_way(&self) -> i64 {
+        self.counts.iter().filter(|((_, state), _)| !state.is_terminal()).map(|(_, count)| count).sum()
+    }
+
     /// Takes what was committed.
     pub(super) fn apply(&mut self, moves: Moves) {
         for (key, change) in moves.changes {

@@ -42,6 +42,10 @@ impl Writer {
         // Whatever ends this early leaves a transaction open, and the next one connects anew.
         self.in_doubt = true;
         self.look_around(batch.now).await?;
+        if let Home::Server(server) = &mut self.home {
+            let rows = self.tally.on_their_way() + length(batch.rows());
+            server.renew_plans(&mut self.connection, rows).await?;
+        }
         let mut manner = Manner::Counts;
         for _ in 0..TRIES_MAX {
             let done = self.transact(batch, manner, &mut tell).await;
@@ -235,8 +239,7 @@ impl Writer {
     async fn after_commit(&mut self, batch: &Batch, committed: &Committed) {
         match &mut self.home {
             Home::File(file) => {
-                let rows =
-                    batch.settles.len() + batch.messages.len() + batch.credentials.len() + committed.claimed.len();
+                let rows = batch.rows() + committed.claimed.len();
                 if let Err(error) = file.committed(&mut self.connection, rows).await {
                     tracing::warn!("{error}");
                 }

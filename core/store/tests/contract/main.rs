@@ -75,6 +75,7 @@ mod edges;
 mod examine;
 mod fence;
 mod file;
+mod growth;
 mod keys;
 mod lost;
 mod moving;
