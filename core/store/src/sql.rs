@@ -7,6 +7,7 @@
 
 mod builder;
 mod connection;
+mod copy;
 mod list;
 mod planning;
 mod row;
@@ -20,6 +21,7 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use builder::Builder;
 pub(crate) use connection::{Connection, Look, Pool};
+pub(crate) use copy::CopyRows;
 pub(crate) use list::{ROWS_MAX, RowsStatement};
 pub(crate) use planning::{PLAN_ANEW, PLANNING};
 pub(crate) use row::{FromColumn, Row};

@@ -8,6 +8,8 @@ use crate::harness::{BOUND, FREE, HOUR, NOON, SECOND, Store, key, new_id};
 
 for_every_store! {
     an_accepted_message_reads_back,
+    many_messages_at_once_are_written_as_each_by_itself,
+    a_key_that_is_taken_keeps_one_of_many_messages_out_and_no_other,
     ids_rise_and_are_never_used_again_after_a_restart,
     the_same_request_under_a_key_is_accepted_once,
     another_request_under_a_taken_key_is_refused_with_the_first_message,
@@ -43,6 +45,53 @@ async fn an_accepted_message_reads_back(mut store: Store) {
     assert_eq!((row.expires_at, row.data.as_deref()), (Some(NOON.after(HOUR)), Some(r#"{"order":7}"#)));
     assert_eq!((row.finished_at, row.reason, attempts.len()), (None, None, 0));
     assert_eq!(store.reader.message(MessageId(id.0 + 1)).await.unwrap(), None);
+}
+
+/// As many as no list of a store takes in one go.
+const MANY: usize = 1100;
+
+async fn many_messages_at_once_are_written_as_each_by_itself(mut store: Store) {
+    let texts = ["{}", "磁盘已满", "a\0b", "\\N\t\r\n\"", ""];
+    let message = |store: &Store, i: usize| NewMessage {
+        data: texts[i % texts.len()].repeat(if i == 7 { 20_000 } else { 1 }),
+        key: i.is_multiple_of(3).then(|| key(&format!("key{i}"))).flatten(),
+        body_hash: -5,
+        send_at: i.is_multiple_of(4).then(|| NOON.after(SECOND)),
+        expires_at: i.is_multiple_of(2).then(|| NOON.after(HOUR)),
+        priority: [-128, 0, 127][i % 3],
+        trace: i.is_multiple_of(5).then(|| "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
+        ..store.message([FREE, BOUND][i % 2], &format!("user 用户 {i}"))
+    };
+    let many = (0..MANY).map(|i| message(&store, i)).collect();
+    let at_once = store.accept(many).await;
+    for i in (0..60).chain([MANY - 1]) {
+        let alone = NewMessage { key: None, ..message(&store, i) };
+        let alone = store.commit(Batch { messages: vec![alone], ..Batch::default() }).await.accepted[0];
+        let (mut row, _) = store.reader.message(new_id(alone)).await.unwrap().unwrap();
+        row.id = at_once[i];
+        assert_eq!(store.reader.message(at_once[i]).await.unwrap().unwrap().0, row, "message {i}");
+        assert_eq!(row.data, Some(store.home.reads_back(&message(&store, i).data)));
+    }
+    let again: Vec<NewMessage> = (0..MANY).map(|i| message(&store, i)).filter(|it| it.key.is_some()).collect();
+    let again = store.commit(Batch { messages: again, ..Batch::default() }).await.accepted;
+    let first: Vec<Accepted> = at_once.iter().step_by(3).map(|id| Accepted::Repeat(*id)).collect();
+    assert_eq!(again, first);
+}
+
+async fn a_key_that_is_taken_keeps_one_of_many_messages_out_and_no_other(mut store: Store) {
+    let message = |store: &Store, i: usize| NewMessage {
+        key: key(&format!("key{i}")),
+        ..store.message(FREE, &format!("user{i}"))
+    };
+    let first = message(&store, 40);
+    let first = store.accept(vec![first]).await[0];
+    let messages = (0..100).map(|i| message(&store, i)).collect();
+    let accepted = store.commit(Batch { messages, ..Batch::default() }).await.accepted;
+    for (i, accepted) in accepted.iter().enumerate() {
+        assert_eq!(*accepted == Accepted::Repeat(first), i == 40, "{accepted:?} of message {i}");
+        assert_eq!(matches!(accepted, Accepted::New(_)), i != 40, "{accepted:?} of message {i}");
+    }
+    assert_eq!(store.messages(&MessageFilter::default()).await.len(), 100);
 }
 
 async fn ids_rise_and_are_never_used_again_after_a_restart(mut store: Store) {
