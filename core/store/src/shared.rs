@@ -5,6 +5,7 @@ mod audit;
 mod claim;
 mod depth;
 mod due;
+mod floor;
 mod keys;
 mod moment;
 mod moving;

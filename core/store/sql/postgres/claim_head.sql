@@ -16,7 +16,7 @@ WITH head AS MATERIALIZED (
 SELECT coalesce(json_agg(json_build_array(h.id, h.generation, h.template_id, h.recipient, h.attempts, h.rescues,
                                           h.ambiguous, h.first_try_at, h.expires_at, h.created_at, h.data, c.id,
                                           c.source, c.value, c.expires_at, c.created_at, h.trace,
-                                          (h.reason = 'no_credential')::int)
+                                          (h.reason = 'no_credential')::int, h.priority, h.due_at)
                          ORDER BY h.priority DESC, h.due_at, h.id), '[]')::text
 FROM head AS h
 LEFT JOIN LATERAL (

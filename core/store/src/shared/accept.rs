@@ -169,8 +169,12 @@ impl Step<'_> {
     }
 
     async fn insert_messages(&mut self, rows: &[(i64, &NewMessage)]) -> Result<(), StoreError> {
-        for (_, message) in rows {
-            self.moves.enter(message.channel, begins(message, self.now).1);
+        for (id, message) in rows {
+            let (due_at, state) = begins(message, self.now);
+            self.moves.enter(message.channel, state);
+            if state == State::Queued {
+                self.floors.came(message.channel, message.priority.into(), (due_at.0, *id));
+            }
         }
         match self.connection.dialect() {
             Dialect::Postgres if rows.len() >= COPY_ROWS_MIN => self.copy_messages(rows).await?,

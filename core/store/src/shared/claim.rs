@@ -2,11 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
+use std::time::Instant;
 
 use tidings_model::credential::{Need, Permit, bind, usable_if_ends_after};
 use tidings_model::rate::{Arrival, Rate};
 use tidings_model::{AppName, CredentialId, Event, MessageId, State, Timestamp};
 
+use super::floor::Place;
 use super::suppression::{SUPPRESSED, note};
 use super::tally::Tally;
 use super::tick::{Manner, Step, length};
@@ -53,6 +55,11 @@ struct HeadRow {
     taken_at: Option<i64>,
     trace: Option<String>,
     waited: Option<i64>,
+    // Where it stands, on a server.
+    #[serde(default)]
+    priority: i64,
+    #[serde(default)]
+    due_at: i64,
 }
 
 impl HeadRow {
@@ -156,7 +163,7 @@ impl Step<'_> {
             return Ok(());
         }
         let before = committed.claimed.len();
-        let head = self.head(request.channel, limit).await?;
+        let head = self.head(tally, request.channel, limit).await?;
         let full = head.len() == usize::try_from(limit).unwrap_or(usize::MAX);
         let head = match app {
             Some(app) => self.told(app, head, full, committed).await?,
@@ -301,7 +308,7 @@ impl Step<'_> {
         self.take(&mut head, channel).await?;
         committed.claimed.extend(head.into_iter().map(|head| head.claimed));
         if let Some(needs) = needs.filter(|_| !waiting.is_empty()) {
-            waiting = self.none_came_meanwhile(needs, waiting).await?;
+            waiting = self.none_came_meanwhile(channel, needs, waiting).await?;
         }
         if !waiting.is_empty() {
             let ids: Vec<i64> = waiting.iter().map(|row| row.message.0).collect();
@@ -320,6 +327,7 @@ impl Step<'_> {
     /// itself. Whose part another engine has, and for whom there may be one, stays queued.
     async fn none_came_meanwhile(
         &mut self,
+        channel: ChannelId,
         needs: &Needs,
         mut waiting: Vec<Waiting>,
     ) -> Result<Vec<Waiting>, StoreError> {
@@ -330,6 +338,7 @@ impl Step<'_> {
         // Never waited for: whoever has one may want a channel that is locked here.
         let lock = sql!(postgres "ledger_try").query().bind(json(&recipients));
         let ours: HashSet<String> = lock.fetch_json(self.connection, "lock a part of the ledger").await?;
+        let before = waiting.len();
         waiting.retain(|row| ours.contains(&row.recipient));
         let recipients: Vec<&str> = ours.iter().map(String::as_str).collect();
         // What is bound by this transaction already is in no answer.
@@ -338,6 +347,10 @@ impl Step<'_> {
             waiting.iter().map(|row| (row.message, row.recipient.as_str(), row.template)).collect();
         let mut chosen = choose(&wants, &permits, needs).into_iter();
         waiting.retain(|_| chosen.next().expect("each was answered").is_none());
+        if waiting.len() < before {
+            // Some stay where they are.
+            self.floors.forget(channel);
+        }
         Ok(waiting)
     }
 
@@ -393,11 +406,60 @@ impl Step<'_> {
         Ok(())
     }
 
-    async fn head(&mut self, channel: ChannelId, limit: u32) -> Result<Vec<Head>, StoreError> {
-        let query = sql!("claim_head").query();
-        let query = query.bind(channel.0).bind(self.now.0).bind(limit);
-        let rows: Vec<HeadRow> = query.fetch_json(self.connection, "look at the head of a queue").await?;
+    async fn head(&mut self, tally: &Tally, channel: ChannelId, limit: u32) -> Result<Vec<Head>, StoreError> {
+        let rows = match self.connection.dialect() {
+            Dialect::Sqlite => self.front(channel, limit).await?,
+            Dialect::Postgres => self.head_behind_floor(tally, channel, limit).await?,
+        };
         rows.into_iter().map(|row| row.into_head(channel)).collect()
+    }
+
+    /// What stands behind what was claimed before, or at the front where that is not known, or should be more.
+    async fn head_behind_floor(
+        &mut self,
+        tally: &Tally,
+        channel: ChannelId,
+        limit: u32,
+    ) -> Result<Vec<HeadRow>, StoreError> {
+        let mut rows = Vec::new();
+        let known = self.floors.of(channel, Instant::now());
+        let mut is_whole = known.is_some();
+        for (priority, place) in known.into_iter().flatten() {
+            let room = i64::from(limit) - length(rows.len());
+            if room > 0 {
+                rows.extend(self.next(channel, room, priority, place).await?);
+            }
+        }
+        if length(rows.len()) < self.queued(tally, channel).min(limit.into()) {
+            is_whole &= !self.floors.may_begin_at_front(channel, Instant::now());
+        }
+        if !is_whole {
+            let begun = Instant::now();
+            // Those that were found are locked by this transaction, and found again.
+            rows = self.front(channel, limit).await?;
+            self.floors.began_at_front(channel, begun, Instant::now());
+        }
+        for row in &rows {
+            self.floors.raise(channel, row.priority, (row.due_at, row.id));
+        }
+        Ok(rows)
+    }
+
+    async fn front(&mut self, channel: ChannelId, limit: u32) -> Result<Vec<HeadRow>, StoreError> {
+        let query = sql!("claim_head").query().bind(channel.0).bind(self.now.0).bind(limit);
+        query.fetch_json(self.connection, "look at the head of a queue").await
+    }
+
+    async fn next(
+        &mut self,
+        channel: ChannelId,
+        room: i64,
+        priority: i64,
+        (due_at, id): Place,
+    ) -> Result<Vec<HeadRow>, StoreError> {
+        let query = sql!(postgres "claim_next").query().bind(channel.0).bind(self.now.0).bind(room);
+        let query = query.bind(priority).bind(due_at).bind(id);
+        query.fetch_json(self.connection, "look at what follows in a queue").await
     }
 
     async fn free_permits(&mut self, needs: &Needs, seekers: &[&Head]) -> Result<Vec<Free>, StoreError> {

@@ -1,6 +1,6 @@
 //! How many messages of each channel are in each state: kept with every move, so that nothing ever counts rows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tidings_model::State;
 
@@ -24,6 +24,8 @@ pub(super) struct Tally {
 #[derive(Debug, Default)]
 pub(super) struct Moves {
     changes: HashMap<(ChannelId, State), i64>,
+    /// Channels to whose queue something came that had been elsewhere.
+    queued_again: HashSet<ChannelId>,
 }
 
 impl Tally {
@@ -70,14 +72,21 @@ impl Moves {
     }
 
     pub(super) fn go(&mut self, channel: ChannelId, from: State, to: State) {
-        self.leave(channel, from);
-        self.enter(channel, to);
+        self.go_many(channel, from, to, 1);
     }
 
     /// As many at once.
     pub(super) fn go_many(&mut self, channel: ChannelId, from: State, to: State, messages: i64) {
         *self.changes.entry((channel, from)).or_default() -= messages;
         *self.changes.entry((channel, to)).or_default() += messages;
+        if to == State::Queued {
+            self.queued_again.insert(channel);
+        }
+    }
+
+    /// Channels to whose queue something came up to here that is not new.
+    pub(super) fn queued_again(&self) -> impl Iterator<Item = ChannelId> {
+        self.queued_again.iter().copied()
     }
 
     /// By how much this transaction changes a count.

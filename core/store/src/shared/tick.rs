@@ -10,6 +10,7 @@ use tidings_model::{State, Timestamp};
 
 use super::accept::{Taken, any_keyed, begin_and_find_keys};
 use super::due::{earliest, quiet_until};
+use super::floor::Floors;
 use super::suppression::{Suppressed, any};
 use super::tally::{Moves, Tally};
 use super::writer::{Home, LOOK_NOW, Last, Writer};
@@ -114,6 +115,8 @@ impl Writer {
             node,
             claim: self.claim,
             freed: self.unwoken.clone(),
+            // If this fails nothing is known of them any more.
+            floors: std::mem::take(&mut self.floors),
         };
 
         committed.settled = step.settle(&batch.settles).await?;
@@ -149,6 +152,7 @@ impl Writer {
         let mut quiet_until = earliest(self.quiet_until, quiet_until(batch));
         if let Some(by) = batch.set_back {
             step.set_back(by, &nodes).await?;
+            step.floors = Floors::default();
             quiet_until = LOOK_NOW;
         }
         let is_quiet = batch.spare || quiet_until.is_none_or(|at| at > now);
@@ -171,6 +175,9 @@ impl Writer {
             !batch.suppressions.is_empty() || batch.sweeps.iter().any(|sweep| matches!(sweep, Sweep::Audit { .. }));
         let suppresses = if suppresses && may_have_left { any(&mut *step.connection).await? } else { suppresses };
         step.wake_freed().await?;
+        for channel in step.moves.queued_again() {
+            step.floors.forget(channel);
+        }
         let lanes = step.hold_lanes(&self.tally, &batch.lanes, &batch.claims).await?;
         step.save_lanes(&batch.lanes).await?;
         for request in &batch.claims {
@@ -190,11 +197,12 @@ impl Writer {
             committed.next_due = earliest(committed.next_due, Some(now.after(WAKE_AGAIN)));
         }
         let version = step.bump(batch).await?;
-        let (moves, last, unwoken) = step.end().await?;
+        let Ended { moves, last, unwoken, floors } = step.end().await?;
 
         self.last = last;
         self.tally.apply(moves);
         self.unwoken = unwoken;
+        self.floors = floors;
         self.early.apply(early);
         if looks_for_met {
             self.met_at = Instant::now();
@@ -277,6 +285,16 @@ pub(super) struct Step<'a> {
     pub(super) claim: i64,
     /// Whose credentials came or came back, and whose messages that wait were not woken yet.
     pub(super) freed: Vec<String>,
+    /// Up to where the queues were claimed, on a server.
+    pub(super) floors: Floors,
+}
+
+/// What a transaction leaves for the next one.
+struct Ended {
+    moves: Moves,
+    last: Last,
+    unwoken: Vec<String>,
+    floors: Floors,
 }
 
 /// The counts and the end of the transaction: to SQLite one hop.
@@ -302,7 +320,7 @@ pub(super) fn length(count: usize) -> i64 {
 
 impl Step<'_> {
     /// Writes the counts, and commits.
-    async fn end(mut self) -> Result<(Moves, Last, Vec<String>), StoreError> {
+    async fn end(mut self) -> Result<Ended, StoreError> {
         let rows = self.moves.rows();
         let mut slices = rows.chunks(ROWS_MAX).peekable();
         let is_one_hop = self.connection.dialect() == Dialect::Sqlite;
@@ -316,7 +334,7 @@ impl Step<'_> {
             None => both(COMMIT),
         };
         self.run(query).await.map_err(StoreError::during("commit"))?;
-        Ok((self.moves, self.last, self.freed))
+        Ok(Ended { moves: self.moves, last: self.last, unwoken: self.freed, floors: self.floors })
     }
 
     /// Has other engines read again what each keeps in memory, if the batch changes that.

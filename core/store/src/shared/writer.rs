@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tidings_model::{AppName, ChannelName, State, TemplateName, Timestamp, WebhookName};
 use tokio::sync::Notify;
 
+use super::floor::Floors;
 use super::receipt::Early;
 use super::tally::Tally;
 use super::{keys, notice, row, suppression};
@@ -31,6 +32,10 @@ const DOUBT_LASTS: Duration = Duration::from_secs(600);
 /// How old may be what hangs on many rows, and whose age nothing depends on: the receipts that wait, and how many notices do.
 const READ_ALL_AGAIN: Duration = Duration::from_secs(1);
 
+/// How often messages are looked for that are being sent by an engine that is not known: none is, unless somebody removed it
+/// by hand.
+const ORPHANS_AGAIN: Duration = Duration::from_secs(60);
+
 /// How often receipts are looked for whose message has its outcome, while any wait.
 const MET_AGAIN: Duration = Duration::from_secs(1);
 
@@ -44,6 +49,8 @@ pub struct Writer {
     pub(super) home: Home,
     pub(super) tally: Tally,
     pub(super) early: Early,
+    /// Up to where the queues were claimed, on a server.
+    pub(super) floors: Floors,
     /// Whose app the messages of a channel are sent with: a provider's name for a message holds in its app alone.
     pub(super) apps: HashMap<ChannelId, AppName>,
     /// Somebody may be suppressed: as long as nobody is, nobody asks.
@@ -67,6 +74,8 @@ pub struct Writer {
     doubtful: VecDeque<(i64, Instant)>,
     /// The numbers under which orphans were taken over and no answer was heard, and since when. The newest ones are kept.
     unheard: VecDeque<(i64, Instant)>,
+    /// When what nobody has was looked for last, on a server.
+    orphans_at: Option<Instant>,
     /// What the server may still have for connections that were given up: at most one of them has more to say.
     left: Vec<Backend>,
     /// Who waits for a credential that came, and was not woken: another engine was just moving what waits. Whoever starts
@@ -137,6 +146,7 @@ impl Writer {
             suppresses: suppression::any(&mut connection).await?,
             meets_keys: false,
             instance: instance(&mut connection).await?,
+            floors: Floors::default(),
             apps: HashMap::new(),
             quiet_until: LOOK_NOW,
             version: 0,
@@ -146,6 +156,7 @@ impl Writer {
             claim: 0,
             doubtful: VecDeque::new(),
             unheard: VecDeque::new(),
+            orphans_at: None,
             left: Vec::new(),
             unwoken: Vec::new(),
             in_doubt: false,
@@ -210,6 +221,7 @@ impl Writer {
         let (released, freed) = server.release_claims(&mut self.connection, &claims).await?;
         self.unwoken.extend(freed);
         if released > 0 {
+            self.floors = Floors::default();
             tracing::warn!(released, "a transaction landed that had failed for all we knew; its claims are undone");
         }
         Ok(())
@@ -407,6 +419,9 @@ impl Writer {
 
     async fn take_over(&mut self, channels: Option<&[ChannelId]>) -> Result<Vec<Orphan>, StoreError> {
         self.resolve_doubt().await?;
+        if !self.may_find_orphans().await? {
+            return Ok(Vec::new());
+        }
         let node = match &self.home {
             Home::File(_) => 0,
             Home::Server(server) => server.membership.node(),
@@ -422,6 +437,19 @@ impl Writer {
             self.in_doubt = true;
         }
         found
+    }
+
+    /// Whether it is worth a look through all that is being sent, and through what of it is gone and not vacuumed: an engine's
+    /// lease is over, or it was not looked for long.
+    async fn may_find_orphans(&mut self) -> Result<bool, StoreError> {
+        let Home::Server(server) = &self.home else { return Ok(true) };
+        if self.unheard.is_empty() && self.orphans_at.is_some_and(|at| at.elapsed() < ORPHANS_AGAIN) {
+            let look = sql!(postgres "nodes_lapsed").query().bind(server.membership.node());
+            let lapsed = look.fetch_scalar(&mut self.connection).await;
+            return self.heard(lapsed.map_err(StoreError::during("look for engines that are gone")));
+        }
+        self.orphans_at = Some(Instant::now());
+        Ok(true)
     }
 
     /// The state of every channel that has one.

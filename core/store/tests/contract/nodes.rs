@@ -20,6 +20,7 @@ use crate::harness::{
 for_every_server! {
     the_claims_of_two_have_nothing_in_common,
     what_another_has_locked_is_stepped_over_and_nobody_waits,
+    what_another_queues_before_what_was_claimed_does_not_wait_for_the_rest,
     a_permit_that_another_has_taken_meanwhile_goes_to_no_second_message,
     a_permit_that_is_used_up_meanwhile_goes_with_no_message,
     two_that_claim_at_once_give_each_permit_to_one_message,
@@ -124,7 +125,34 @@ async fn what_another_has_locked_is_stepped_over_and_nobody_waits(mut one: Store
     let batch = claims(&one, FREE, 9);
     assert_eq!(ids(&commit(&mut one, batch).await.claimed), [free]);
     transaction.rollback().await.unwrap();
-    assert_eq!(ids(&one.claim(FREE, 9).await), [held]);
+    // It stands before what was claimed: there one looks now and then.
+    let begun = Instant::now();
+    let mut claimed = Vec::new();
+    while claimed.is_empty() {
+        assert!(begun.elapsed() < SOON, "what was locked is claimed in the end");
+        claimed = ids(&one.claim(FREE, 9).await);
+    }
+    assert_eq!(claimed, [held]);
+}
+
+async fn what_another_queues_before_what_was_claimed_does_not_wait_for_the_rest(mut one: Store) {
+    let mut other = one.beside().await;
+    let messages = (0..1000).map(|n| one.message(FREE, &format!("r{n}"))).collect();
+    commit(&mut one, Batch { messages, ..Batch::default() }).await;
+    while other.writer.count(one.channel(FREE), State::Queued) == 0 {
+        other.writer.news(one.now, false).await.unwrap();
+    }
+    let batch = claims(&other, FREE, 10);
+    assert_eq!(commit(&mut other, batch).await.claimed.len(), 10);
+    let urgent = NewMessage { priority: 1, ..one.message(FREE, "ann") };
+    let urgent = new_id(commit(&mut one, Batch { messages: vec![urgent], ..Batch::default() }).await.accepted[0]);
+    for _ in 0..900 {
+        let batch = claims(&other, FREE, 1);
+        if ids(&commit(&mut other, batch).await.claimed) == [urgent] {
+            return;
+        }
+    }
+    panic!("a message of a higher priority waits behind all others");
 }
 
 /// Claims one while a third holds the ledger, and commits as soon as it is waited for.

@@ -228,6 +228,14 @@ fn cases(node: i64) -> BTreeMap<&'static str, Case> {
         ("change_look", looks_up(0, vec![])),
         ("claim", looks_up(NAMED * 2, vec![numbers(Some), numbers(Some), number(NOW), number(node), number(7)])),
         ("claim_head", looks_up(NAMED, vec![number(1), number(NOW), number(NAMED)])),
+        (
+            "claim_next",
+            // Behind the first ten thousand of them.
+            looks_up(
+                NAMED,
+                vec![number(1), number(NOW), number(NAMED), number(1), number(NOW - 90_000), number(10_000)],
+            ),
+        ),
         ("claim_permits", looks_up(NAMED, vec![shop(), names("user"), sources(), number(1024)])),
         ("claim_permits_of_many", looks_up(NAMED, vec![shop(), names("user"), sources(), number(NAMED)])),
         ("claim_wait", looks_up(NAMED, vec![ids(0)])),
@@ -393,6 +401,7 @@ fn cases(node: i64) -> BTreeMap<&'static str, Case> {
         ),
         ("nodes", walks(3, "it lists all nodes", vec![])),
         ("nodes_gone", walks(SENDING, "it looks whether anything being sent is theirs", vec![number(0)])),
+        ("nodes_lapsed", looks_up(0, vec![number(node)])),
         (
             "note_run",
             looks_up(
