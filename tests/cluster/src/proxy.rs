@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -41,8 +41,22 @@ struct Way {
     deaf: AtomicBool,
     /// Nothing passes from the server.
     mute: AtomicBool,
+    /// What is still said to the server before it is silent.
+    left: AtomicUsize,
     client: TcpStream,
     server: End,
+}
+
+impl Way {
+    /// Whether what is said to the server passes now.
+    fn passes(&self) -> bool {
+        let count = |left: usize| (left != usize::MAX).then(|| left.saturating_sub(1));
+        if self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count) == Ok(0) {
+            self.deaf.store(true, Ordering::SeqCst);
+            self.mute.store(true, Ordering::SeqCst);
+        }
+        !self.deaf.load(Ordering::SeqCst)
+    }
 }
 
 /// A server's end of a connection: at its socket, or where it speaks TLS.
@@ -133,6 +147,14 @@ impl Proxy {
         }
     }
 
+    /// Has each that is connected fall silent by itself when so much was said to its server: what is sent at once
+    /// counts as one. What comes passes.
+    pub fn shut_each_after(&self, said: usize) {
+        for way in &self.look().open {
+            way.left.store(said, Ordering::SeqCst);
+        }
+    }
+
     /// Has what comes from now on pass. What has fallen silent stays so.
     pub fn open(&self) {
         self.look().shut = false;
@@ -192,12 +214,12 @@ fn take(listener: &TcpListener, socket: &Path, tls: Option<SocketAddr>, ways: &A
         // Where the server is gone, those that come are closed.
         let (Ok(client), Ok(server)) = (client, End::connect(socket, tls)) else { continue };
         let silent = || AtomicBool::new(at.shut);
-        let way = Arc::new(Way { deaf: silent(), mute: silent(), client, server });
+        let way = Arc::new(Way { deaf: silent(), mute: silent(), left: AtomicUsize::new(usize::MAX), client, server });
         at.open.push(Arc::clone(&way));
         drop(at);
         let (asks, answers, shared) = (Arc::clone(&way), way, Arc::clone(ways));
         thread::spawn(move || {
-            pass(&asks.client, &asks.server, |_| !asks.deaf.load(Ordering::SeqCst));
+            pass(&asks.client, &asks.server, |_| asks.passes());
             // A silent way closes nothing.
             if !asks.deaf.load(Ordering::SeqCst) {
                 asks.server.close();
