@@ -8,6 +8,7 @@
 mod builder;
 mod connection;
 mod copy;
+mod lent;
 mod list;
 mod planning;
 mod row;
@@ -22,6 +23,7 @@ use serde::de::DeserializeOwned;
 pub(crate) use builder::Builder;
 pub(crate) use connection::{Connection, Look, Pool};
 pub(crate) use copy::CopyRows;
+pub(crate) use lent::IDLE_WAIT;
 pub(crate) use list::{ROWS_MAX, RowsStatement};
 pub(crate) use planning::{PLAN_ANEW, PLANNING};
 pub(crate) use row::{FromColumn, Row};

@@ -11,7 +11,7 @@ use super::plans::PLAN_LIFE;
 use super::without_password;
 use crate::error::StoreError;
 use crate::sql::{
-    ANSWER_WAIT, Backend, Connection, LEFT_ALONE, LEFT_ALONE_MAX, PLAN_ANEW, PLANNING, Session, Watch, Way,
+    ANSWER_WAIT, Backend, Connection, IDLE_WAIT, LEFT_ALONE, LEFT_ALONE_MAX, PLAN_ANEW, PLANNING, Session, Watch, Way,
 };
 
 /// The oldest server whose ways are known here: 15 (a merge of what was asked for, and what `json_agg` answers).
@@ -19,9 +19,6 @@ const SERVER_MIN: i64 = 150_000;
 
 /// How long a connection may take.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
-
-/// How long a connection of a pool that nobody used for a while may take to show that it is there.
-const IDLE_WAIT: Duration = Duration::from_secs(2);
 
 /// How long a connection of a pool is waited for.
 const POOL_WAIT: Duration = Duration::from_secs(5);
@@ -132,8 +129,9 @@ impl Server {
         Ok((session.into(), found.way))
     }
 
-    /// Connections of which each is lent for a while. None that is out of reach keeps its place for long, neither before it is
-    /// lent nor behind that.
+    /// Connections of which each is lent for a while. None that is out of reach keeps its place for long: before it is
+    /// lent, [`POOL_WAIT`] bounds all that is done, a close too; behind that, whoever gives it back does. sqlx closes
+    /// by itself only what has rested, which was asked before: nothing that is unsent is in the way of its last word.
     ///
     /// # Errors
     ///
@@ -148,8 +146,7 @@ impl Server {
                 idle if idle < PLAN_LIFE => Box::pin(is_there(connection)),
                 // It is asked something else for that: the tables may be longer now.
                 _ => Box::pin(plans_anew(connection)),
-            })
-            .after_release(|connection, _| Box::pin(is_there(connection)));
+            });
         let connecting = pool.connect_with(self.options.clone()).await;
         connecting.map_err(|source| unreachable(&self.options, &self.shown, source))
     }

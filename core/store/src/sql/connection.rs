@@ -9,23 +9,23 @@ use sqlx::postgres::PgPool;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr, Sqlite, Transaction};
 
-use super::session::{Session, Way, begin};
+use super::session::{Session, Way};
 use super::value::sqlite_arguments;
 use super::watch::{Backend, CLOSE_WAIT};
 use super::{CopyRows, Dialect, Query, Row, Statement};
 
-/// Whose connection it is.
+/// Whose connection to a file it is.
 #[derive(Debug)]
-pub(crate) enum Held<D: sqlx::Database> {
-    Own(D::Connection),
+pub(crate) enum Held {
+    Own(SqliteConnection),
     /// A pool's, which gets it back.
-    Lent(PoolConnection<D>),
+    Lent(PoolConnection<Sqlite>),
     /// A pool's, in the middle of a transaction that ends with the look.
-    Looking(Transaction<'static, D>),
+    Looking(Transaction<'static, Sqlite>),
 }
 
-impl<D: sqlx::Database> Held<D> {
-    pub(super) fn inner(&mut self) -> &mut D::Connection {
+impl Held {
+    fn inner(&mut self) -> &mut SqliteConnection {
         match self {
             Held::Own(connection) => connection,
             Held::Lent(connection) => connection,
@@ -37,7 +37,7 @@ impl<D: sqlx::Database> Held<D> {
 /// A connection.
 #[derive(Debug)]
 pub(crate) enum Connection {
-    Sqlite(Held<Sqlite>),
+    Sqlite(Held),
     Postgres(Session),
 }
 
@@ -161,9 +161,9 @@ impl Connection {
         match self {
             Connection::Sqlite(Held::Own(connection)) => connection.close().await,
             Connection::Sqlite(_) => Ok(()),
-            Connection::Postgres(session) => match session.into_held() {
-                Held::Own(connection) => within_reason(connection.close()).await,
-                Held::Lent(_) | Held::Looking(_) => Ok(()),
+            Connection::Postgres(session) => match session.into_own() {
+                Some(connection) => within_reason(connection.close()).await,
+                None => Ok(()),
             },
         }
     }
@@ -174,9 +174,9 @@ impl Connection {
         match self {
             Connection::Sqlite(Held::Own(connection)) => connection.close_hard().await,
             Connection::Sqlite(_) => Ok(()),
-            Connection::Postgres(session) => match session.into_held() {
-                Held::Own(connection) => within_reason(connection.close_hard()).await,
-                Held::Lent(_) | Held::Looking(_) => Ok(()),
+            Connection::Postgres(session) => match session.into_own() {
+                Some(connection) => within_reason(connection.close_hard()).await,
+                None => Ok(()),
             },
         }
     }
@@ -233,7 +233,7 @@ impl Pool {
     pub(crate) async fn acquire(&self) -> Result<Connection, sqlx::Error> {
         Ok(match self {
             Pool::Sqlite(pool) => Connection::Sqlite(Held::Lent(pool.acquire().await?)),
-            Pool::Postgres(pool, way) => Session::new(Held::Lent(pool.acquire().await?), *way).into(),
+            Pool::Postgres(pool, way) => Session::lent(pool.acquire().await?, *way).into(),
         })
     }
 
@@ -242,8 +242,9 @@ impl Pool {
         Ok(Look(match self {
             Pool::Sqlite(pool) => Connection::Sqlite(Held::Looking(pool.begin().await?)),
             Pool::Postgres(pool, way) => {
-                let begun = pool.begin_with(begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", *way)).await?;
-                Session::new(Held::Looking(begun), *way).into()
+                let mut session = Session::lent(pool.acquire().await?, *way);
+                session.look().await?;
+                session.into()
             }
         }))
     }

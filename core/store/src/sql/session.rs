@@ -3,11 +3,12 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Postgres, SqlSafeStr as _, SqlStr};
 
-use super::connection::Held;
 use super::copy::CopyRows;
+use super::lent::Lent;
 use super::planning::PLANNING;
 use super::value::{Value, postgres_arguments};
 use super::watch::{Backend, Watch, no_answer};
@@ -48,7 +49,7 @@ static SETTINGS: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// The beginning of a transaction, in the manner of that way.
-pub(super) fn begin(begin: &'static str, way: Way) -> SqlStr {
+fn begin(begin: &'static str, way: Way) -> SqlStr {
     match way {
         Way::Direct => begin.into_sql_str(),
         // One message, and so one round trip.
@@ -56,12 +57,20 @@ pub(super) fn begin(begin: &'static str, way: Way) -> SqlStr {
     }
 }
 
+/// Whose connection to a server it is.
+#[derive(Debug)]
+enum Held {
+    Own(PgConnection),
+    /// A pool's, which gets it back.
+    Lent(Lent),
+}
+
 /// A connection to PostgreSQL.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(super) held: Held<Postgres>,
+    held: Held,
     way: Way,
-    /// A transaction was begun by a statement and has not ended. Of a straight connection nobody asks.
+    /// A transaction was begun and has not ended. Of a straight connection only a look's is known.
     begun: bool,
     /// Who looks whether answers can still come; of a pool's connection nobody.
     watch: Option<Watch>,
@@ -69,6 +78,15 @@ pub(crate) struct Session {
     backend: Option<Backend>,
     /// No answer came, and it is not asked again.
     lost: bool,
+}
+
+impl Held {
+    fn inner(&mut self) -> &mut PgConnection {
+        match self {
+            Held::Own(connection) => connection,
+            Held::Lent(lent) => lent.inner(),
+        }
+    }
 }
 
 /// What a statement is to the transaction around it.
@@ -82,9 +100,13 @@ enum Part {
 }
 
 impl Session {
-    pub(super) fn new(held: Held<Postgres>, way: Way) -> Session {
-        let begun = matches!(held, Held::Looking(_));
-        Session { held, way, begun, watch: None, backend: None, lost: false }
+    fn new(held: Held, way: Way) -> Session {
+        Session { held, way, begun: false, watch: None, backend: None, lost: false }
+    }
+
+    /// A pool's.
+    pub(super) fn lent(connection: PoolConnection<Postgres>, way: Way) -> Session {
+        Session::new(Held::Lent(Lent::new(connection)), way)
     }
 
     /// One's own, for which the server has that backend.
@@ -197,14 +219,25 @@ impl Session {
         self.answered(run).await
     }
 
+    /// Begins a transaction that sees the store as it is now, and ends with the connection, which is a pool's.
+    pub(super) async fn look(&mut self) -> Result<(), sqlx::Error> {
+        self.begun = true;
+        let begin = begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", self.way);
+        self.run_script(begin).await.map(drop)
+    }
+
     /// Asks, and waits for the answer as long as one can come. Whoever heard none asks nothing more.
     async fn answered<T>(
         &mut self,
         ask: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, sqlx::Error> {
-        let Session { held, watch, backend, lost, .. } = self;
+        let Session { held, way, begun, watch, backend, lost } = self;
         if *lost {
             return Err(no_answer());
+        }
+        // Whoever asks may be gone before the answer: what began by then is ended by whoever gives the connection back.
+        if let (Held::Lent(lent), true) = (&mut *held, *begun || *way == Way::Pooled) {
+            lent.begins();
         }
         let answer = ask(held.inner());
         let answered = match watch {
@@ -212,11 +245,21 @@ impl Session {
             None => tokio::time::timeout(READ_WAIT, answer).await.ok(),
         };
         *lost = answered.is_none();
+        if let Held::Lent(lent) = held {
+            lent.heard(answered.as_ref());
+            if !*begun && matches!(answered, Some(Ok(_))) {
+                lent.has_ended();
+            }
+        }
         answered.unwrap_or_else(|| Err(no_answer()))
     }
 
-    pub(super) fn into_held(self) -> Held<Postgres> {
-        self.held
+    /// One's own; a pool's is given back.
+    pub(super) fn into_own(self) -> Option<PgConnection> {
+        match self.held {
+            Held::Own(connection) => Some(connection),
+            Held::Lent(_) => None,
+        }
     }
 
     fn part(&self, text: &str) -> Part {

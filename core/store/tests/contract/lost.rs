@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 use tidings_model::State;
-use tidings_store::{Batch, StoreError};
+use tidings_store::{Batch, MessageFilter, Reader, StoreError};
 
-use crate::harness::{FREE, Home, Store};
+use crate::harness::{FREE, Home, NOON, Store};
 use crate::nodes::{SOON, an_outcome_that_will_wait, begin_to_lose_answers, run, until_waiting};
 
 /// Ends when somebody who takes orphans over waits for a standby that never comes.
@@ -67,11 +67,124 @@ async fn a_transaction_that_waits_for_a_word_that_cannot_come_is_ended_before_th
     assert_eq!((one.state(settle.message).await, one.ledger().await), (State::Queued, vec![(2, None)]));
 }
 
+/// How many connections readers have.
+const READERS: usize = 5;
+
+/// After so long a reader is gone, whatever it still waits for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the places of readers may be nobody's after the way to the server fell silent: the bound of a connection
+/// that is given back, and what those wait who try whether there are places.
+const NOBODYS: Duration = Duration::from_secs(20);
+
+async fn one_statement(reader: &Reader) -> Result<(), StoreError> {
+    reader.counts().await.map(drop)
+}
+
+/// Several that see the same.
+async fn one_look(reader: &Reader) -> Result<(), StoreError> {
+    let filter = MessageFilter { newer_than: Some(NOON), ..MessageFilter::default() };
+    reader.messages(&filter).await.map(drop)
+}
+
 /// As many reads at once as there are connections for.
-async fn read_at_once(store: &Store) -> Vec<Result<(), StoreError>> {
-    let read = || Box::pin(async { store.reader.counts().await.map(drop) });
+async fn at_once(store: &Store, read: impl AsyncFn(&Reader) -> Result<(), StoreError>) -> Vec<Result<(), StoreError>> {
+    let read = || Box::pin(read(&store.reader));
     let (a, b, c, d, e) = tokio::join!(read(), read(), read(), read(), read());
     vec![a, b, c, d, e]
+}
+
+async fn read_at_once(store: &Store) -> Vec<Result<(), StoreError>> {
+    at_once(store, one_statement).await
+}
+
+async fn until_all_came_back(store: &Store) {
+    while store.reader.at_rest() < READERS {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Reads on every connection, over and over, until all are answered and come back.
+async fn until_each_place_reads(store: &Store, read: impl AsyncFn(&Reader) -> Result<(), StoreError>, at: &str) {
+    let begun = Instant::now();
+    loop {
+        let answered = tokio::time::timeout(PATIENCE, at_once(store, &read)).await;
+        let all = answered.is_ok_and(|read| read.iter().all(Result::is_ok));
+        if all && tokio::time::timeout(PATIENCE, until_all_came_back(store)).await.is_ok() {
+            return;
+        }
+        let (rest, of) = (store.reader.at_rest(), begun.elapsed());
+        assert!(of < NOBODYS, "{at}, {rest} of {READERS} places are there after {of:?}");
+    }
+}
+
+/// Each connection falls silent before the first thing that is said on it, before the second, and so on to its return
+/// and past that; and whoever reads is gone when no answer comes.
+async fn fall_silent_at_each_word(read: impl AsyncFn(&Reader) -> Result<(), StoreError>) {
+    let (home, proxy) = Home::postgres_far_away();
+    let one = Store::new(home).await;
+    until_each_place_reads(&one, &read, "before").await;
+    for said in 0..10 {
+        proxy.shut_each_after(said);
+        until_each_place_reads(&one, &read, &format!("silent after {said}")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_reader_keeps_no_place_from_others_at_whatever_word_its_connection_falls_silent() {
+    fall_silent_at_each_word(one_statement).await;
+}
+
+#[tokio::test]
+async fn a_look_keeps_no_place_from_others_at_whatever_word_its_connection_falls_silent() {
+    fall_silent_at_each_word(one_look).await;
+}
+
+#[tokio::test]
+async fn connections_that_are_silent_as_they_come_back_keep_no_place_from_others() {
+    let (home, proxy) = Home::postgres_far_away();
+    let one = Store::new(home).await;
+    for round in 0..10 {
+        until_each_place_reads(&one, one_look, &format!("round {round}")).await;
+        let read = if round % 2 == 0 { at_once(&one, one_look).await } else { read_at_once(&one).await };
+        // A little later each time: none of them has begun to come back, some have, all have.
+        for _ in 0..2 * round {
+            tokio::task::yield_now().await;
+        }
+        proxy.shut();
+        assert!(read.iter().all(Result::is_ok), "{read:?}");
+        proxy.open();
+    }
+    until_each_place_reads(&one, one_look, "at the end").await;
+}
+
+#[tokio::test]
+async fn looks_that_are_dropped_while_the_server_falls_silent_keep_no_place_from_others() {
+    let (home, proxy) = Home::postgres_far_away();
+    let one = Store::new(home).await;
+    until_each_place_reads(&one, one_look, "before").await;
+    let mut third = one.home.connect().await;
+    run(&mut third, "BEGIN; LOCK TABLE message").await;
+    tokio::select! {
+        read = at_once(&one, one_look) => panic!("there is a lock: {read:?}"),
+        () = until_waiting(&mut third, 5) => proxy.shut(),
+    }
+    run(&mut third, "COMMIT").await;
+    proxy.open();
+    until_each_place_reads(&one, one_look, "dropped").await;
+}
+
+/// sqlx waits for the beginning of a transaction as long as the kernel does.
+#[tokio::test]
+async fn a_look_whose_beginning_is_not_answered_ends_with_an_error() {
+    let (home, proxy) = Home::postgres_far_away();
+    let one = Store::new(home).await;
+    until_each_place_reads(&one, one_look, "before").await;
+    // What is said first is whether it is there.
+    proxy.shut_each_after(1);
+    let read = tokio::time::timeout(SOON, at_once(&one, one_look)).await.expect("it ends");
+    assert!(read.iter().all(|read| read.as_ref().is_err_and(StoreError::is_away)), "{read:?}");
+    until_each_place_reads(&one, one_look, "begun").await;
 }
 
 #[tokio::test]
@@ -79,12 +192,8 @@ async fn readers_whose_answers_are_lost_or_whose_connections_are_silent_keep_no_
     let (home, proxy) = Home::postgres_far_away();
     let one = Store::new(home).await;
     assert!(read_at_once(&one).await.iter().all(Result::is_ok));
-    // Nobody uses them while they fall silent, sqlx neither: it asks each that comes back whether it is there.
-    let begun = Instant::now();
-    while one.reader.at_rest() < 5 {
-        assert!(begun.elapsed() < SOON, "all of them come back");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    // What falls silent while it is used is lost then; these rest, and are asked before they are lent.
+    tokio::time::timeout(SOON, until_all_came_back(&one)).await.expect("all of them come back");
     proxy.shut();
     proxy.open();
     let read = read_at_once(&one).await;
