@@ -7,7 +7,6 @@
 
 mod builder;
 mod connection;
-mod copy;
 mod lent;
 mod list;
 mod planning;
@@ -22,7 +21,6 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use builder::Builder;
 pub(crate) use connection::{Connection, Look, Pool};
-pub(crate) use copy::CopyRows;
 pub(crate) use lent::IDLE_WAIT;
 pub(crate) use list::{ROWS_MAX, RowsStatement};
 pub(crate) use planning::{PLAN_ANEW, PLANNING};

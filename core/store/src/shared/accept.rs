@@ -11,7 +11,7 @@ use super::suppression::Suppressed;
 use super::tick::{Manner, Numbered, Step, length};
 use crate::batch::{Accepted, ChannelId, CredentialIntake, NewCredential, NewMessage};
 use crate::error::StoreError;
-use crate::sql::{Connection, CopyRows, Dialect, Query, ROWS_MAX, RowsStatement, Statement, json, sql};
+use crate::sql::{Connection, Dialect, Query, ROWS_MAX, RowsStatement, Statement, json, sql};
 
 /// SQLite takes messages, their bodies, and their keys if one of them has any, in one hop.
 static INSERT_MESSAGES: LazyLock<RowsStatement> =
@@ -25,12 +25,7 @@ const KEYS: &str = include_str!("../../sql/sqlite/insert_keys.sql");
 /// PostgreSQL has the body in the message's row, and takes the keys in the same statement.
 static INSERT_WHOLE_MESSAGES: LazyLock<RowsStatement> =
     LazyLock::new(|| RowsStatement::of_postgres(include_str!("../../sql/postgres/insert_messages.sql")));
-static INSERT_KEYS: LazyLock<RowsStatement> =
-    LazyLock::new(|| RowsStatement::of_postgres(include_str!("../../sql/postgres/insert_keys.sql")));
 static INSERT_CREDENTIALS: LazyLock<RowsStatement> = LazyLock::new(|| RowsStatement::new(sql!("insert_credentials")));
-
-/// Messages from which on they are copied: it is a round trip more, and two with keys.
-const COPY_ROWS_MIN: usize = 64;
 
 const ACCEPT: &str = "accept messages";
 
@@ -54,24 +49,6 @@ fn message_row<'q>(query: Query<'q>, id: i64, message: &'q NewMessage, now: Time
         .bind(message.expires_at.map(|at| at.0))
         .bind(message.run.map(|run| run.0))
         .bind(now.0)
-}
-
-/// Puts a message down in the order of `copy_messages.sql`.
-fn put_message(to: &mut CopyRows, id: i64, message: &NewMessage, now: Timestamp) {
-    let (due_at, state) = begins(message, now);
-    to.row(12)
-        .bigint(id)
-        .bigint(message.channel.0)
-        .bigint(message.template.0)
-        .text(message.recipient.as_str())
-        .smallint(i16::try_from(state.code()).expect("a state has a small number"))
-        .smallint(message.priority.into())
-        .bigint(due_at.0)
-        .bigint(message.expires_at.map(|at| at.0))
-        .bigint(message.run.map(|run| run.0))
-        .bigint(now.0)
-        .text(message.data.as_str())
-        .text(message.trace.as_deref());
 }
 
 /// Binds a key in the order of `insert_keys.sql`.
@@ -164,7 +141,9 @@ impl Step<'_> {
             rows.push((id, message));
             answers.push(Accepted::New(MessageId(id)));
         }
-        self.insert_messages(&rows).await?;
+        for rows in rows.chunks(ROWS_MAX) {
+            self.insert_messages(rows).await?;
+        }
         Ok(answers)
     }
 
@@ -177,16 +156,9 @@ impl Step<'_> {
             }
         }
         match self.connection.dialect() {
-            Dialect::Postgres if rows.len() >= COPY_ROWS_MIN => self.copy_messages(rows).await?,
-            Dialect::Postgres if rows.is_empty() => {}
-            Dialect::Postgres => self.insert_whole(rows).await?,
-            Dialect::Sqlite => {
-                for rows in rows.chunks(ROWS_MAX) {
-                    self.insert_apart(rows).await?;
-                }
-            }
+            Dialect::Sqlite => self.insert_apart(rows).await,
+            Dialect::Postgres => self.insert_whole(rows).await,
         }
-        Ok(())
     }
 
     /// Into three tables, in one hop.
@@ -221,36 +193,8 @@ impl Step<'_> {
         let query = query.bind_postgres(self.now.0);
         let written = query.fetch_one(self.connection).await.map_err(StoreError::during(ACCEPT))?.get::<i64>(0);
         let keyed = rows.iter().filter(|(_, message)| message.key.is_some()).count();
-        self.all_keys_taken(written == length(keyed))
-    }
-
-    /// The same of many: their keys, and then the messages as a stream.
-    async fn copy_messages(&mut self, rows: &[(i64, &NewMessage)]) -> Result<(), StoreError> {
-        let during = || StoreError::during(ACCEPT);
-        let keyed: Vec<&(i64, &NewMessage)> = rows.iter().filter(|(_, message)| message.key.is_some()).collect();
-        let mut written = 0;
-        for rows in keyed.chunks(ROWS_MAX) {
-            let query = rows
-                .iter()
-                .fold(INSERT_KEYS.query(rows.len()), |query, (id, message)| key_row(query, *id, message, self.now));
-            written += self.run(query.bind_postgres(self.now.0)).await.map_err(during())?;
-        }
-        self.all_keys_taken(written == keyed.len() as u64)?;
-        let now = self.now;
-        let mut rows = rows.iter();
-        let put = move |to: &mut CopyRows| match rows.next() {
-            Some((id, message)) => {
-                put_message(to, *id, message, now);
-                true
-            }
-            None => false,
-        };
-        self.connection.copy(sql!(postgres "copy_messages"), put).await.map(drop).map_err(during())
-    }
-
-    fn all_keys_taken(&self, are: bool) -> Result<(), StoreError> {
         match self.manner {
-            _ if are => Ok(()),
+            _ if written == length(keyed) => Ok(()),
             Manner::Counts => Err(StoreError::Late),
             Manner::Looks => Err(StoreError::Contended),
         }

@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr, Sqlite, Transaction};
 use super::session::{Session, Way};
 use super::value::sqlite_arguments;
 use super::watch::{Backend, CLOSE_WAIT};
-use super::{CopyRows, Dialect, Query, Row, Statement};
+use super::{Dialect, Query, Row};
 
 /// Whose connection to a file it is.
 #[derive(Debug)]
@@ -96,23 +96,6 @@ impl Connection {
             Connection::Postgres(session) => {
                 Ok(session.fetch_all(text, values).await?.into_iter().map(Row::Postgres).collect())
             }
-        }
-    }
-
-    /// Copies rows into a table of PostgreSQL, in a transaction that was begun: `put` puts the next one down, until it says
-    /// that there is none. Answers with how many there were.
-    ///
-    /// # Panics
-    ///
-    /// On a connection to SQLite.
-    pub(crate) async fn copy(
-        &mut self,
-        statement: Statement,
-        put: impl FnMut(&mut CopyRows) -> bool,
-    ) -> Result<u64, sqlx::Error> {
-        match self {
-            Connection::Sqlite(_) => panic!("only a server takes rows as a stream"),
-            Connection::Postgres(session) => session.copy(statement.text(Dialect::Postgres), put).await,
         }
     }
 

@@ -7,7 +7,6 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Postgres, SqlSafeStr as _, SqlStr};
 
-use super::copy::CopyRows;
 use super::lent::Lent;
 use super::planning::PLANNING;
 use super::value::{Value, postgres_arguments};
@@ -187,29 +186,6 @@ impl Session {
                 self.answered(run).await
             }
         }
-    }
-
-    /// Copies rows into a table, in a transaction that was begun: `put` puts the next one down, until it says that there is
-    /// none. Answers with how many there were.
-    pub(super) async fn copy(
-        &mut self,
-        text: &'static str,
-        mut put: impl FnMut(&mut CopyRows) -> bool,
-    ) -> Result<u64, sqlx::Error> {
-        let run = async |connection: &mut PgConnection| {
-            let mut copy = connection.copy_in_raw(text).await?;
-            let mut rows = CopyRows::begin();
-            while put(&mut rows) {
-                if rows.is_portion() {
-                    copy.send(rows.bytes()).await?;
-                    rows.sent();
-                }
-            }
-            rows.end();
-            copy.send(rows.bytes()).await?;
-            copy.finish().await
-        };
-        self.answered(run).await
     }
 
     /// Several statements without variables, as they are; a single one in no transaction but the one that was begun. With

@@ -132,7 +132,7 @@ fn json_without_nul(mut text: String) -> String {
 }
 
 /// The same of a text as it is.
-pub(super) fn without_nul(text: Cow<'_, str>) -> Cow<'_, str> {
+fn without_nul(text: Cow<'_, str>) -> Cow<'_, str> {
     if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{FFFD}")) } else { text }
 }
 
