@@ -8,7 +8,7 @@ use tidings_model::credential::{Need, Permit, bind, usable_if_ends_after};
 use tidings_model::rate::{Arrival, Rate};
 use tidings_model::{AppName, CredentialId, Event, MessageId, State, Timestamp};
 
-use super::floor::Place;
+use super::floor::{FrontLook, Place};
 use super::suppression::{SUPPRESSED, note};
 use super::tally::Tally;
 use super::tick::{Manner, Step, length};
@@ -437,7 +437,9 @@ impl Step<'_> {
             let begun = Instant::now();
             // Those that were found are locked by this transaction, and found again.
             rows = self.front(channel, limit).await?;
-            self.floors.began_at_front(channel, begun, Instant::now());
+            let last = rows.last().map(|row| (row.priority, (row.due_at, row.id)));
+            let full_to = last.filter(|_| length(rows.len()) == i64::from(limit));
+            self.floors.began_at_front(channel, FrontLook { begun, ended: Instant::now(), full_to });
         }
         for row in &rows {
             self.floors.raise(channel, row.priority, (row.due_at, row.id));

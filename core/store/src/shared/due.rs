@@ -11,6 +11,18 @@ use crate::batch::{Batch, ChannelId, Moved, NewMessage, TemplateId};
 use crate::error::StoreError;
 use crate::sql::{Dialect, json, sql};
 
+/// A row of `due.sql`: an array in the order of these fields.
+#[derive(serde::Deserialize)]
+struct DueRow {
+    channel: i64,
+    messages: i64,
+    // Where the first of them stands, on a server.
+    #[serde(default)]
+    priority: i64,
+    #[serde(default)]
+    first_at: i64,
+}
+
 impl Step<'_> {
     /// `nodes` are the numbers that this engine had, where there are several engines.
     pub(super) async fn set_back(&mut self, by: Duration, nodes: &[i64]) -> Result<(), StoreError> {
@@ -22,8 +34,8 @@ impl Step<'_> {
     pub(super) async fn promote(&mut self) -> Result<bool, StoreError> {
         let query = sql!("due").query();
         let query = query.bind(self.now.0).bind(length(TICK_PROMOTIONS_MAX));
-        let due: Vec<(i64, i64)> = query.fetch_json(self.connection, "look for what is due").await?;
-        let count: i64 = due.iter().map(|row| row.1).sum();
+        let due: Vec<DueRow> = query.fetch_json(self.connection, "look for what is due").await?;
+        let count: i64 = due.iter().map(|row| row.messages).sum();
         if count == 0 {
             return Ok(false);
         }
@@ -33,8 +45,9 @@ impl Step<'_> {
             let query = query.bind(self.now.0).bind(length(TICK_PROMOTIONS_MAX));
             self.run(query).await.map_err(StoreError::during("make messages due"))?;
         }
-        for (channel, messages) in due {
-            self.moves.go_many(ChannelId(channel), State::Scheduled, State::Queued, messages);
+        for DueRow { channel, messages, priority, first_at } in due {
+            self.moves.fall_due(ChannelId(channel), messages);
+            self.floors.came(ChannelId(channel), priority, (first_at, i64::MIN));
         }
         Ok(count == length(TICK_PROMOTIONS_MAX))
     }

@@ -24,7 +24,7 @@ pub(super) struct Tally {
 #[derive(Debug, Default)]
 pub(super) struct Moves {
     changes: HashMap<(ChannelId, State), i64>,
-    /// Channels to whose queue something came that had been elsewhere.
+    /// Channels to whose queue something came back, nobody says where.
     queued_again: HashSet<ChannelId>,
 }
 
@@ -77,14 +77,23 @@ impl Moves {
 
     /// As many at once.
     pub(super) fn go_many(&mut self, channel: ChannelId, from: State, to: State, messages: i64) {
-        *self.changes.entry((channel, from)).or_default() -= messages;
-        *self.changes.entry((channel, to)).or_default() += messages;
+        self.shift(channel, from, to, messages);
         if to == State::Queued {
             self.queued_again.insert(channel);
         }
     }
 
-    /// Channels to whose queue something came up to here that is not new.
+    /// As many become due, of which it is known where they stand.
+    pub(super) fn fall_due(&mut self, channel: ChannelId, messages: i64) {
+        self.shift(channel, State::Scheduled, State::Queued, messages);
+    }
+
+    fn shift(&mut self, channel: ChannelId, from: State, to: State, messages: i64) {
+        *self.changes.entry((channel, from)).or_default() -= messages;
+        *self.changes.entry((channel, to)).or_default() += messages;
+    }
+
+    /// Channels to whose queue something came back up to here, nobody says where.
     pub(super) fn queued_again(&self) -> impl Iterator<Item = ChannelId> {
         self.queued_again.iter().copied()
     }

@@ -3,6 +3,7 @@
 //! Where two come at once a third connection holds a lock that both need, until they are seen to wait for it: what follows is
 //! the same at every run.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, PgConnection};
@@ -14,13 +15,14 @@ use tidings_store::{
 };
 
 use crate::harness::{
-    BOUND, CANARY, FREE, HOUR, Home, Store, ids, key, new_id, outcome, permit, prepay, settlement, shop,
+    BOUND, CANARY, FREE, HOUR, Home, NOON, Store, ids, key, new_id, outcome, permit, prepay, settlement, shop,
 };
 
 for_every_server! {
     the_claims_of_two_have_nothing_in_common,
     what_another_has_locked_is_stepped_over_and_nobody_waits,
     what_another_queues_before_what_was_claimed_does_not_wait_for_the_rest,
+    all_that_another_queues_before_what_was_claimed_goes_before_the_rest,
     a_permit_that_another_has_taken_meanwhile_goes_to_no_second_message,
     a_permit_that_is_used_up_meanwhile_goes_with_no_message,
     two_that_claim_at_once_give_each_permit_to_one_message,
@@ -135,15 +137,21 @@ async fn what_another_has_locked_is_stepped_over_and_nobody_waits(mut one: Store
     assert_eq!(claimed, [held]);
 }
 
-async fn what_another_queues_before_what_was_claimed_does_not_wait_for_the_rest(mut one: Store) {
+/// One accepts so many for everybody, and another begins to claim them.
+async fn begun_by_another(one: &mut Store, many: usize) -> Store {
     let mut other = one.beside().await;
-    let messages = (0..1000).map(|n| one.message(FREE, &format!("r{n}"))).collect();
-    commit(&mut one, Batch { messages, ..Batch::default() }).await;
+    let messages = (0..many).map(|n| one.message(FREE, &format!("r{n}"))).collect();
+    commit(one, Batch { messages, ..Batch::default() }).await;
     while other.writer.count(one.channel(FREE), State::Queued) == 0 {
         other.writer.news(one.now, false).await.unwrap();
     }
     let batch = claims(&other, FREE, 10);
     assert_eq!(commit(&mut other, batch).await.claimed.len(), 10);
+    other
+}
+
+async fn what_another_queues_before_what_was_claimed_does_not_wait_for_the_rest(mut one: Store) {
+    let mut other = begun_by_another(&mut one, 1000).await;
     let urgent = NewMessage { priority: 1, ..one.message(FREE, "ann") };
     let urgent = new_id(commit(&mut one, Batch { messages: vec![urgent], ..Batch::default() }).await.accepted[0]);
     for _ in 0..900 {
@@ -153,6 +161,26 @@ async fn what_another_queues_before_what_was_claimed_does_not_wait_for_the_rest(
         }
     }
     panic!("a message of a higher priority waits behind all others");
+}
+
+/// As many as had room went each quarter of a second, and the rest behind what was due later.
+async fn all_that_another_queues_before_what_was_claimed_goes_before_the_rest(mut one: Store) {
+    let mut other = begun_by_another(&mut one, 5000).await;
+    one.now = NOON.before(HOUR);
+    let messages = (0..30).map(|n| one.message(FREE, &format!("early{n}"))).collect();
+    let early = commit(&mut one, Batch { messages, ..Batch::default() }).await.accepted;
+    let early: HashSet<MessageId> = early.into_iter().map(new_id).collect();
+    let (mut first, mut claimed) = (None, 0);
+    for turn in 0..900 {
+        let batch = claims(&other, FREE, 5);
+        let found = ids(&commit(&mut other, batch).await.claimed).iter().filter(|id| early.contains(id)).count();
+        first = first.or((found > 0).then_some(turn));
+        claimed += found;
+        if first.is_some_and(|first| turn == first + 5) {
+            break;
+        }
+    }
+    assert_eq!(claimed, 30, "in six claims of five from the one that found the first of them");
 }
 
 /// Claims one while a third holds the ledger, and commits as soon as it is waited for.
