@@ -137,15 +137,17 @@ impl Server {
     ///
     /// [`StoreError::Unreachable`].
     pub(crate) async fn pool(&self, connections: u32) -> Result<PgPool, StoreError> {
+        let way = self.way;
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(POOL_WAIT)
             .after_connect(|connection, _| Box::pin(async move { Found::begin(connection).await.map(drop) }))
             .test_before_acquire(false)
-            .before_acquire(|connection, metadata| match metadata.idle_for {
-                idle if idle < PLAN_LIFE => Box::pin(is_there(connection)),
+            .before_acquire(move |connection, metadata| match way {
                 // It is asked something else for that: the tables may be longer now.
-                _ => Box::pin(plans_anew(connection)),
+                Way::Direct if has_grown_old(metadata.age, metadata.idle_for) => Box::pin(plans_anew(connection)),
+                // Through a pooler everything is planned each time.
+                Way::Direct | Way::Pooled => Box::pin(is_there(connection)),
             });
         let connecting = pool.connect_with(self.options.clone()).await;
         connecting.map_err(|source| unreachable(&self.options, &self.shown, source))
@@ -234,6 +236,12 @@ impl Found {
         }
         Ok(())
     }
+}
+
+/// Whether the life of plans ended, of a connection that is so old, since it was used last.
+fn has_grown_old(age: Duration, idle_for: Duration) -> bool {
+    let lives = |age: Duration| age.as_nanos() / PLAN_LIFE.as_nanos();
+    lives(age) != lives(age.saturating_sub(idle_for))
 }
 
 /// Whether a connection of a pool answers at once.
@@ -356,6 +364,15 @@ mod tests {
         assert!(matches!(refused, StoreError::Unsafe { .. }), "{refused:?}");
         let told = refused.to_string();
         assert!(told.contains("LATIN1") && told.contains("createdb -E UTF8 -T template0"), "{told}");
+    }
+
+    #[test]
+    fn plans_end_with_each_of_their_lives_however_often_a_connection_is_used() {
+        let ms = Duration::from_millis;
+        // Used every 300 ms, and when the life of its plans ended meanwhile.
+        let ends: Vec<u64> = (1..8).map(|turn| turn * 300).filter(|age| has_grown_old(ms(*age), ms(300))).collect();
+        assert_eq!(ends, [1200, 2100]);
+        assert!(has_grown_old(ms(5_900), ms(1_000)) && !has_grown_old(ms(5_900), ms(899)));
     }
 
     #[test]

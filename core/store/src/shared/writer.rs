@@ -32,8 +32,8 @@ const DOUBT_LASTS: Duration = Duration::from_secs(600);
 /// How old may be what hangs on many rows, and whose age nothing depends on: the receipts that wait, and how many notices do.
 const READ_ALL_AGAIN: Duration = Duration::from_secs(1);
 
-/// How often messages are looked for that are being sent by an engine that is not known: none is, unless somebody removed it
-/// by hand.
+/// How often orphans are looked for although no lease ended lately: what is being sent by an engine that is not known, because
+/// somebody removed it by hand, and what could not be taken over before.
 const ORPHANS_AGAIN: Duration = Duration::from_secs(60);
 
 /// How often receipts are looked for whose message has its outcome, while any wait.
@@ -217,11 +217,12 @@ impl Writer {
         if self.doubtful.is_empty() {
             return Ok(());
         }
+        // What is put back now may stand anywhere, whether or not we hear of it.
+        self.floors = Floors::default();
         let claims: Vec<i64> = self.doubtful.iter().map(|(claim, _)| *claim).collect();
         let (released, freed) = server.release_claims(&mut self.connection, &claims).await?;
         self.unwoken.extend(freed);
         if released > 0 {
-            self.floors = Floors::default();
             tracing::warn!(released, "a transaction landed that had failed for all we knew; its claims are undone");
         }
         Ok(())
@@ -362,6 +363,8 @@ impl Writer {
         templates: impl IntoIterator<Item = TemplateName>,
     ) -> Result<Ids, StoreError> {
         self.resolve_doubt().await?;
+        // What was left in a channel that is known from now on is looked for at once.
+        self.orphans_at = None;
         let mut ids = Ids::default();
         for (name, app) in channels {
             let id = number(&mut self.connection, Table::Channel, name.as_str()).await;
@@ -432,19 +435,24 @@ impl Writer {
         self.unheard.retain(|(_, since)| since.elapsed() < DOUBT_LASTS);
         let unheard: Vec<i64> = self.unheard.iter().map(|(taking, _)| *taking).collect();
         let found = row::orphans(&mut self.connection, node, TAKEN_OVER_MAX, taking, &unheard, channels).await;
-        if found.is_err() {
-            note(&mut self.unheard, taking);
-            self.in_doubt = true;
+        match &found {
+            Ok(taken) if taken.len() >= TAKEN_OVER_MAX as usize => self.orphans_at = None,
+            Ok(_) => {}
+            Err(_) => {
+                note(&mut self.unheard, taking);
+                self.in_doubt = true;
+            }
         }
         found
     }
 
     /// Whether it is worth a look through all that is being sent, and through what of it is gone and not vacuumed: an engine's
-    /// lease is over, or it was not looked for long.
+    /// lease ended lately, the last look did not come to an end, or it was not looked for long.
     async fn may_find_orphans(&mut self) -> Result<bool, StoreError> {
         let Home::Server(server) = &self.home else { return Ok(true) };
         if self.unheard.is_empty() && self.orphans_at.is_some_and(|at| at.elapsed() < ORPHANS_AGAIN) {
             let look = sql!(postgres "nodes_lapsed").query().bind(server.membership.node());
+            let look = look.bind(i64::try_from(ORPHANS_AGAIN.as_millis()).unwrap_or(i64::MAX));
             let lapsed = look.fetch_scalar(&mut self.connection).await;
             return self.heard(lapsed.map_err(StoreError::during("look for engines that are gone")));
         }

@@ -388,7 +388,7 @@ fn cases(node: i64) -> BTreeMap<&'static str, Case> {
         ),
         ("nodes", walks(3, "it lists all nodes", vec![])),
         ("nodes_gone", walks(SENDING, "it looks whether anything being sent is theirs", vec![number(0)])),
-        ("nodes_lapsed", looks_up(0, vec![number(node)])),
+        ("nodes_lapsed", looks_up(0, vec![number(node), number(60_000)])),
         (
             "note_run",
             looks_up(
