@@ -25,6 +25,8 @@ const KEYS: &str = include_str!("../../sql/sqlite/insert_keys.sql");
 /// PostgreSQL has the body in the message's row, and takes the keys in the same statement.
 static INSERT_WHOLE_MESSAGES: LazyLock<RowsStatement> =
     LazyLock::new(|| RowsStatement::of_postgres(include_str!("../../sql/postgres/insert_messages.sql")));
+static INSERT_UNKEYED_MESSAGES: LazyLock<RowsStatement> =
+    LazyLock::new(|| RowsStatement::of_postgres(include_str!("../../sql/postgres/insert_unkeyed_messages.sql")));
 static INSERT_CREDENTIALS: LazyLock<RowsStatement> = LazyLock::new(|| RowsStatement::new(sql!("insert_credentials")));
 
 const ACCEPT: &str = "accept messages";
@@ -185,10 +187,17 @@ impl Step<'_> {
     /// Into two tables, in one round trip. A key may be taken that nobody looked for, or that another engine took since:
     /// then the transaction begins again, and finds it.
     async fn insert_whole(&mut self, rows: &[(i64, &NewMessage)]) -> Result<(), StoreError> {
-        let mut query = INSERT_WHOLE_MESSAGES.query(rows.len());
+        let is_keyed = rows.iter().any(|(_, message)| message.key.is_some());
+        let statement = if is_keyed { &INSERT_WHOLE_MESSAGES } else { &INSERT_UNKEYED_MESSAGES };
+        let mut query = statement.query(rows.len());
         for (id, message) in rows {
             query = message_row(query, *id, message, self.now).bind(&message.data).bind(&message.trace);
-            query = key_row(query, *id, message, self.now);
+            if is_keyed {
+                query = key_row(query, *id, message, self.now);
+            }
+        }
+        if !is_keyed {
+            return self.run(query).await.map(drop).map_err(StoreError::during(ACCEPT));
         }
         let query = query.bind_postgres(self.now.0);
         let written = query.fetch_one(self.connection).await.map_err(StoreError::during(ACCEPT))?.get::<i64>(0);

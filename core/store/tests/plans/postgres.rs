@@ -347,6 +347,26 @@ fn cases(node: i64) -> BTreeMap<&'static str, Case> {
                 ],
             ),
         ),
+        (
+            "insert_unkeyed_messages",
+            looks_up(
+                NAMED,
+                vec![
+                    numbers(|i| Some(NEW_FROM + NAMED + i)),
+                    numbers(|_| Some(1)),
+                    numbers(|_| Some(1)),
+                    texts(|i| format!("user{i}")),
+                    numbers(|i| Some(i % 2)),
+                    zeros(),
+                    numbers(|_| Some(NOW)),
+                    numbers(|_| Some(NOW + HOUR)),
+                    nones(),
+                    zeros(),
+                    shops(),
+                    no_texts(),
+                ],
+            ),
+        ),
         ("insert_notices", looks_up(NAMED, vec![texts(|_| "hook".to_owned()), shops(), zeros(), shops()])),
         (
             "insert_runs",
