@@ -7,9 +7,8 @@
 -- picks several; what no row stands for is locked by number (pg_advisory_xact_lock):
 --     (7407, 1) making days   (7407, 2) firing schedules   (7408, …) the parts of the ledger
 --
--- The statements are made for connections with `jit = off`, `enable_seqscan = off` and `plan_cache_mode =
--- force_generic_plan`: how much is on its way changes by the second, and a plan that trusts the last count of it reads
--- tables as a whole, or compares each with each.
+-- The statements are made for connections that plan as `sql/planning.rs` says: how much is on its way changes by the
+-- second, and a plan that trusts the last count of it reads tables as a whole, or compares each with each.
 --
 -- Storage: tables whose rows are rewritten all the time leave room in their pages (fillfactor) and are vacuumed after
 -- so many dead rows, not after a share of the table, and without pauses (cost_delay 0): a vacuum of some megabytes

@@ -414,36 +414,48 @@ impl Step<'_> {
         rows.into_iter().map(|row| row.into_head(channel)).collect()
     }
 
-    /// What stands behind what was claimed before, or at the front where that is not known, or should be more.
+    /// What stands behind what was claimed before, or at the front where that is not known or something seems to be missing.
     async fn head_behind_floor(
         &mut self,
         tally: &Tally,
         channel: ChannelId,
         limit: u32,
     ) -> Result<Vec<HeadRow>, StoreError> {
+        let rows = match self.behind_floor(channel, limit).await? {
+            Some(rows) if !self.seems_short(tally, channel, limit, rows.len()) => rows,
+            // Those that were found are locked by this transaction, and found again.
+            _ => self.front_noted(channel, limit).await?,
+        };
+        for row in &rows {
+            self.floors.raise(channel, row.priority, (row.due_at, row.id));
+        }
+        Ok(rows)
+    }
+
+    async fn behind_floor(&mut self, channel: ChannelId, limit: u32) -> Result<Option<Vec<HeadRow>>, StoreError> {
+        let Some(known) = self.floors.of(channel, Instant::now()) else { return Ok(None) };
         let mut rows = Vec::new();
-        let known = self.floors.of(channel, Instant::now());
-        let mut is_whole = known.is_some();
-        for (priority, place) in known.into_iter().flatten() {
+        for (priority, place) in known {
             let room = i64::from(limit) - length(rows.len());
             if room > 0 {
                 rows.extend(self.next(channel, room, priority, place).await?);
             }
         }
-        if length(rows.len()) < self.queued(tally, channel).min(limit.into()) {
-            is_whole &= !self.floors.may_begin_at_front(channel, Instant::now());
-        }
-        if !is_whole {
-            let begun = Instant::now();
-            // Those that were found are locked by this transaction, and found again.
-            rows = self.front(channel, limit).await?;
-            let last = rows.last().map(|row| (row.priority, (row.due_at, row.id)));
-            let full_to = last.filter(|_| length(rows.len()) == i64::from(limit));
-            self.floors.began_at_front(channel, FrontLook { begun, ended: Instant::now(), full_to });
-        }
-        for row in &rows {
-            self.floors.raise(channel, row.priority, (row.due_at, row.id));
-        }
+        Ok(Some(rows))
+    }
+
+    /// Whether by the count there is more than was found, and it may be looked for.
+    fn seems_short(&self, tally: &Tally, channel: ChannelId, limit: u32, found: usize) -> bool {
+        length(found) < self.queued(tally, channel).min(limit.into())
+            && self.floors.may_begin_at_front(channel, Instant::now())
+    }
+
+    async fn front_noted(&mut self, channel: ChannelId, limit: u32) -> Result<Vec<HeadRow>, StoreError> {
+        let begun = Instant::now();
+        let rows = self.front(channel, limit).await?;
+        let last = rows.last().map(|row| (row.priority, (row.due_at, row.id)));
+        let full_to = last.filter(|_| length(rows.len()) == i64::from(limit));
+        self.floors.began_at_front(channel, FrontLook { begun, ended: Instant::now(), full_to });
         Ok(rows)
     }
 

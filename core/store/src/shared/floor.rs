@@ -2,8 +2,9 @@
 //!
 //! On PostgreSQL what was claimed stays in the queue's index until the table is vacuumed, and as long as somebody reads
 //! what was there before (a backup does, for hours): a claim that began at the front would step over all of it, more at each.
-//! So a claim goes on behind what was claimed last, of each priority. What may have come before that is looked for from the
-//! front, now and then: other engines write here too. Whatever this engine puts there itself has it begin at the front.
+//! So a claim goes on behind what was claimed last, of each priority. What this engine itself puts before that lowers the
+//! floor, or has it forgotten where nobody says where it stands. What other engines put there is looked for from the front,
+//! now and then.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
