@@ -421,8 +421,10 @@ impl Step<'_> {
         channel: ChannelId,
         limit: u32,
     ) -> Result<Vec<HeadRow>, StoreError> {
-        let rows = match self.behind_floor(channel, limit).await? {
-            Some(rows) if !self.seems_short(tally, channel, limit, rows.len()) => rows,
+        // As far as is known: others may have queued more.
+        let wanted = self.queued(tally, channel).min(limit.into());
+        let rows = match self.behind_floor(channel, limit, wanted).await? {
+            Some(rows) if length(rows.len()) >= wanted || !self.may_begin_at_front(channel) => rows,
             // Those that were found are locked by this transaction, and found again.
             _ => self.front_noted(channel, limit).await?,
         };
@@ -432,22 +434,27 @@ impl Step<'_> {
         Ok(rows)
     }
 
-    async fn behind_floor(&mut self, channel: ChannelId, limit: u32) -> Result<Option<Vec<HeadRow>>, StoreError> {
+    /// Priority by priority, until there are as many as are wanted: in a short queue the first has them all.
+    async fn behind_floor(
+        &mut self,
+        channel: ChannelId,
+        limit: u32,
+        wanted: i64,
+    ) -> Result<Option<Vec<HeadRow>>, StoreError> {
         let Some(known) = self.floors.of(channel, Instant::now()) else { return Ok(None) };
         let mut rows = Vec::new();
         for (priority, place) in known {
-            let room = i64::from(limit) - length(rows.len());
-            if room > 0 {
-                rows.extend(self.next(channel, room, priority, place).await?);
+            let found = length(rows.len());
+            if found >= wanted {
+                break;
             }
+            rows.extend(self.next(channel, i64::from(limit) - found, priority, place).await?);
         }
         Ok(Some(rows))
     }
 
-    /// Whether by the count there is more than was found, and it may be looked for.
-    fn seems_short(&self, tally: &Tally, channel: ChannelId, limit: u32, found: usize) -> bool {
-        length(found) < self.queued(tally, channel).min(limit.into())
-            && self.floors.may_begin_at_front(channel, Instant::now())
+    fn may_begin_at_front(&self, channel: ChannelId) -> bool {
+        self.floors.may_begin_at_front(channel, Instant::now())
     }
 
     async fn front_noted(&mut self, channel: ChannelId, limit: u32) -> Result<Vec<HeadRow>, StoreError> {
