@@ -45,14 +45,24 @@ const NO_NODE: &str = "tidings";
 /// A database, and what belongs to this node's use of it.
 #[derive(Debug)]
 pub(crate) struct Home {
-    server: Server,
+    pub(crate) access: Access,
     pub(crate) membership: Membership,
     pub(crate) days: Days,
     pub(crate) bell: Bell,
+}
+
+/// How a connection that writes is made and kept.
+#[derive(Debug)]
+pub(crate) struct Access {
+    server: Server,
     plans: Plans,
 }
 
-impl Home {
+impl Access {
+    fn new(server: Server) -> Access {
+        Access { server, plans: Plans::none() }
+    }
+
     pub(crate) async fn connect(&self) -> Result<Connection, StoreError> {
         self.server.connect().await
     }
@@ -74,15 +84,17 @@ impl Home {
             Way::Pooled => Ok(()),
         }
     }
+}
 
+impl Home {
     /// What is told while the server has no room: its keeper's business.
     pub(crate) fn full(&self) -> StoreError {
-        StoreError::Full { path: self.server.shown().to_owned() }
+        StoreError::Full { path: self.access.server.shown().to_owned() }
     }
 
     /// Has the days of history leave that are old, aside, and tells what left of those of the last time.
     pub(crate) async fn sweep_days(&mut self, done_before: Timestamp, failed_before: Timestamp) -> Swept {
-        self.days.sweep(&self.server, done_before, failed_before).await
+        self.days.sweep(&self.access.server, done_before, failed_before).await
     }
 
     /// Undoes the claims of those numbers that landed: their messages go back to the queue, and what was bound to them to
@@ -127,7 +139,7 @@ pub(crate) async fn open(url: &str, node: NodeName) -> Result<(Writer, Reader), 
     let membership = Membership::join(&mut connection, server.clone(), node).await?;
     membership.look_who_leads(&mut connection).await?;
     let bell = Bell::hang(pool.clone(), (server.way() == Way::Direct).then(|| server.clone()), membership.node());
-    let home = Home { server, membership, days: Days::default(), bell, plans: Plans::none() };
+    let home = Home { access: Access::new(server), membership, days: Days::default(), bell };
     let writer = Writer::begin(connection, shared::Home::Server(Box::new(home))).await?;
     let lease = writer.lease();
     Ok((writer, Reader::new(pool, lease)))

@@ -45,7 +45,7 @@ impl Writer {
         self.look_around(batch.now).await?;
         if let Home::Server(server) = &mut self.home {
             let rows = self.tally.on_their_way() + length(batch.rows());
-            server.renew_plans(&mut self.connection, rows).await?;
+            server.access.renew_plans(&mut self.connection, rows).await?;
         }
         let mut manner = Manner::Counts;
         for _ in 0..TRIES_MAX {

@@ -101,7 +101,7 @@ impl Home {
     async fn connect(&self) -> Result<Connection, StoreError> {
         match self {
             Home::File(file) => file.connect().await,
-            Home::Server(server) => server.connect().await,
+            Home::Server(server) => server.access.connect().await,
         }
     }
 }
@@ -181,7 +181,7 @@ impl Writer {
             tracing::warn!("close a connection that failed: {error}");
         }
         if let Home::Server(server) = &mut self.home {
-            server.lay_to_rest(&mut self.connection, &mut self.left).await?;
+            server.access.lay_to_rest(&mut self.connection, &mut self.left).await?;
             // Another server may have come to its place, or another copy of the database.
             server.days.forget();
             server.membership.rejoin(&mut self.connection).await?;
