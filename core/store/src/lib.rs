@@ -1,8 +1,8 @@
 //! The only crate that knows SQL.
 //!
 //! All changes go through one [`Writer`]: it takes a [`Batch`] of everything that happened and commits it in one
-//! transaction, so that acknowledging A, accepting B and claiming C share one sync to disk. Readers have connections
-//! of their own and never hold a transaction longer than one answer.
+//! transaction, so that acknowledging A, accepting B and claiming C share one sync to disk. On a server messages may come
+//! beside it, by an [`Intake`]. Readers have connections of their own and never hold a transaction longer than one answer.
 //!
 //! The store knows no plugins and no config: channels and templates are names to it, and what follows from an outcome
 //! was decided before ([`tidings_model::settle`]).
@@ -45,5 +45,5 @@ pub use run::{RunBegin, RunFilter, RunLevel, RunLine, RunLogRow, RunNote, RunOwn
 pub use schedule::{
     BackfillRow, Decided, Fired, Firing, FiringRow, FiringSpan, Noted, Said, ScheduleChange, ScheduleRow, Verdict,
 };
-pub use shared::{Ids, MovedTable, Progress, REACH_MANY_MAX, Reader, Writer, migrate};
+pub use shared::{Arrived, Ids, Intake, MovedTable, Progress, REACH_MANY_MAX, Reader, Writer, migrate};
 pub use sqlite::{Examined, forget_move};

@@ -63,6 +63,11 @@ impl Access {
         Access { server, plans: Plans::none() }
     }
 
+    /// For another connection to the same.
+    pub(crate) fn another(&self) -> Access {
+        Access::new(self.server.clone())
+    }
+
     pub(crate) async fn connect(&self) -> Result<Connection, StoreError> {
         self.server.connect().await
     }

@@ -6,6 +6,7 @@ mod claim;
 mod depth;
 mod due;
 mod floor;
+mod intake;
 mod keys;
 mod moment;
 mod moving;
@@ -31,6 +32,7 @@ mod walk;
 mod withdraw;
 mod writer;
 
+pub use intake::{Arrived, Intake};
 pub use moving::{MovedTable, Progress, migrate};
 pub use reach::REACH_MANY_MAX;
 pub use reader::Reader;

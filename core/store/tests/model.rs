@@ -16,7 +16,7 @@ use tidings_model::{
     Policy, Settlement, State, Timestamp,
 };
 use tidings_store::{
-    Accepted, Batch, ChannelId, Claimed, Committed, CredentialIntake, CredentialRow, MessageFilter, MessageRow,
+    Accepted, Batch, ChannelId, Claimed, Committed, CredentialIntake, CredentialRow, Intake, MessageFilter, MessageRow,
     NewCredential, NewMessage, Operated, Settle, Sweep,
 };
 
@@ -149,6 +149,8 @@ fn policy(on_unknown: OnUnknown) -> Policy {
 /// What the test knows beside the store.
 struct World {
     store: Store,
+    /// Another way in, where there is one.
+    intake: Option<Intake>,
     /// The latest that the clock ever said.
     latest: Timestamp,
     rows: BTreeMap<MessageId, MessageRow>,
@@ -183,6 +185,7 @@ impl World {
         let store = Store::new(home).await;
         World {
             latest: store.now,
+            intake: store.writer.intake(),
             store,
             rows: BTreeMap::new(),
             ledger: BTreeMap::new(),
@@ -300,7 +303,8 @@ impl World {
 
     /// Drops the writer, and settles what it left.
     async fn crash(self) -> World {
-        let mut world = World { store: self.store.crash().await, ..self };
+        let store = self.store.crash().await;
+        let mut world = World { intake: store.writer.intake(), store, ..self };
         let orphans = world.store.writer.orphans().await.expect("orphans are read");
         let found: Vec<_> = orphans.iter().map(|orphan| (orphan.message, orphan.generation)).collect();
         // Whoever takes it over from another engine raises the fence.
@@ -338,11 +342,13 @@ impl World {
     }
 
     async fn commit(&mut self, plan: Plan) {
-        let Plan { batch, accepts, posts, fates } = plan;
+        let Plan { mut batch, accepts, posts, fates } = plan;
+        let came = self.take_in(&mut batch.messages).await;
         let settles: Vec<_> = batch.settles.iter().map(|settle| (settle.message, settle.settlement.to)).collect();
         let acts: Vec<_> = batch.operations.iter().map(|operation| (operation.message, operation.event)).collect();
         let purged = !batch.sweeps.is_empty();
-        let committed = self.store.commit(batch).await;
+        let mut committed = self.store.commit(batch).await;
+        committed.accepted.splice(0..0, came);
 
         let expected: Vec<bool> = fates.iter().map(|fate| fate.1).collect();
         assert_eq!(committed.settled, expected, "an outcome is applied in time and once");
@@ -384,6 +390,20 @@ impl World {
         self.check_rows(&may, &mut released).await;
         self.check_claims(&committed, &released);
         self.check_ledger(purged, &released).await;
+    }
+
+    /// Has every second lot of messages come by the other way, where there is one: what becomes of them is the same.
+    async fn take_in(&mut self, messages: &mut Vec<NewMessage>) -> Vec<Accepted> {
+        match &mut self.intake {
+            Some(intake) if messages.len() % 2 == 1 => {
+                let messages = std::mem::take(messages);
+                let accepted = intake.accept(&messages, self.store.now).await.expect("they are taken in");
+                self.store.writer.hear_intakes();
+                self.store.check().await;
+                accepted
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// What an outcome makes of the credential of its attempt.
@@ -550,7 +570,7 @@ async fn run(home: Home, steps: Vec<Step>) {
                 world.latest = world.latest.max(world.store.now);
                 world.commit(Plan::default()).await;
             }
-            Step::Crash => world = world.crash().await,
+            Step::Crash => world = Box::pin(world.crash()).await,
             Step::Commit(parts) => {
                 let plan = world.plan(parts);
                 world.commit(plan).await;

@@ -1,5 +1,6 @@
 -- Forgets nodes whose lease is long over, once nothing of theirs is on its way, and answers with their numbers. What
--- they counted is counted by node 0 from then on, which is nobody. $1: over for how long, ms
+-- they counted is counted by node 0 from then on, which is nobody, and so is what their intakes counted, below zero.
+-- Whatever is counted for a node that is not there was written behind its end. $1: over for how long, ms
 WITH gone AS (
     DELETE FROM node
     WHERE id <> 0 AND lease_until + $1 <= tidings_now()
@@ -8,7 +9,10 @@ WITH gone AS (
     RETURNING id
 ),
 counted AS (
-    DELETE FROM tally WHERE node_id IN (SELECT id FROM gone) RETURNING channel_id, state, count
+    DELETE FROM tally
+    WHERE node_id <> 0
+      AND (abs(node_id) IN (SELECT id FROM gone) OR NOT EXISTS (SELECT FROM node WHERE node.id = abs(tally.node_id)))
+    RETURNING channel_id, state, count
 ),
 kept AS (
     INSERT INTO tally (node_id, channel_id, state, count)

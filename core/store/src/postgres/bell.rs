@@ -62,6 +62,11 @@ impl Bell {
         self.ring.notify_one();
     }
 
+    /// What wakes the other nodes when it is notified.
+    pub(crate) fn ringer(&self) -> Arc<Notify> {
+        Arc::clone(&self.ring)
+    }
+
     /// Ends when another node rang.
     pub(crate) fn rung(&self) -> Arc<Notify> {
         Arc::clone(&self.rung)

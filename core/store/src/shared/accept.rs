@@ -32,7 +32,7 @@ static INSERT_CREDENTIALS: LazyLock<RowsStatement> = LazyLock::new(|| RowsStatem
 const ACCEPT: &str = "accept messages";
 
 /// When a message is due, and where it begins.
-fn begins(message: &NewMessage, now: Timestamp) -> (Timestamp, State) {
+pub(super) fn begins(message: &NewMessage, now: Timestamp) -> (Timestamp, State) {
     let due_at = message.send_at.unwrap_or(now).max(now);
     (due_at, if due_at > now { State::Scheduled } else { State::Queued })
 }
@@ -90,6 +90,11 @@ async fn find_keys(
 /// Whether one of them has a key.
 pub(super) fn any_keyed(messages: &[NewMessage]) -> bool {
     messages.iter().any(|message| message.key.is_some())
+}
+
+/// Whether one of them met a key that was there.
+pub(super) fn meets_keys(accepted: &[Accepted]) -> bool {
+    accepted.iter().any(|accepted| matches!(accepted, Accepted::Repeat(_) | Accepted::KeyTaken(_)))
 }
 
 impl Step<'_> {

@@ -100,8 +100,12 @@ pub(super) fn quiet_until(batch: &Batch) -> Option<Timestamp> {
     if !batch.operations.is_empty() || batch.settles.iter().any(|settle| !settle.settlement.to.is_terminal()) {
         return LOOK_NOW;
     }
-    let ahead = |message: &NewMessage| earliest(message.send_at, message.expires_at);
     batch.messages.iter().map(ahead).fold(None, earliest)
+}
+
+/// When a message becomes due or runs out of time.
+pub(super) fn ahead(message: &NewMessage) -> Option<Timestamp> {
+    earliest(message.send_at, message.expires_at)
 }
 
 pub(super) fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {

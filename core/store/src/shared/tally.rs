@@ -63,6 +63,19 @@ impl Tally {
 }
 
 impl Moves {
+    /// Whether nothing moved.
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.queued_again.is_empty()
+    }
+
+    /// Both together.
+    pub(super) fn add(&mut self, other: Moves) {
+        for (key, change) in other.changes {
+            *self.changes.entry(key).or_default() += change;
+        }
+        self.queued_again.extend(other.queued_again);
+    }
+
     pub(super) fn enter(&mut self, channel: ChannelId, state: State) {
         *self.changes.entry((channel, state)).or_default() += 1;
     }

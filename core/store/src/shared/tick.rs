@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use tidings_model::{State, Timestamp};
 
-use super::accept::{Taken, any_keyed, begin_and_find_keys};
+use super::accept::{Taken, any_keyed, begin_and_find_keys, meets_keys};
 use super::due::{earliest, quiet_until};
 use super::floor::Floors;
 use super::suppression::{Suppressed, any};
 use super::tally::{Moves, Tally};
 use super::writer::{Home, LOOK_NOW, Last, Writer};
-use crate::batch::{Accepted, Batch, ChannelId, Committed, Settle, Sweep};
+use crate::batch::{Batch, ChannelId, Committed, Settle, Sweep};
 use crate::error::{StoreError, TRIES_MAX};
 use crate::notice::NewNotice;
 use crate::sql::{Connection, Dialect, Json, Query, ROWS_MAX, RowsStatement, Statement, both, sql};
@@ -43,6 +43,7 @@ impl Writer {
         // Whatever ends this early leaves a transaction open, and the next one connects anew.
         self.in_doubt = true;
         self.look_around(batch.now).await?;
+        self.hear_intakes();
         if let Home::Server(server) = &mut self.home {
             let rows = self.tally.on_their_way() + length(batch.rows());
             server.access.renew_plans(&mut self.connection, rows).await?;
@@ -50,20 +51,12 @@ impl Writer {
         let mut manner = Manner::Counts;
         for _ in 0..TRIES_MAX {
             let done = self.transact(batch, manner, &mut tell).await;
-            match &done {
-                // Rare: the same again, looking first.
-                Err(StoreError::Late) => {}
-                // Another engine was quicker.
-                Err(error) if error.is_contention() && self.connection.dialect() == Dialect::Postgres => {
-                    tracing::debug!("the same batch again: {error}");
+            if !done.as_ref().is_err_and(|error| is_begun_again(error, self.connection.dialect())) {
+                self.in_doubt = done.is_err();
+                if self.in_doubt {
+                    self.doubt();
                 }
-                _ => {
-                    self.in_doubt = done.is_err();
-                    if self.in_doubt {
-                        self.doubt();
-                    }
-                    return done;
-                }
+                return done;
             }
             manner = Manner::Looks;
             both("ROLLBACK").execute(&mut self.connection).await.map_err(StoreError::during("roll back"))?;
@@ -212,6 +205,7 @@ impl Writer {
             self.version += 1;
         }
         self.suppresses = suppresses;
+        self.beside.say_who_is_suppressed(suppresses);
         self.remember(batch, &committed);
         self.after_commit(batch, &committed).await;
         Ok(committed)
@@ -238,8 +232,7 @@ impl Writer {
         self.pending.extend(pending);
         self.quiet_until = committed.next_due;
         if any_keyed(&batch.messages) {
-            let met = |accepted: &Accepted| matches!(accepted, Accepted::Repeat(_) | Accepted::KeyTaken(_));
-            self.meets_keys = committed.accepted.iter().any(met);
+            self.meets_keys = meets_keys(&committed.accepted);
         }
     }
 
@@ -290,11 +283,25 @@ pub(super) struct Step<'a> {
 }
 
 /// What a transaction leaves for the next one.
-struct Ended {
-    moves: Moves,
+pub(super) struct Ended {
+    pub(super) moves: Moves,
     last: Last,
     unwoken: Vec<String>,
     floors: Floors,
+}
+
+/// Whether the same is done again, looking first, after an error of the transaction.
+pub(super) fn is_begun_again(error: &StoreError, dialect: Dialect) -> bool {
+    match error {
+        // Rare.
+        StoreError::Late => true,
+        // Another engine was quicker.
+        error if error.is_contention() && dialect == Dialect::Postgres => {
+            tracing::debug!("the same batch again: {error}");
+            true
+        }
+        _ => false,
+    }
 }
 
 /// The counts and the end of the transaction: to SQLite one hop.
@@ -305,7 +312,7 @@ static SAVE_TALLY_AND_COMMIT: LazyLock<RowsStatement> = LazyLock::new(|| {
 static SAVE_TALLY: LazyLock<RowsStatement> = LazyLock::new(|| RowsStatement::new(sql!("save_tally")));
 
 /// SQLite takes the right to write at once: one that is asked for later may be refused, and then nothing helps.
-const BEGIN: Statement = Statement::new("BEGIN IMMEDIATE", "BEGIN ISOLATION LEVEL READ COMMITTED");
+pub(super) const BEGIN: Statement = Statement::new("BEGIN IMMEDIATE", "BEGIN ISOLATION LEVEL READ COMMITTED");
 const COMMIT: &str = "COMMIT";
 
 /// When those are asked again who wait for a credential and whom another engine was just moving.
@@ -320,7 +327,7 @@ pub(super) fn length(count: usize) -> i64 {
 
 impl Step<'_> {
     /// Writes the counts, and commits.
-    async fn end(mut self) -> Result<Ended, StoreError> {
+    pub(super) async fn end(mut self) -> Result<Ended, StoreError> {
         let rows = self.moves.rows();
         let mut slices = rows.chunks(ROWS_MAX).peekable();
         let is_one_hop = self.connection.dialect() == Dialect::Sqlite;

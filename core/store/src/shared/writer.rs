@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use tidings_model::{AppName, ChannelName, State, TemplateName, Timestamp, WebhookName};
 use tokio::sync::Notify;
 
+use super::due::earliest;
 use super::floor::Floors;
+use super::intake::{Arrived, Beside, Intake};
 use super::receipt::Early;
 use super::tally::Tally;
 use super::{keys, notice, row, suppression};
@@ -86,6 +88,8 @@ pub struct Writer {
     instance: String,
     /// How many notices of each webhook wait.
     pub(super) pending: notice::Pending,
+    /// What it and its intakes know of each other.
+    pub(super) beside: Arc<Beside>,
 }
 
 /// Where a store lives.
@@ -107,7 +111,7 @@ impl Home {
 }
 
 /// The ids that were given out last.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Last {
     pub(super) message: i64,
     pub(super) credential: i64,
@@ -160,6 +164,7 @@ impl Writer {
             left: Vec::new(),
             unwoken: Vec::new(),
             in_doubt: false,
+            beside: Arc::default(),
             connection,
             home,
         })
@@ -247,8 +252,11 @@ impl Writer {
 
     /// Reads again what another engine's next transaction may depend on here: a few rows.
     async fn glance(&mut self) -> Result<(), StoreError> {
+        // What came before this is in the counts that are read.
+        self.hear_intakes();
         self.tally = Tally::load(&mut self.connection).await?;
         self.suppresses = suppression::any(&mut self.connection).await?;
+        self.beside.say_who_is_suppressed(self.suppresses);
         self.quiet_until = LOOK_NOW;
         self.looked_at = Instant::now();
         Ok(())
@@ -272,6 +280,26 @@ impl Writer {
         matches!(self.home, Home::Server(_))
     }
 
+    /// A way in beside this one, for messages alone; `None` where there is none, to a file. It has the writer told what came,
+    /// and as many as are of use may be at work.
+    pub fn intake(&self) -> Option<Intake> {
+        let Home::Server(server) = &self.home else { return None };
+        let (lease, bell) = (server.membership.lease(), server.bell.ringer());
+        Some(Intake::new(Arc::clone(&self.beside), server.access.another(), lease, bell))
+    }
+
+    /// Notified when something came through an [`Intake`].
+    pub fn arrived(&self) -> Arc<Notify> {
+        self.beside.arrived()
+    }
+
+    /// Takes over what came through intakes; `None` if nothing came.
+    pub fn hear_intakes(&mut self) -> Option<Arrived> {
+        let arrived = self.beside.hear(&mut self.tally, &mut self.floors)?;
+        self.quiet_until = earliest(self.quiet_until, arrived.ahead);
+        Some(arrived)
+    }
+
     /// Looks what other engines did: how much waits where, who leads, and, if any of them changed it, what each keeps in
     /// memory. Of a store in a file there is nothing to look for.
     ///
@@ -292,6 +320,7 @@ impl Writer {
         if whole {
             self.read_again().await?;
         } else {
+            self.hear_intakes();
             self.tally = Tally::load(&mut self.connection).await?;
         }
         let Home::Server(server) = &mut self.home else { return Ok(None) };
@@ -372,6 +401,7 @@ impl Writer {
             self.apps.insert(ChannelId(id), app);
             ids.channels.insert(name, ChannelId(id));
         }
+        self.beside.say_whose_apps(&self.apps);
         for name in templates {
             let id = number(&mut self.connection, Table::Template, name.as_str()).await;
             ids.templates.insert(name, TemplateId(self.heard(id)?));

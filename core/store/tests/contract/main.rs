@@ -76,6 +76,7 @@ mod examine;
 mod fence;
 mod file;
 mod growth;
+mod intake;
 mod keys;
 mod lost;
 mod moving;

@@ -1,0 +1,244 @@
+//! Messages are taken in beside the writer, over connections of their own: on a server whoever brings some waits for no
+//! outcome and no claim, and more than one of its processes is at work on them. A file has one way to write to it, and none
+//! of this.
+//!
+//! The writer and its intakes tell each other what they know ([`Beside`]): it has who is suppressed and which app a channel
+//! sends with, they have what came. Nothing depends on it: whatever the writer was not told it reads, as what other engines
+//! took in.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tidings_model::{AppName, State, Timestamp};
+use tokio::sync::Notify;
+
+use super::accept::{any_keyed, begins, meets_keys};
+use super::due::{ahead, earliest};
+use super::floor::{Floors, Place};
+use super::suppression::Suppressed;
+use super::tally::{Moves, Tally};
+use super::tick::{BEGIN, Ended, Manner, Step, is_begun_again};
+use super::writer::Last;
+use crate::batch::{Accepted, ChannelId, NewMessage};
+use crate::error::{StoreError, TRIES_MAX};
+use crate::postgres::{Access, Lease};
+use crate::sql::{Backend, Connection, both};
+
+/// What the writer and its intakes know of each other.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    known: Mutex<Known>,
+    came: Mutex<Came>,
+    /// Something came.
+    arrived: Arc<Notify>,
+}
+
+/// What an intake goes by.
+#[derive(Debug, Default, Clone)]
+struct Known {
+    suppresses: bool,
+    apps: Arc<HashMap<ChannelId, AppName>>,
+}
+
+/// What intakes took in since the writer looked.
+#[derive(Debug, Default)]
+struct Came {
+    moves: Moves,
+    /// The first place of each channel and priority that was queued.
+    first: HashMap<(ChannelId, i64), Place>,
+    /// When the first of them becomes due or runs out of time.
+    ahead: Option<Timestamp>,
+}
+
+impl Came {
+    /// What it means that these were taken in.
+    fn of(messages: &[NewMessage], accepted: &[Accepted], now: Timestamp, moves: Moves) -> Came {
+        let mut came = Came { moves, ..Came::default() };
+        for (message, accepted) in messages.iter().zip(accepted) {
+            let Accepted::New(id) = accepted else { continue };
+            came.ahead = earliest(came.ahead, ahead(message));
+            if let (due_at, State::Queued) = begins(message, now) {
+                came.put((message.channel, message.priority.into()), (due_at.0, id.0));
+            }
+        }
+        came
+    }
+
+    fn put(&mut self, queue: (ChannelId, i64), place: Place) {
+        let first = self.first.entry(queue).or_insert(place);
+        *first = place.min(*first);
+    }
+
+    fn add(&mut self, other: Came) {
+        self.moves.add(other.moves);
+        other.first.into_iter().for_each(|(queue, place)| self.put(queue, place));
+        self.ahead = earliest(self.ahead, other.ahead);
+    }
+}
+
+impl Beside {
+    pub(super) fn arrived(&self) -> Arc<Notify> {
+        Arc::clone(&self.arrived)
+    }
+
+    pub(super) fn say_who_is_suppressed(&self, suppresses: bool) {
+        hold(&self.known).suppresses = suppresses;
+    }
+
+    pub(super) fn say_whose_apps(&self, apps: &HashMap<ChannelId, AppName>) {
+        hold(&self.known).apps = Arc::new(apps.clone());
+    }
+
+    /// Takes over what came into what the writer remembers; `None` if nothing came.
+    pub(super) fn hear(&self, tally: &mut Tally, floors: &mut Floors) -> Option<Arrived> {
+        let Came { moves, first, ahead } = std::mem::take(&mut *hold(&self.came));
+        if moves.is_empty() {
+            return None;
+        }
+        tally.apply(moves);
+        for ((channel, priority), place) in first {
+            floors.came(channel, priority, place);
+        }
+        Some(Arrived { ahead })
+    }
+
+    fn tell(&self, came: Came) {
+        hold(&self.came).add(came);
+        self.arrived.notify_one();
+    }
+}
+
+fn hold<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// That something came through an intake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrived {
+    /// When the first of it becomes due or runs out of time, if any does.
+    pub ahead: Option<Timestamp>,
+}
+
+/// One way into the store beside its writer, for messages alone. It connects when something comes.
+#[derive(Debug)]
+pub struct Intake {
+    beside: Arc<Beside>,
+    access: Access,
+    lease: Lease,
+    /// Tells other engines that something came.
+    bell: Arc<Notify>,
+    connection: Option<Connection>,
+    /// What the server may still have for connections that were given up.
+    left: Vec<Backend>,
+    /// A transaction failed: what state the connection is in, nobody can say.
+    in_doubt: bool,
+    /// The last messages with idempotency keys met one that was there.
+    meets_keys: bool,
+}
+
+impl Intake {
+    pub(super) fn new(beside: Arc<Beside>, access: Access, lease: Lease, bell: Arc<Notify>) -> Intake {
+        Intake { beside, access, lease, bell, connection: None, left: Vec::new(), in_doubt: false, meets_keys: false }
+    }
+
+    /// Takes all of these messages in, or none, and answers what became of each, in order. When this returns `Ok`, what it
+    /// says is on disk. They belong to no run.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::commit`](super::Writer::commit).
+    pub async fn accept(&mut self, messages: &[NewMessage], now: Timestamp) -> Result<Vec<Accepted>, StoreError> {
+        self.connect().await?;
+        let Some(connection) = &mut self.connection else { return Err(StoreError::Contended) };
+        // Whatever ends this early leaves a transaction open, and the next one connects anew.
+        self.in_doubt = true;
+        self.access.renew_plans(connection, i64::MAX).await?;
+        let known = hold(&self.beside.known).clone();
+        let node = self.lease.node().unwrap_or_default();
+        let mut manner = Manner::Counts;
+        for _ in 0..TRIES_MAX {
+            let step = Step {
+                connection: &mut *connection,
+                moves: Moves::default(),
+                last: Last::default(),
+                now,
+                manner,
+                looks_for_keys: manner == Manner::Looks || self.meets_keys,
+                waiting: 0,
+                node: counts_as(node),
+                claim: 0,
+                freed: Vec::new(),
+                floors: Floors::default(),
+            };
+            match step.take_in(messages, &known).await {
+                Ok((accepted, moves)) => {
+                    self.in_doubt = false;
+                    if any_keyed(messages) {
+                        self.meets_keys = meets_keys(&accepted);
+                    }
+                    self.beside.tell(Came::of(messages, &accepted, now, moves));
+                    // What is not claimed here may be somebody else's to send.
+                    self.bell.notify_one();
+                    return Ok(accepted);
+                }
+                Err(error) if is_begun_again(&error, connection.dialect()) => {}
+                Err(error) => return Err(error),
+            }
+            manner = Manner::Looks;
+            both("ROLLBACK").execute(connection).await.map_err(StoreError::during("roll back"))?;
+        }
+        self.in_doubt = false;
+        Err(StoreError::Contended)
+    }
+
+    /// Sees to it that there is a connection, and that the server has nothing more to do for the one before: what that
+    /// locked would be waited for.
+    async fn connect(&mut self) -> Result<(), StoreError> {
+        let is_sound = |connection: &Connection| !self.in_doubt && !connection.is_lost();
+        if self.connection.as_ref().is_some_and(is_sound) {
+            return Ok(());
+        }
+        let mut fresh = self.access.connect().await?;
+        if let Some(before) = self.connection.take() {
+            self.left.extend(before.backend().cloned());
+            if let Err(error) = before.close_hard().await {
+                tracing::warn!("close a connection that failed: {error}");
+            }
+        }
+        self.access.lay_to_rest(&mut fresh, &mut self.left).await?;
+        (self.connection, self.in_doubt) = (Some(fresh), false);
+        Ok(())
+    }
+
+    /// Ends its connection in good order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] if the server does not hear of it; nothing is lost then.
+    pub async fn close(self) -> Result<(), StoreError> {
+        match self.connection {
+            Some(connection) => connection.close().await.map_err(StoreError::during("close an intake")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// In which rows of the counts the intakes of a node count: in those of the writer they would wait for it, and it for them.
+/// No node has a number below zero.
+fn counts_as(node: i64) -> i64 {
+    -node
+}
+
+impl Step<'_> {
+    /// Takes messages in, and nothing else, in a transaction of its own.
+    async fn take_in(mut self, messages: &[NewMessage], known: &Known) -> Result<(Vec<Accepted>, Moves), StoreError> {
+        BEGIN.query().execute(self.connection).await.map_err(StoreError::during("begin"))?;
+        let suppressed = match known.suppresses {
+            true => self.suppressed(messages, &known.apps).await?,
+            false => Suppressed::new(),
+        };
+        let accepted = self.accept(messages, None, &suppressed, &[], &known.apps).await?;
+        let Ended { moves, .. } = self.end().await?;
+        Ok((accepted, moves))
+    }
+}
