@@ -24,6 +24,23 @@ pub const CALL_BOUNDS: Bounds = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 /// Of how late a schedule fires.
 pub const LATE_BOUNDS: Bounds = &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 60.0, 600.0, 3600.0];
 
+/// How many take messages in beside the writer, where the store has several ways in: one is at its server while another is at
+/// work here.
+pub(crate) const INTAKES: usize = 2;
+
+/// Whose transaction it is: the writer's, or that of an intake. Each has one under way at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seat(usize);
+
+impl Seat {
+    pub(crate) const WRITER: Seat = Seat(0);
+
+    /// Those of the intakes.
+    pub(crate) fn of_intakes() -> impl Iterator<Item = Seat> {
+        (1..=INTAKES).map(Seat)
+    }
+}
+
 /// How often something took how long.
 #[derive(Debug)]
 pub struct Histogram {
@@ -136,8 +153,8 @@ pub struct Measures {
     lateness: Histogram,
     commits_failed: AtomicU64,
     failed_in_a_row: AtomicU64,
-    /// When the transaction under way began, in milliseconds since the start, and one more; 0 if none is.
-    commit_began: AtomicU64,
+    /// When the transaction under way at each seat began, in milliseconds since the start, and one more; 0 if none is.
+    commit_began: [AtomicU64; 1 + INTAKES],
     credentials_taken: AtomicU64,
 }
 
@@ -151,7 +168,7 @@ impl Default for Measures {
             lateness: Histogram::new(LATE_BOUNDS),
             commits_failed: AtomicU64::new(0),
             failed_in_a_row: AtomicU64::new(0),
-            commit_began: AtomicU64::new(0),
+            commit_began: Default::default(),
             credentials_taken: AtomicU64::new(0),
         }
     }
@@ -159,13 +176,13 @@ impl Default for Measures {
 
 impl Measures {
     /// A transaction begins.
-    pub(crate) fn commit_begins(&self) {
-        self.commit_began.store(self.elapsed_ms() + 1, Ordering::Relaxed);
+    pub(crate) fn commit_begins(&self, seat: Seat) {
+        self.commit_began[seat.0].store(self.elapsed_ms() + 1, Ordering::Relaxed);
     }
 
     /// It is on disk.
-    pub(crate) fn committed(&self, batch: &Batch, committed: &Committed, took: Duration) {
-        self.commit_began.store(0, Ordering::Relaxed);
+    pub(crate) fn committed(&self, seat: Seat, batch: &Batch, committed: &Committed, took: Duration) {
+        self.commit_began[seat.0].store(0, Ordering::Relaxed);
         self.failed_in_a_row.store(0, Ordering::Relaxed);
         self.commit.observe(took);
         let taken = committed.credentials.iter().filter(|it| matches!(it, tidings_store::CredentialIntake::New(_)));
@@ -196,8 +213,8 @@ impl Measures {
     }
 
     /// It is not.
-    pub(crate) fn commit_failed(&self) {
-        self.commit_began.store(0, Ordering::Relaxed);
+    pub(crate) fn commit_failed(&self, seat: Seat) {
+        self.commit_began[seat.0].store(0, Ordering::Relaxed);
         self.commits_failed.fetch_add(1, Ordering::Relaxed);
         self.failed_in_a_row.fetch_add(1, Ordering::Relaxed);
     }
@@ -261,11 +278,12 @@ impl Measures {
         self.credentials_taken.load(Ordering::Relaxed)
     }
 
-    /// How the writer is.
+    /// How the writer is, and those who take messages in beside it: by the oldest of their transactions.
     pub fn writer(&self) -> WriterHealth {
-        let began = self.commit_began.load(Ordering::Relaxed);
+        let began =
+            self.commit_began.iter().map(|began| began.load(Ordering::Relaxed)).filter(|began| *began > 0).min();
         let failed = self.failed_in_a_row.load(Ordering::Relaxed);
-        writer_health((began > 0).then(|| self.elapsed_ms().saturating_sub(began - 1)), failed)
+        writer_health(began.map(|began| self.elapsed_ms().saturating_sub(began - 1)), failed)
     }
 
     fn elapsed_ms(&self) -> u64 {
@@ -315,9 +333,9 @@ mod tests {
         assert_eq!(writer_health(Some(10_000), 0), WriterHealth::Stuck(STUCK_AFTER));
         assert_eq!(writer_health(None, 3), WriterHealth::Failing(3));
         let measures = Measures::default();
-        measures.commit_failed();
+        measures.commit_failed(Seat::WRITER);
         assert_eq!(measures.writer(), WriterHealth::Failing(1));
-        measures.committed(&Batch::default(), &Committed::default(), Duration::ZERO);
+        measures.committed(Seat::WRITER, &Batch::default(), &Committed::default(), Duration::ZERO);
         assert_eq!(measures.writer(), WriterHealth::Well);
     }
 
@@ -346,7 +364,7 @@ mod tests {
             ],
             ..Committed::default()
         };
-        measures.committed(&Batch::default(), &committed, Duration::ZERO);
+        measures.committed(Seat::WRITER, &Batch::default(), &committed, Duration::ZERO);
         let expected = [
             (State::Delivered, "none", 1),
             (State::Failed, "bounced", 1),

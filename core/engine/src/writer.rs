@@ -5,6 +5,7 @@
 //! if the store does not take it, it is tried again with the next transaction until it does.
 
 mod gathered;
+mod intake;
 mod neighbours;
 mod queue;
 mod runtime;
@@ -19,6 +20,7 @@ use tidings_store::{AppHalt, Batch, ChannelId, Committed, LaneRow, Record, Settl
 use tokio::sync::{mpsc, watch};
 
 use self::gathered::Gathered;
+use self::intake::Intakes;
 pub(crate) use self::neighbours::Neighbours;
 pub(crate) use self::queue::{Deed, Fetch, Finished, Taken, WriterHandle};
 use self::queue::{Inbox, Pause};
@@ -29,7 +31,7 @@ use crate::config::Config;
 use crate::definitions::{self, Definitions};
 use crate::events::{Besides, EventKind, Ring, What, Whose, changes};
 use crate::lanes::{Applied, Lanes};
-use crate::measure::Measures;
+use crate::measure::{Measures, Seat};
 use crate::mint::MintDesk;
 use crate::pipeline::Pipeline;
 use crate::refusal::Refusal;
@@ -136,12 +138,15 @@ impl WriterTask {
     /// Runs until it is told to stop, writes what is still in the queue, and closes the store.
     pub(crate) async fn run(mut self) -> Result<(), StoreError> {
         let mut memory = Memory { more: true, ..Memory::default() };
+        let mut intakes = Intakes::begin(&mut self);
+        let arrived = self.store.arrived();
         let (mut open, mut stopping) = (true, false);
         let started = Instant::now();
         let mut pace = Pace::new(self.clock.now(), started.elapsed());
         while open || (memory.is_unwritten() && memory.failures < LAST_TRIES_MAX) {
             let mut gathered = Gathered::default();
             self.inbox.watch.pass();
+            self.hear_intakes(&mut memory);
             if let Some(step) = pace.step(self.clock.now(), started.elapsed()) {
                 self.clock_was_set(step, &mut memory);
             }
@@ -163,6 +168,11 @@ impl WriterTask {
                         self.look_around(&mut memory, true).await;
                         None
                     }
+                    () = arrived.notified() => {
+                        self.hear_intakes(&mut memory);
+                        None
+                    }
+                    () = intakes.broken(), if !stopping => None,
                     _ = self.stop.changed(), if !stopping => None,
                 };
                 match first {
@@ -173,6 +183,9 @@ impl WriterTask {
             }
             open &= self.gather(&mut gathered).await;
             self.look_around(&mut memory, false).await;
+            if let Some(full) = gathered.full.take() {
+                self.make_room(&full, self.clock.now());
+            }
             for (app, within, reply) in std::mem::take(&mut gathered.fetches) {
                 // A caller that no longer waits is none of our business.
                 drop(reply.send(self.store.may_fetch(&app, within).await.map_err(Arc::new)));
@@ -192,7 +205,16 @@ impl WriterTask {
                 self.tick(gathered, &mut memory).await;
             }
         }
+        intakes.end().await;
         self.store.close().await
+    }
+
+    /// Takes over what came beside this.
+    fn hear_intakes(&mut self, memory: &mut Memory) {
+        if let Some(arrived) = self.store.hear_intakes() {
+            memory.next_due = memory.next_due.into_iter().chain(arrived.ahead).min();
+            memory.claims_rest_until = None;
+        }
     }
 
     /// Goes on by another config, from the next transaction on: what is on its way ends by the one it began with.
@@ -393,7 +415,7 @@ impl WriterTask {
         let own_at = own.is_some().then_some(batch.sweeps.len());
         batch.sweeps.extend(own);
         let begun = Instant::now();
-        self.measures.commit_begins();
+        self.measures.commit_begins(Seat::WRITER);
         let definitions = Arc::clone(&self.redefine.borrow());
         let mut happened = Vec::new();
         let tell = |committed: &Committed| {
@@ -403,7 +425,7 @@ impl WriterTask {
         match self.store.commit_and_tell(&batch, tell).await {
             Ok(committed) => {
                 self.store_served();
-                self.measures.committed(&batch, &committed, begun.elapsed());
+                self.measures.committed(Seat::WRITER, &batch, &committed, begun.elapsed());
                 let (outcomes, messages, claimed) =
                     (batch.settles.len(), batch.messages.len(), committed.claimed.len());
                 tracing::trace!(outcomes, messages, claimed, took_us = begun.elapsed().as_micros(), "committed");
@@ -427,7 +449,7 @@ impl WriterTask {
                 self.dispatch(committed);
             }
             Err(error) => {
-                self.measures.commit_failed();
+                self.measures.commit_failed(Seat::WRITER);
                 // What is spared for outcomes was given up just now: with it they are tried again at once.
                 let is_first = error.is_full() && self.look_for_room_at.is_none();
                 memory.failures += 1;

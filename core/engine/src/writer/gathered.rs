@@ -27,6 +27,8 @@ pub(super) struct Gathered {
     pub(super) configs: Vec<(Box<Config>, AuditEntry, Reply<()>)>,
     /// Who asks whether it may fetch a token.
     pub(super) fetches: Vec<(AppName, Duration, Reply<FetchRight>)>,
+    /// The store was full when messages came beside this.
+    pub(super) full: Option<Arc<StoreError>>,
     /// The record of pauses and halts: they are in force whatever becomes of this transaction.
     pub(super) in_force: Vec<Record>,
     /// The record of what is done to schedules: it is done with this transaction, or not at all.
@@ -155,6 +157,10 @@ impl Gathered {
                 self.fetches.push((app, within, reply));
                 1
             }
+            Work::Full(full) => {
+                self.full = Some(full);
+                1
+            }
             Work::Redefine(config, entry, reply) => {
                 self.configs.push((config, entry, reply));
                 1
@@ -277,7 +283,7 @@ impl Replies {
 }
 
 /// Gives each caller its part of a list, in the order they were gathered.
-fn parts<T: Clone>(replies: Vec<(usize, Reply<Vec<T>>)>, answers: &[T]) {
+pub(super) fn parts<T: Clone>(replies: Vec<(usize, Reply<Vec<T>>)>, answers: &[T]) {
     let mut start = 0;
     for (count, reply) in replies {
         drop(reply.send(Ok(answers[start..start + count].to_vec())));

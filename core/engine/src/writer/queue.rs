@@ -51,6 +51,14 @@ pub(super) enum Work {
     Suppress(SuppressionChange, AuditEntry, Reply<()>),
     Signpost(SignpostChange, Reply<()>),
     MayFetch(AppName, Duration, Reply<FetchRight>),
+    /// The server's disk was full when messages came beside the writer.
+    Full(Arc<StoreError>),
+}
+
+/// Messages that somebody brings.
+pub(super) struct Call {
+    pub(super) messages: Vec<NewMessage>,
+    pub(super) reply: Reply<Vec<Accepted>>,
 }
 
 /// Operations on messages that are one act, or a step of one.
@@ -98,20 +106,30 @@ pub(crate) enum Fetch {
 #[derive(Debug, Clone)]
 pub(crate) struct WriterHandle {
     sender: mpsc::Sender<Work>,
+    /// To those who take messages in beside the writer, where there are any.
+    intakes: Option<mpsc::Sender<Call>>,
     watch: Arc<StoreWatch>,
 }
 
-impl std::fmt::Debug for Work {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Work")
     }
 }
 
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Call")
+    }
+}
+
 impl WriterHandle {
-    pub(crate) fn new() -> (WriterHandle, Inbox) {
+    /// Messages are taken in by the writer, or beside it.
+    pub(crate) fn new(beside: bool) -> (WriterHandle, Inbox) {
         let (sender, receiver) = mpsc::channel(WRITER_QUEUE_MAX);
+        let (intakes, calls) = beside.then(|| mpsc::channel(WRITER_QUEUE_MAX)).unzip();
         let watch = Arc::<StoreWatch>::default();
-        (WriterHandle { sender, watch: Arc::clone(&watch) }, Inbox { receiver, watch })
+        (WriterHandle { sender, intakes, watch: Arc::clone(&watch) }, Inbox { receiver, calls, watch })
     }
 
     /// Tells of what failed because the store did not do something: in a line of its own, unless the store is away, which
@@ -142,7 +160,21 @@ impl WriterHandle {
     }
 
     pub(crate) async fn accept(&self, messages: Vec<NewMessage>) -> Result<Vec<Accepted>, Refusal> {
-        self.ask(|reply| Work::Accept(messages, reply)).await
+        match &self.intakes {
+            Some(intakes) => self.ask_of(intakes, |reply| Call { messages, reply }).await,
+            None => self.ask(|reply| Work::Accept(messages, reply)).await,
+        }
+    }
+
+    /// Has the writer accept messages of which webhooks are told, in the same transaction.
+    pub(super) async fn accept_with_notices(&self, messages: Vec<NewMessage>, reply: Reply<Vec<Accepted>>) {
+        // If it has stopped the reply is gone with them, and the caller hears that.
+        drop(self.sender.send(Work::Accept(messages, reply)).await);
+    }
+
+    /// Has the writer know that the store is full.
+    pub(super) async fn tell_full(&self, full: Arc<StoreError>) {
+        drop(self.sender.send(Work::Full(full)).await);
     }
 
     pub(crate) async fn credentials(&self, credentials: Vec<NewCredential>) -> Result<Vec<CredentialIntake>, Refusal> {
@@ -235,12 +267,18 @@ impl WriterHandle {
 
     /// How many pieces of work wait for the writer, and how many could.
     pub(crate) fn queue(&self) -> (usize, usize) {
-        (self.sender.max_capacity() - self.sender.capacity(), self.sender.max_capacity())
+        let of_intakes = self.intakes.as_ref().map(length).unwrap_or_default();
+        let of_writer = length(&self.sender);
+        (of_writer.0 + of_intakes.0, of_writer.1 + of_intakes.1)
     }
 
     async fn ask<T>(&self, work: impl FnOnce(Reply<T>) -> Work) -> Result<T, Refusal> {
+        self.ask_of(&self.sender, work).await
+    }
+
+    async fn ask_of<T, W>(&self, queue: &mpsc::Sender<W>, work: impl FnOnce(Reply<T>) -> W) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
-        match self.sender.send_timeout(work(reply), QUEUE_WAIT).await {
+        match queue.send_timeout(work(reply), QUEUE_WAIT).await {
             Ok(()) => {}
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => return Err(Refusal::busy()),
             Err(mpsc::error::SendTimeoutError::Closed(_)) => return Err(Refusal::stopping()),
@@ -255,9 +293,16 @@ impl WriterHandle {
     }
 }
 
+/// How long a queue is, and how long it may be.
+fn length<T>(queue: &mpsc::Sender<T>) -> (usize, usize) {
+    (queue.max_capacity() - queue.capacity(), queue.max_capacity())
+}
+
 /// The writer's end of the queue.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     pub(super) receiver: mpsc::Receiver<Work>,
+    /// What comes to those who take messages in, until they have it.
+    pub(super) calls: Option<mpsc::Receiver<Call>>,
     pub(super) watch: Arc<StoreWatch>,
 }
