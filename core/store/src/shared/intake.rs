@@ -22,7 +22,7 @@ use super::writer::Last;
 use crate::batch::{Accepted, ChannelId, NewMessage};
 use crate::error::{StoreError, TRIES_MAX};
 use crate::postgres::{Access, Lease};
-use crate::sql::{Backend, Connection, both};
+use crate::sql::{Backend, Connection, Dialect, both};
 
 /// What the writer and its intakes know of each other.
 #[derive(Debug, Default)]
@@ -148,29 +148,11 @@ impl Intake {
     ///
     /// As [`Writer::commit`](super::Writer::commit).
     pub async fn accept(&mut self, messages: &[NewMessage], now: Timestamp) -> Result<Vec<Accepted>, StoreError> {
-        self.connect().await?;
-        let Some(connection) = &mut self.connection else { return Err(StoreError::Contended) };
-        // Whatever ends this early leaves a transaction open, and the next one connects anew.
-        self.in_doubt = true;
-        self.access.renew_plans(connection, i64::MAX).await?;
         let known = hold(&self.beside.known).clone();
-        let node = self.lease.node().unwrap_or_default();
         let mut manner = Manner::Counts;
         for _ in 0..TRIES_MAX {
-            let step = Step {
-                connection: &mut *connection,
-                moves: Moves::default(),
-                last: Last::default(),
-                now,
-                manner,
-                looks_for_keys: manner == Manner::Looks || self.meets_keys,
-                waiting: 0,
-                node: counts_as(node),
-                claim: 0,
-                freed: Vec::new(),
-                floors: Floors::default(),
-            };
-            match step.take_in(messages, &known).await {
+            self.begin().await?;
+            match self.step(manner, now).take_in(messages, &known).await {
                 Ok((accepted, moves)) => {
                     self.in_doubt = false;
                     if any_keyed(messages) {
@@ -181,21 +163,59 @@ impl Intake {
                     self.bell.notify_one();
                     return Ok(accepted);
                 }
-                Err(error) if is_begun_again(&error, connection.dialect()) => {}
+                Err(error) if is_begun_again(&error, Dialect::Postgres) => {}
                 Err(error) => return Err(error),
             }
             manner = Manner::Looks;
-            both("ROLLBACK").execute(connection).await.map_err(StoreError::during("roll back"))?;
+            both("ROLLBACK").execute(self.connected()).await.map_err(StoreError::during("roll back"))?;
+            self.in_doubt = false;
         }
-        self.in_doubt = false;
         Err(StoreError::Contended)
+    }
+
+    /// Begins a transaction. A connection that rested may have ended meanwhile: nothing was asked of it yet, so that is nobody's
+    /// error.
+    async fn begin(&mut self) -> Result<(), StoreError> {
+        let rested = self.is_sound();
+        match self.begin_once().await {
+            Err(error) if rested => {
+                tracing::debug!("an intake connects anew: {error}");
+                self.begin_once().await
+            }
+            begun => begun,
+        }
+    }
+
+    async fn begin_once(&mut self) -> Result<(), StoreError> {
+        self.connect().await?;
+        // Whatever ends this early leaves a transaction open, and the next one connects anew.
+        self.in_doubt = true;
+        let connection = self.connection.as_mut().expect("it is connected");
+        self.access.renew_plans(connection, i64::MAX).await?;
+        BEGIN.query().execute(connection).await.map(drop).map_err(StoreError::during("begin"))
+    }
+
+    fn step(&mut self, manner: Manner, now: Timestamp) -> Step<'_> {
+        let (node, meets_keys) = (self.lease.node().unwrap_or_default(), self.meets_keys);
+        Step {
+            connection: self.connected(),
+            moves: Moves::default(),
+            last: Last::default(),
+            now,
+            manner,
+            looks_for_keys: manner == Manner::Looks || meets_keys,
+            waiting: 0,
+            node: counts_as(node),
+            claim: 0,
+            freed: Vec::new(),
+            floors: Floors::default(),
+        }
     }
 
     /// Sees to it that there is a connection, and that the server has nothing more to do for the one before: what that
     /// locked would be waited for.
     async fn connect(&mut self) -> Result<(), StoreError> {
-        let is_sound = |connection: &Connection| !self.in_doubt && !connection.is_lost();
-        if self.connection.as_ref().is_some_and(is_sound) {
+        if self.is_sound() {
             return Ok(());
         }
         let mut fresh = self.access.connect().await?;
@@ -208,6 +228,14 @@ impl Intake {
         self.access.lay_to_rest(&mut fresh, &mut self.left).await?;
         (self.connection, self.in_doubt) = (Some(fresh), false);
         Ok(())
+    }
+
+    fn is_sound(&self) -> bool {
+        !self.in_doubt && self.connection.as_ref().is_some_and(|connection| !connection.is_lost())
+    }
+
+    fn connected(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("a transaction was begun")
     }
 
     /// Ends its connection in good order.
@@ -230,9 +258,8 @@ fn counts_as(node: i64) -> i64 {
 }
 
 impl Step<'_> {
-    /// Takes messages in, and nothing else, in a transaction of its own.
+    /// Takes messages in, and nothing else, and ends the transaction.
     async fn take_in(mut self, messages: &[NewMessage], known: &Known) -> Result<(Vec<Accepted>, Moves), StoreError> {
-        BEGIN.query().execute(self.connection).await.map_err(StoreError::during("begin"))?;
         let suppressed = match known.suppresses {
             true => self.suppressed(messages, &known.apps).await?,
             false => Suppressed::new(),
