@@ -63,6 +63,11 @@ impl Access {
         Access { server, plans: Plans::none() }
     }
 
+    /// Whether a statement in no transaction is one of its own, with the settings of the session.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.server.way() == Way::Direct
+    }
+
     /// For another connection to the same.
     pub(crate) fn another(&self) -> Access {
         Access::new(self.server.clone())

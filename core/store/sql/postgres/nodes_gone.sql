@@ -1,6 +1,7 @@
 -- Forgets nodes whose lease is long over, once nothing of theirs is on its way, and answers with their numbers. What
--- they counted is counted by node 0 from then on, which is nobody, and so is what their intakes counted, below zero.
--- Whatever is counted for a node that is not there was written behind its end. $1: over for how long, ms
+-- they counted is counted by node 0 from then on, which is nobody, and so is what their intakes counted: below zero, sixteen
+-- numbers for each node. Whatever is counted for a node that is not there was written behind its end.
+-- $1: over for how long, ms
 WITH gone AS (
     DELETE FROM node
     WHERE id <> 0 AND lease_until + $1 <= tidings_now()
@@ -10,8 +11,9 @@ WITH gone AS (
 ),
 counted AS (
     DELETE FROM tally
-    WHERE node_id <> 0
-      AND (abs(node_id) IN (SELECT id FROM gone) OR NOT EXISTS (SELECT FROM node WHERE node.id = abs(tally.node_id)))
+    USING (SELECT DISTINCT node_id, CASE WHEN node_id < 0 THEN -node_id / 16 ELSE node_id END AS node FROM tally) AS by
+    WHERE tally.node_id = by.node_id AND by.node <> 0
+      AND (by.node IN (SELECT id FROM gone) OR NOT EXISTS (SELECT FROM node WHERE node.id = by.node))
     RETURNING channel_id, state, count
 ),
 kept AS (

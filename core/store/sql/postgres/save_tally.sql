@@ -1,4 +1,4 @@
--- Each node counts in rows of its own, and waits for nobody; its intakes in others, of its number below zero. $4, behind the
+-- Each node counts in rows of its own, and waits for nobody; its intakes in others, below zero. $4, behind the
 -- rows: the node
 WITH j (channel_id, state, change) AS (SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]))
 INSERT INTO tally (node_id, channel_id, state, count)

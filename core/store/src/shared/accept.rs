@@ -8,9 +8,9 @@ use tidings_model::limits::IDEMPOTENCY_LIFE;
 use tidings_model::{AppName, CredentialId, MessageId, State, Timestamp};
 
 use super::suppression::Suppressed;
-use super::tick::{Manner, Numbered, Step, length};
+use super::tick::{Numbered, Step};
 use crate::batch::{Accepted, ChannelId, CredentialIntake, NewCredential, NewMessage};
-use crate::error::StoreError;
+use crate::error::{StoreError, TRIES_MAX};
 use crate::sql::{Connection, Dialect, Query, ROWS_MAX, RowsStatement, Statement, json, sql};
 
 /// SQLite takes messages, their bodies, and their keys if one of them has any, in one hop.
@@ -37,11 +37,10 @@ pub(super) fn begins(message: &NewMessage, now: Timestamp) -> (Timestamp, State)
     (due_at, if due_at > now { State::Scheduled } else { State::Queued })
 }
 
-/// Binds a message in the order of `insert_messages.sql`.
-fn message_row<'q>(query: Query<'q>, id: i64, message: &'q NewMessage, now: Timestamp) -> Query<'q> {
+/// Binds a message in the order of `insert_messages.sql`, behind its id.
+fn message_row<'q>(query: Query<'q>, message: &'q NewMessage, now: Timestamp) -> Query<'q> {
     let (due_at, state) = begins(message, now);
     query
-        .bind(id)
         .bind(message.channel.0)
         .bind(message.template.0)
         .bind(message.recipient.as_str())
@@ -53,10 +52,9 @@ fn message_row<'q>(query: Query<'q>, id: i64, message: &'q NewMessage, now: Time
         .bind(now.0)
 }
 
-/// Binds a key in the order of `insert_keys.sql`.
-fn key_row<'q>(query: Query<'q>, id: i64, message: &'q NewMessage, now: Timestamp) -> Query<'q> {
-    let key = message.key.as_ref().map(|key| key.as_str());
-    query.bind(key).bind(id).bind(message.body_hash).bind(now.after(IDEMPOTENCY_LIFE).0)
+/// Until when a key is taken.
+fn key_expires_at(now: Timestamp) -> i64 {
+    now.after(IDEMPOTENCY_LIFE).0
 }
 
 /// Idempotency keys that are taken: by which message, and what its request was.
@@ -72,16 +70,16 @@ pub(super) async fn begin_and_find_keys(
     messages: &[NewMessage],
     now: Timestamp,
 ) -> Result<Taken, StoreError> {
-    find_keys(BEGIN_AND_FIND_KEYS, connection, messages, now).await
+    find_keys(BEGIN_AND_FIND_KEYS, connection, messages.iter(), now).await
 }
 
 async fn find_keys(
     statement: Statement,
     connection: &mut Connection,
-    messages: &[NewMessage],
+    messages: impl Iterator<Item = &NewMessage>,
     now: Timestamp,
 ) -> Result<Taken, StoreError> {
-    let keys: Vec<&str> = messages.iter().filter_map(|message| message.key.as_ref()).map(|key| key.as_str()).collect();
+    let keys: Vec<&str> = messages.filter_map(|message| message.key.as_ref()).map(|key| key.as_str()).collect();
     let query = statement.query().bind(json(&keys)).bind(now.0);
     let found: Vec<(String, i64, i64)> = query.fetch_json(connection, ACCEPT).await?;
     Ok(found.into_iter().map(|(key, message, hash)| (key, (message, hash))).collect())
@@ -92,9 +90,78 @@ pub(super) fn any_keyed(messages: &[NewMessage]) -> bool {
     messages.iter().any(|message| message.key.is_some())
 }
 
-/// Whether one of them met a key that was there.
-pub(super) fn meets_keys(accepted: &[Accepted]) -> bool {
-    accepted.iter().any(|accepted| matches!(accepted, Accepted::Repeat(_) | Accepted::KeyTaken(_)))
+/// What becomes of a message that comes.
+enum Lot {
+    /// It is kept out.
+    Out(Accepted),
+    /// It is written, as that row.
+    Row(usize),
+    /// It has the key of that row.
+    Like(usize),
+}
+
+impl Lot {
+    /// The answer, once it is known which rows were written, and by whom the keys of the others are taken.
+    fn answer(self, message: &NewMessage, rows: &[&NewMessage], written: &Written) -> Accepted {
+        let (row, is_first) = match self {
+            Lot::Out(accepted) => return accepted,
+            Lot::Row(row) => (row, true),
+            Lot::Like(row) => (row, false),
+        };
+        let key = message.key.as_ref().map(|key| key.as_str());
+        let first = match written.ids[row] {
+            Some(id) if is_first => return Accepted::New(MessageId(id)),
+            Some(id) => (id, rows[row].body_hash),
+            None => key.and_then(|key| written.taken.get(key).copied()).expect("whose key was taken is known"),
+        };
+        repeats(first, message)
+    }
+}
+
+/// What is answered to a message whose key is that of another.
+fn repeats((first, hash): (i64, i64), message: &NewMessage) -> Accepted {
+    let first = MessageId(first);
+    if hash == message.body_hash { Accepted::Repeat(first) } else { Accepted::KeyTaken(first) }
+}
+
+/// What became of rows.
+struct Written {
+    /// The id of each, if it was written.
+    ids: Vec<Option<i64>>,
+    /// The keys of the others.
+    taken: Taken,
+}
+
+/// Which messages are to be written, and what becomes of the others as far as it is known before.
+fn cast<'m>(
+    messages: &'m [NewMessage],
+    taken: &Taken,
+    suppressed: &Suppressed,
+    over: &[Range<usize>],
+    apps: &HashMap<ChannelId, AppName>,
+) -> (Vec<Lot>, Vec<&'m NewMessage>) {
+    let (mut lots, mut rows) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
+    let mut keys: HashMap<&str, usize> = HashMap::new();
+    for (index, message) in messages.iter().enumerate() {
+        let key = message.key.as_ref().map(|key| key.as_str());
+        let until = || suppressed.get(&(apps.get(&message.channel)?.to_string(), message.recipient.to_string()));
+        let lot = if over.iter().any(|messages| messages.contains(&index)) {
+            Lot::Out(Accepted::RunOver)
+        } else if let Some(first) = key.and_then(|key| taken.get(key)) {
+            Lot::Out(repeats(*first, message))
+        } else if let Some(row) = key.and_then(|key| keys.get(key)) {
+            // Two of the same key in one batch: the first of them wins.
+            Lot::Like(*row)
+        } else if let Some(until) = (!suppressed.is_empty()).then(until).flatten() {
+            Lot::Out(Accepted::Suppressed(*until))
+        } else {
+            rows.push(message);
+            keys.extend(key.map(|key| (key, rows.len() - 1)));
+            Lot::Row(rows.len() - 1)
+        };
+        lots.push(lot);
+    }
+    (lots, rows)
 }
 
 impl Step<'_> {
@@ -110,62 +177,67 @@ impl Step<'_> {
         if messages.is_empty() {
             return Ok(Vec::new());
         }
-        let mut taken = match taken {
+        let taken = match taken {
             Some(taken) => taken,
             // A key that is taken is told before anything else that keeps a message out.
-            None if any_keyed(messages) && (self.looks_for_keys || !suppressed.is_empty()) => {
-                find_keys(sql!("find_keys"), self.connection, messages, self.now).await?
+            None if any_keyed(messages) && !suppressed.is_empty() => {
+                find_keys(sql!("find_keys"), self.connection, messages.iter(), self.now).await?
             }
             None => Taken::new(),
         };
-        let mut answers = Vec::with_capacity(messages.len());
-        let mut rows = Vec::with_capacity(messages.len());
-        let ids = self.new_ids(Numbered::Message, messages.len()).await?;
-        for (index, (id, message)) in ids.into_iter().zip(messages).enumerate() {
-            if over.iter().any(|messages| messages.contains(&index)) {
-                answers.push(Accepted::RunOver);
-                continue;
-            }
-            if let Some(key) = &message.key
-                && let Some((first, hash)) = taken.get(key.as_str())
-            {
-                let same = *hash == message.body_hash;
-                let first = MessageId(*first);
-                answers.push(if same { Accepted::Repeat(first) } else { Accepted::KeyTaken(first) });
-                continue;
-            }
-            if !suppressed.is_empty()
-                && let Some(app) = apps.get(&message.channel)
-                && let Some(until) = suppressed.get(&(app.to_string(), message.recipient.to_string()))
-            {
-                answers.push(Accepted::Suppressed(*until));
-                continue;
-            }
-            if let Some(key) = &message.key {
-                // Two of the same key in one batch: the first of them wins.
-                taken.insert(key.as_str().to_owned(), (id, message.body_hash));
-            }
-            rows.push((id, message));
-            answers.push(Accepted::New(MessageId(id)));
-        }
-        for rows in rows.chunks(ROWS_MAX) {
-            self.insert_messages(rows).await?;
-        }
-        Ok(answers)
-    }
-
-    async fn insert_messages(&mut self, rows: &[(i64, &NewMessage)]) -> Result<(), StoreError> {
-        for (id, message) in rows {
+        let (lots, rows) = cast(messages, &taken, suppressed, over, apps);
+        let written = match self.connection.dialect() {
+            Dialect::Sqlite => self.write_apart(&rows).await?,
+            Dialect::Postgres => self.write_whole(&rows).await?,
+        };
+        for (id, message) in written.ids.iter().zip(&rows) {
+            let Some(id) = id else { continue };
             let (due_at, state) = begins(message, self.now);
             self.moves.enter(message.channel, state);
             if state == State::Queued {
                 self.floors.came(message.channel, message.priority.into(), (due_at.0, *id));
             }
         }
-        match self.connection.dialect() {
-            Dialect::Sqlite => self.insert_apart(rows).await,
-            Dialect::Postgres => self.insert_whole(rows).await,
+        Ok(lots.into_iter().zip(messages).map(|(lot, message)| lot.answer(message, &rows, &written)).collect())
+    }
+
+    /// SQLite has looked for the keys before.
+    async fn write_apart(&mut self, rows: &[&NewMessage]) -> Result<Written, StoreError> {
+        let ids = self.new_ids(Numbered::Message, rows.len()).await?;
+        let numbered: Vec<(i64, &NewMessage)> = ids.iter().copied().zip(rows.iter().copied()).collect();
+        for rows in numbered.chunks(ROWS_MAX) {
+            self.insert_apart(rows).await?;
         }
+        Ok(Written { ids: ids.into_iter().map(Some).collect(), taken: Taken::new() })
+    }
+
+    /// PostgreSQL writes those whose keys are free. A key that it met may be free when somebody looks whose it is.
+    async fn write_whole(&mut self, rows: &[&NewMessage]) -> Result<Written, StoreError> {
+        let mut written = Written { ids: Vec::with_capacity(rows.len()), taken: Taken::new() };
+        for rows in rows.chunks(ROWS_MAX) {
+            written.ids.append(&mut self.insert_whole(rows).await?);
+        }
+        for _ in 0..TRIES_MAX {
+            let met = |row: &usize| written.ids[*row].is_none();
+            let met: Vec<usize> = (0..rows.len()).filter(met).collect();
+            if met.is_empty() {
+                return Ok(written);
+            }
+            let whose = met.iter().map(|row| rows[*row]);
+            written.taken = find_keys(sql!("find_keys"), self.connection, whose, self.now).await?;
+            let is_free =
+                |row: &usize| rows[*row].key.as_ref().is_some_and(|key| !written.taken.contains_key(key.as_str()));
+            let free: Vec<usize> = met.into_iter().filter(is_free).collect();
+            if free.is_empty() {
+                return Ok(written);
+            }
+            for free in free.chunks(ROWS_MAX) {
+                let again: Vec<&NewMessage> = free.iter().map(|row| rows[*row]).collect();
+                let ids = self.insert_whole(&again).await?;
+                free.iter().zip(ids).for_each(|(row, id)| written.ids[*row] = id);
+            }
+        }
+        Err(StoreError::Contended)
     }
 
     /// Into three tables, in one hop.
@@ -174,7 +246,7 @@ impl Step<'_> {
         let statement = if is_keyed { &INSERT_KEYED_MESSAGES } else { &INSERT_MESSAGES };
         let mut query = statement.query(rows.len());
         for (id, message) in rows {
-            query = message_row(query, *id, message, self.now);
+            query = message_row(query.bind(*id), message, self.now);
         }
         query = statement.end_list(0, rows.len(), query);
         for (id, message) in rows {
@@ -183,35 +255,32 @@ impl Step<'_> {
         if is_keyed {
             query = statement.end_list(1, rows.len(), query);
             for (id, message) in rows {
-                query = key_row(query, *id, message, self.now);
+                let key = message.key.as_ref().map(|key| key.as_str());
+                query = query.bind(key).bind(*id).bind(message.body_hash).bind(key_expires_at(self.now));
             }
         }
         self.run(query).await.map(drop).map_err(StoreError::during(ACCEPT))
     }
 
-    /// Into two tables, in one round trip. A key may be taken that nobody looked for, or that another engine took since:
-    /// then the transaction begins again, and finds it.
-    async fn insert_whole(&mut self, rows: &[(i64, &NewMessage)]) -> Result<(), StoreError> {
-        let is_keyed = rows.iter().any(|(_, message)| message.key.is_some());
+    /// Into two tables, in one round trip, and counted with it where that is wanted. It answers with the id of each; without
+    /// one its key is taken.
+    async fn insert_whole(&mut self, rows: &[&NewMessage]) -> Result<Vec<Option<i64>>, StoreError> {
+        let is_keyed = rows.iter().any(|message| message.key.is_some());
         let statement = if is_keyed { &INSERT_WHOLE_MESSAGES } else { &INSERT_UNKEYED_MESSAGES };
         let mut query = statement.query(rows.len());
-        for (id, message) in rows {
-            query = message_row(query, *id, message, self.now).bind(&message.data).bind(&message.trace);
+        for message in rows {
+            query = message_row(query, message, self.now).bind(&message.data).bind(&message.trace);
             if is_keyed {
-                query = key_row(query, *id, message, self.now);
+                let key = message.key.as_ref().map(|key| key.as_str());
+                query = query.bind(key).bind(message.body_hash).bind(key_expires_at(self.now));
             }
         }
-        if !is_keyed {
-            return self.run(query).await.map(drop).map_err(StoreError::during(ACCEPT));
+        if is_keyed {
+            query = query.bind_postgres(self.now.0);
         }
-        let query = query.bind_postgres(self.now.0);
-        let written = query.fetch_one(self.connection).await.map_err(StoreError::during(ACCEPT))?.get::<i64>(0);
-        let keyed = rows.iter().filter(|(_, message)| message.key.is_some()).count();
-        match self.manner {
-            _ if written == length(keyed) => Ok(()),
-            Manner::Counts => Err(StoreError::Late),
-            Manner::Looks => Err(StoreError::Contended),
-        }
+        let ids = query.bind_postgres(self.counts_as).fetch_json(self.connection, ACCEPT).await?;
+        self.is_written = self.counts_as.is_some();
+        Ok(ids)
     }
 
     pub(super) async fn take_credentials(

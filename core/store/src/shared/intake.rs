@@ -7,22 +7,23 @@
 //! took in.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidings_model::{AppName, State, Timestamp};
 use tokio::sync::Notify;
 
-use super::accept::{any_keyed, begins, meets_keys};
+use super::accept::begins;
 use super::due::{ahead, earliest};
 use super::floor::{Floors, Place};
 use super::suppression::Suppressed;
 use super::tally::{Moves, Tally};
-use super::tick::{BEGIN, Ended, Manner, Step, is_begun_again};
+use super::tick::{BEGIN, Manner, Step, is_begun_again};
 use super::writer::Last;
 use crate::batch::{Accepted, ChannelId, NewMessage};
 use crate::error::{StoreError, TRIES_MAX};
 use crate::postgres::{Access, Lease};
-use crate::sql::{Backend, Connection, Dialect, both};
+use crate::sql::{Backend, Connection, Dialect, ROWS_MAX, both};
 
 /// What the writer and its intakes know of each other.
 #[derive(Debug, Default)]
@@ -31,6 +32,8 @@ pub(super) struct Beside {
     came: Mutex<Came>,
     /// Something came.
     arrived: Arc<Notify>,
+    /// How many intakes there were.
+    places: AtomicI64,
 }
 
 /// What an intake goes by.
@@ -132,13 +135,46 @@ pub struct Intake {
     left: Vec<Backend>,
     /// A transaction failed: what state the connection is in, nobody can say.
     in_doubt: bool,
-    /// The last messages with idempotency keys met one that was there.
-    meets_keys: bool,
+    /// Tells it from the others of its engine, below [`PLACES`].
+    place: i64,
 }
 
 impl Intake {
     pub(super) fn new(beside: Arc<Beside>, access: Access, lease: Lease, bell: Arc<Notify>) -> Intake {
-        Intake { beside, access, lease, bell, connection: None, left: Vec::new(), in_doubt: false, meets_keys: false }
+        let place = beside.places.fetch_add(1, Ordering::Relaxed) % PLACES;
+        Intake { beside, access, lease, bell, connection: None, left: Vec::new(), in_doubt: false, place }
+    }
+
+    /// Sees to it that something can be asked. Nothing was, if this fails.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`] and the like if no connection can be had.
+    pub async fn ready(&mut self) -> Result<(), StoreError> {
+        let rested = self.is_sound();
+        match self.prepare().await {
+            // It ended while it rested. One that is silent was waited for long enough.
+            Err(error) if rested && !self.is_silent() => {
+                tracing::debug!("an intake connects anew: {error}");
+                self.prepare().await
+            }
+            prepared => prepared,
+        }
+    }
+
+    async fn prepare(&mut self) -> Result<(), StoreError> {
+        self.connect().await?;
+        self.in_doubt = true;
+        let connection = self.connection.as_mut().expect("it is connected");
+        // This is asked of a connection that rested for longer than a moment.
+        self.access.renew_plans(connection, i64::MAX).await?;
+        self.in_doubt = false;
+        Ok(())
+    }
+
+    /// Whether the last that was asked was never answered.
+    pub fn is_silent(&self) -> bool {
+        self.connection.as_ref().is_some_and(Connection::is_lost)
     }
 
     /// Takes all of these messages in, or none, and answers what became of each, in order. When this returns `Ok`, what it
@@ -148,64 +184,64 @@ impl Intake {
     ///
     /// As [`Writer::commit`](super::Writer::commit).
     pub async fn accept(&mut self, messages: &[NewMessage], now: Timestamp) -> Result<Vec<Accepted>, StoreError> {
-        let known = hold(&self.beside.known).clone();
-        let mut manner = Manner::Counts;
+        // A statement is a transaction by itself where nothing has to be set for it.
+        let alone = self.access.is_direct() && messages.len() <= ROWS_MAX;
         for _ in 0..TRIES_MAX {
-            self.begin().await?;
-            match self.step(manner, now).take_in(messages, &known).await {
+            self.begin(alone).await?;
+            let known = hold(&self.beside.known).clone();
+            let mut step = self.step(now, alone);
+            let taken = step.take_in(messages, &known).await;
+            // What was written by itself is not written again.
+            let again = !step.is_written;
+            match taken {
                 Ok((accepted, moves)) => {
                     self.in_doubt = false;
-                    if any_keyed(messages) {
-                        self.meets_keys = meets_keys(&accepted);
-                    }
                     self.beside.tell(Came::of(messages, &accepted, now, moves));
                     // What is not claimed here may be somebody else's to send.
                     self.bell.notify_one();
                     return Ok(accepted);
                 }
-                Err(error) if is_begun_again(&error, Dialect::Postgres) => {}
+                Err(error) if again && is_begun_again(&error, Dialect::Postgres) => {}
                 Err(error) => return Err(error),
             }
-            manner = Manner::Looks;
-            both("ROLLBACK").execute(self.connected()).await.map_err(StoreError::during("roll back"))?;
+            if !alone {
+                both("ROLLBACK").execute(self.connected()).await.map_err(StoreError::during("roll back"))?;
+            }
             self.in_doubt = false;
         }
         Err(StoreError::Contended)
     }
 
-    /// Begins a transaction. A connection that rested may have ended meanwhile: nothing was asked of it yet, so that is nobody's
-    /// error.
-    async fn begin(&mut self) -> Result<(), StoreError> {
-        let rested = self.is_sound();
-        match self.begin_once().await {
-            Err(error) if rested => {
-                tracing::debug!("an intake connects anew: {error}");
-                self.begin_once().await
-            }
-            begun => begun,
-        }
-    }
-
-    async fn begin_once(&mut self) -> Result<(), StoreError> {
-        self.connect().await?;
-        // Whatever ends this early leaves a transaction open, and the next one connects anew.
+    async fn begin(&mut self, alone: bool) -> Result<(), StoreError> {
+        self.ready().await?;
+        // Whatever ends this early leaves something open, and the next one connects anew.
         self.in_doubt = true;
-        let connection = self.connection.as_mut().expect("it is connected");
-        self.access.renew_plans(connection, i64::MAX).await?;
-        BEGIN.query().execute(connection).await.map(drop).map_err(StoreError::during("begin"))
+        if alone {
+            return Ok(());
+        }
+        let begun = BEGIN.query().execute(self.connected()).await;
+        if begun.is_err() && !self.is_silent() {
+            // Through a pooler nobody asked before.
+            self.ready().await?;
+            self.in_doubt = true;
+            BEGIN.query().execute(self.connected()).await.map_err(StoreError::during("begin"))?;
+            return Ok(());
+        }
+        begun.map(drop).map_err(StoreError::during("begin"))
     }
 
-    fn step(&mut self, manner: Manner, now: Timestamp) -> Step<'_> {
-        let (node, meets_keys) = (self.lease.node().unwrap_or_default(), self.meets_keys);
+    fn step(&mut self, now: Timestamp, alone: bool) -> Step<'_> {
+        let node = counts_as(self.lease.node().unwrap_or_default(), self.place);
         Step {
             connection: self.connected(),
             moves: Moves::default(),
             last: Last::default(),
             now,
-            manner,
-            looks_for_keys: manner == Manner::Looks || meets_keys,
+            manner: Manner::Counts,
+            counts_as: alone.then_some(node),
+            is_written: false,
             waiting: 0,
-            node: counts_as(node),
+            node,
             claim: 0,
             freed: Vec::new(),
             floors: Floors::default(),
@@ -251,21 +287,26 @@ impl Intake {
     }
 }
 
-/// In which rows of the counts the intakes of a node count: in those of the writer they would wait for it, and it for them.
-/// No node has a number below zero.
-fn counts_as(node: i64) -> i64 {
-    -node
+/// Numbers that a node's intakes count under. `nodes_gone.sql` says the same.
+const PLACES: i64 = 16;
+
+/// In which rows of the counts an intake of a node counts: in those of the writer, or of another, they would wait for each
+/// other's commits. No node has a number below zero.
+fn counts_as(node: i64, place: i64) -> i64 {
+    -(node * PLACES + place)
 }
 
 impl Step<'_> {
-    /// Takes messages in, and nothing else, and ends the transaction.
-    async fn take_in(mut self, messages: &[NewMessage], known: &Known) -> Result<(Vec<Accepted>, Moves), StoreError> {
+    /// Takes messages in, and nothing else: by a statement that counts them too, or to the end of a transaction.
+    async fn take_in(&mut self, messages: &[NewMessage], known: &Known) -> Result<(Vec<Accepted>, Moves), StoreError> {
         let suppressed = match known.suppresses {
             true => self.suppressed(messages, &known.apps).await?,
             false => Suppressed::new(),
         };
         let accepted = self.accept(messages, None, &suppressed, &[], &known.apps).await?;
-        let Ended { moves, .. } = self.end().await?;
-        Ok((accepted, moves))
+        if self.counts_as.is_none() {
+            self.commit().await?;
+        }
+        Ok((accepted, std::mem::take(&mut self.moves)))
     }
 }

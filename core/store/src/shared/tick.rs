@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tidings_model::{State, Timestamp};
 
-use super::accept::{Taken, any_keyed, begin_and_find_keys, meets_keys};
+use super::accept::{Taken, any_keyed, begin_and_find_keys};
 use super::due::{earliest, quiet_until};
 use super::floor::Floors;
 use super::suppression::{Suppressed, any};
@@ -43,7 +43,7 @@ impl Writer {
         // Whatever ends this early leaves a transaction open, and the next one connects anew.
         self.in_doubt = true;
         self.look_around(batch.now).await?;
-        self.hear_intakes();
+        self.take_over_arrivals();
         if let Home::Server(server) = &mut self.home {
             let rows = self.tally.on_their_way() + length(batch.rows());
             server.access.renew_plans(&mut self.connection, rows).await?;
@@ -102,7 +102,8 @@ impl Writer {
             moves: Moves::default(),
             now,
             manner,
-            looks_for_keys: manner == Manner::Looks || self.meets_keys,
+            counts_as: None,
+            is_written: false,
             waiting,
             last: self.last,
             node,
@@ -206,7 +207,7 @@ impl Writer {
         }
         self.suppresses = suppresses;
         self.beside.say_who_is_suppressed(suppresses);
-        self.remember(batch, &committed);
+        self.remember(&committed);
         self.after_commit(batch, &committed).await;
         Ok(committed)
     }
@@ -227,13 +228,10 @@ impl Writer {
     }
 
     /// Keeps for the next transaction what this one was answered.
-    fn remember(&mut self, batch: &Batch, committed: &Committed) {
+    fn remember(&mut self, committed: &Committed) {
         let pending = committed.backlogs.iter().map(|(webhook, backlog)| (webhook.clone(), backlog.pending));
         self.pending.extend(pending);
         self.quiet_until = committed.next_due;
-        if any_keyed(&batch.messages) {
-            self.meets_keys = meets_keys(&committed.accepted);
-        }
     }
 
     /// What follows a transaction that is on disk, whatever comes of this: what is wrong with the disk, the next one will meet.
@@ -258,7 +256,7 @@ pub(super) enum Manner {
     /// As if there were nobody else, and what was written is counted: if a row was held back, the transaction begins again
     /// with [`Manner::Looks`].
     Counts,
-    /// Outcomes that are late are sorted out before, keys are looked for, and permits are locked before one is chosen.
+    /// Outcomes that are late are sorted out before, and permits are locked before one is chosen.
     Looks,
 }
 
@@ -269,8 +267,11 @@ pub(super) struct Step<'a> {
     pub(super) last: Last,
     pub(super) now: Timestamp,
     pub(super) manner: Manner,
-    /// Idempotency keys are looked for before they are written. SQLite's are in any case: it costs no round trip there.
-    pub(super) looks_for_keys: bool,
+    /// The statement that takes messages in counts them too, as that node's, and nothing else does; `None` where the end of
+    /// the transaction does.
+    pub(super) counts_as: Option<i64>,
+    /// Messages were written by such a statement, which is on disk whatever follows.
+    pub(super) is_written: bool,
     /// Messages that waited for a credential when the transaction began. Where nobody waits, nobody is woken.
     pub(super) waiting: i64,
     /// Which engine this is, and its transaction, where there are several.
@@ -283,8 +284,8 @@ pub(super) struct Step<'a> {
 }
 
 /// What a transaction leaves for the next one.
-pub(super) struct Ended {
-    pub(super) moves: Moves,
+struct Ended {
+    moves: Moves,
     last: Last,
     unwoken: Vec<String>,
     floors: Floors,
@@ -326,8 +327,13 @@ pub(super) fn length(count: usize) -> i64 {
 }
 
 impl Step<'_> {
+    async fn end(mut self) -> Result<Ended, StoreError> {
+        self.commit().await?;
+        Ok(Ended { moves: self.moves, last: self.last, unwoken: self.freed, floors: self.floors })
+    }
+
     /// Writes the counts, and commits.
-    pub(super) async fn end(mut self) -> Result<Ended, StoreError> {
+    pub(super) async fn commit(&mut self) -> Result<(), StoreError> {
         let rows = self.moves.rows();
         let mut slices = rows.chunks(ROWS_MAX).peekable();
         let is_one_hop = self.connection.dialect() == Dialect::Sqlite;
@@ -340,8 +346,7 @@ impl Step<'_> {
             Some(rows) => counts(SAVE_TALLY_AND_COMMIT.query(rows.len()), rows),
             None => both(COMMIT),
         };
-        self.run(query).await.map_err(StoreError::during("commit"))?;
-        Ok(Ended { moves: self.moves, last: self.last, unwoken: self.freed, floors: self.floors })
+        self.run(query).await.map(drop).map_err(StoreError::during("commit"))
     }
 
     /// Has other engines read again what each keeps in memory, if the batch changes that.
@@ -419,7 +424,8 @@ impl Numbered {
     /// PostgreSQL's statement: so many that no other engine has.
     fn next(self) -> &'static str {
         match self {
-            Numbered::Message => "SELECT json_agg(nextval('message_id'))::text FROM generate_series(1, $1)",
+            // They are given out as the messages are written.
+            Numbered::Message => unreachable!("no message has an id before it is written"),
             Numbered::Credential => "SELECT json_agg(nextval('credential_id'))::text FROM generate_series(1, $1)",
             Numbered::Audit => "SELECT json_agg(nextval('audit_id'))::text FROM generate_series(1, $1)",
             Numbered::Run => "SELECT json_agg(nextval('run_id_seq'))::text FROM generate_series(1, $1)",

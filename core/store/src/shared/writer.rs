@@ -57,8 +57,6 @@ pub struct Writer {
     pub(super) apps: HashMap<ChannelId, AppName>,
     /// Somebody may be suppressed: as long as nobody is, nobody asks.
     pub(super) suppresses: bool,
-    /// The last messages with idempotency keys met one that was there: callers that try again do so for a while.
-    pub(super) meets_keys: bool,
     pub(super) last: Last,
     /// No message becomes due or runs out of time before this; `None` if none ever does. Until then nobody looks.
     pub(super) quiet_until: Option<Timestamp>,
@@ -90,6 +88,8 @@ pub struct Writer {
     pub(super) pending: notice::Pending,
     /// What it and its intakes know of each other.
     pub(super) beside: Arc<Beside>,
+    /// That something came through them, until somebody asks.
+    arrived: Option<Arrived>,
 }
 
 /// Where a store lives.
@@ -142,13 +142,15 @@ pub struct Ids {
 impl Writer {
     /// A writer of a store whose schema is this program's.
     pub(crate) async fn begin(mut connection: Connection, home: Home) -> Result<Writer, StoreError> {
+        let beside = Arc::<Beside>::default();
+        let suppresses = suppression::any(&mut connection).await?;
+        beside.say_who_is_suppressed(suppresses);
         Ok(Writer {
             tally: Tally::load(&mut connection).await?,
             early: Early::load(&mut connection).await?,
             last: Last::load(&mut connection).await?,
             pending: notice::pending(&mut connection).await?,
-            suppresses: suppression::any(&mut connection).await?,
-            meets_keys: false,
+            suppresses,
             instance: instance(&mut connection).await?,
             floors: Floors::default(),
             apps: HashMap::new(),
@@ -164,7 +166,8 @@ impl Writer {
             left: Vec::new(),
             unwoken: Vec::new(),
             in_doubt: false,
-            beside: Arc::default(),
+            beside,
+            arrived: None,
             connection,
             home,
         })
@@ -252,8 +255,7 @@ impl Writer {
 
     /// Reads again what another engine's next transaction may depend on here: a few rows.
     async fn glance(&mut self) -> Result<(), StoreError> {
-        // What came before this is in the counts that are read.
-        self.hear_intakes();
+        self.take_over_arrivals();
         self.tally = Tally::load(&mut self.connection).await?;
         self.suppresses = suppression::any(&mut self.connection).await?;
         self.beside.say_who_is_suppressed(self.suppresses);
@@ -295,9 +297,19 @@ impl Writer {
 
     /// Takes over what came through intakes; `None` if nothing came.
     pub fn hear_intakes(&mut self) -> Option<Arrived> {
-        let arrived = self.beside.hear(&mut self.tally, &mut self.floors)?;
-        self.quiet_until = earliest(self.quiet_until, arrived.ahead);
-        Some(arrived)
+        self.take_over_arrivals();
+        self.arrived.take()
+    }
+
+    /// Called before the counts are read, they have what was taken over. What comes while they are read may be in them and yet
+    /// be added: until they are read again, a quarter of a second later, more seems to be there than is. Whoever looks for it
+    /// in vain rests ([`Floors`]).
+    pub(super) fn take_over_arrivals(&mut self) {
+        if let Some(arrived) = self.beside.hear(&mut self.tally, &mut self.floors) {
+            self.quiet_until = earliest(self.quiet_until, arrived.ahead);
+            let before = self.arrived.and_then(|before| before.ahead);
+            self.arrived = Some(Arrived { ahead: earliest(before, arrived.ahead) });
+        }
     }
 
     /// Looks what other engines did: how much waits where, who leads, and, if any of them changed it, what each keeps in
@@ -320,7 +332,7 @@ impl Writer {
         if whole {
             self.read_again().await?;
         } else {
-            self.hear_intakes();
+            self.take_over_arrivals();
             self.tally = Tally::load(&mut self.connection).await?;
         }
         let Home::Server(server) = &mut self.home else { return Ok(None) };

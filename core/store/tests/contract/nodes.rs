@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, PgConnection};
 use tidings_model::rate::{Arrival, Rate};
-use tidings_model::{CredentialFate, MessageId, ScheduleName, State, Timestamp};
+use tidings_model::{CredentialFate, Event, MessageId, ScheduleName, State, Timestamp};
 use tidings_store::{
     Accepted, Batch, ChannelState, ClaimRequest, Committed, Decided, Fired, Firing, LaneRow, NewMessage, NodeRow,
     Orphan, Receipt, Received, RunOwner, Settle, StoreError, TokenRow, Verdict,
 };
 
 use crate::harness::{
-    BOUND, CANARY, FREE, HOUR, Home, NOON, Store, ids, key, new_id, outcome, permit, prepay, settlement, shop,
+    BOUND, CANARY, FREE, HOUR, Home, NOON, Store, act, ids, key, new_id, outcome, permit, prepay, settlement, shop,
 };
 
 for_every_server! {
@@ -485,13 +485,14 @@ async fn a_permit_that_comes_while_another_lets_its_message_wait_is_found(mut on
     for claim_is_first in [true, false] {
         let value = format!("first-{claim_is_first}");
         let id = one.accept_one(BOUND, "ann").await;
+        let cancelled = one.accept_one(FREE, "ben").await;
         // Both are held up at their end, where each has what it locked.
         let mut third = one.home.connect().await;
         run(&mut third, "BEGIN; LOCK TABLE tally IN SHARE MODE").await;
         let claim = claims(&one, BOUND, 1);
-        // One message more, so that there is something to count.
-        let messages = vec![other.message(FREE, "ben")];
-        let post = Batch { messages, credentials: vec![permit("ann", &value)], ..Batch::default() };
+        // So that there is something to count.
+        let operations = vec![act(Event::Cancel, cancelled)];
+        let post = Batch { operations, credentials: vec![permit("ann", &value)], ..Batch::default() };
         let (mut looks, mut again) = (one.home.connect().await, one.home.connect().await);
         let (claimed, _, ()) = if claim_is_first {
             tokio::join!(

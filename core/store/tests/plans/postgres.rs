@@ -327,7 +327,6 @@ fn cases(node: i64) -> BTreeMap<&'static str, Case> {
             looks_up(
                 NAMED,
                 vec![
-                    numbers(|i| Some(NEW_FROM + i)),
                     numbers(|_| Some(1)),
                     numbers(|_| Some(1)),
                     texts(|i| format!("user{i}")),
@@ -340,10 +339,10 @@ fn cases(node: i64) -> BTreeMap<&'static str, Case> {
                     shops(),
                     no_texts(),
                     texts(|i| if i % 2 == 0 { format!("key{i}") } else { format!("new{i}") }),
-                    numbers(Some),
                     zeros(),
                     zeros(),
                     number(NOW + 2 * DAY),
+                    number(-node),
                 ],
             ),
         ),
@@ -352,7 +351,6 @@ fn cases(node: i64) -> BTreeMap<&'static str, Case> {
             looks_up(
                 NAMED,
                 vec![
-                    numbers(|i| Some(NEW_FROM + NAMED + i)),
                     numbers(|_| Some(1)),
                     numbers(|_| Some(1)),
                     texts(|i| format!("user{i}")),
@@ -364,6 +362,7 @@ fn cases(node: i64) -> BTreeMap<&'static str, Case> {
                     zeros(),
                     shops(),
                     no_texts(),
+                    number(-node),
                 ],
             ),
         ),
