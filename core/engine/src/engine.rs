@@ -122,7 +122,7 @@ impl Engine {
             None => (Telemetry::default(), None),
         };
         let instance = store.instance().to_owned();
-        let (writer, inbox) = WriterHandle::new(store.is_shared());
+        let (writer, inbox) = WriterHandle::new(store.has_intakes());
         let measures = Arc::<Measures>::default();
         let keepers = definitions::keepers(&config, None, tokens, &http, &writer, &telemetry, &clock);
         let definitions = Arc::new(Definitions::new(config, ids, keepers));

@@ -147,6 +147,7 @@ impl WriterTask {
             let mut gathered = Gathered::default();
             self.inbox.watch.pass();
             self.hear_intakes(&mut memory);
+            intakes.look();
             if let Some(step) = pace.step(self.clock.now(), started.elapsed()) {
                 self.clock_was_set(step, &mut memory);
             }
@@ -172,7 +173,6 @@ impl WriterTask {
                         self.hear_intakes(&mut memory);
                         None
                     }
-                    () = intakes.broken(), if !stopping => None,
                     _ = self.stop.changed(), if !stopping => None,
                 };
                 match first {
@@ -183,7 +183,10 @@ impl WriterTask {
             }
             open &= self.gather(&mut gathered).await;
             self.look_around(&mut memory, false).await;
-            if let Some(full) = gathered.full.take() {
+            // While it is known to be full somebody looks each second whether it still is.
+            if let Some(full) = gathered.full.take()
+                && self.look_for_room_at.is_none()
+            {
                 self.make_room(&full, self.clock.now());
             }
             for (app, within, reply) in std::mem::take(&mut gathered.fetches) {

@@ -215,6 +215,17 @@ impl StoreError {
         }
     }
 
+    /// Whether what was asked did not get to the server as a whole, and so did nothing: a pipe breaks for whoever writes, and a
+    /// statement's last word is what has it done.
+    pub(crate) fn never_arrived(&self) -> bool {
+        match self {
+            StoreError::Database { source: sqlx::Error::Io(error), .. } => {
+                error.kind() == std::io::ErrorKind::BrokenPipe
+            }
+            _ => false,
+        }
+    }
+
     /// Whether nobody is there who could do it, or who has the means at the moment: the same may be asked again later, and
     /// nothing is wrong with it.
     pub fn is_away(&self) -> bool {
@@ -253,6 +264,14 @@ mod tests {
     fn what_is_still_being_done_is_told_in_one_line_without_gaps() {
         let told = StoreError::Underway { server: "postgres://db/tidings".to_owned() }.to_string();
         assert!(told.contains("it is asked again") && !told.contains("  ") && !told.contains('\n'), "{told}");
+    }
+
+    #[test]
+    fn only_what_could_not_be_written_never_arrived() {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        let of = |kind: std::io::ErrorKind| StoreError::during("accept messages")(sqlx::Error::Io(kind.into()));
+        assert!(of(BrokenPipe).never_arrived());
+        assert!(!of(ConnectionReset).never_arrived() && !of(UnexpectedEof).never_arrived(), "it may be on disk");
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl Access {
         Access { server, plans: Plans::none() }
     }
 
-    /// Whether a statement in no transaction is one of its own, with the settings of the session.
+    /// Whether it has a session of its own: a statement in no transaction is one, and needs nothing set.
     pub(crate) fn is_direct(&self) -> bool {
         self.server.way() == Way::Direct
     }

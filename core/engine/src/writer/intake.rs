@@ -3,7 +3,7 @@
 
 use std::panic;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tidings_model::limits::TICK_CHANGES_MAX;
 use tidings_model::{Clock, MessageId};
@@ -11,14 +11,20 @@ use tidings_store::{Accepted, Batch, Committed, Intake, NewMessage, StoreError};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::WriterTask;
 use super::gathered::parts;
 use super::queue::{Call, Reply, WriterHandle};
+use super::{SharedLanes, WriterTask, look};
 use crate::definitions::{Definitions, Present, present};
 use crate::events::{Names, Ring, changes};
 use crate::measure::{INTAKES, Measures, Seat};
 use crate::outage::StoreWatch;
 use crate::webhooks::notices;
+
+/// Until an intake that could not ask looks whether it can.
+const REST: Duration = Duration::from_secs(1);
+
+/// How long a stop waits for what came last.
+const END_WAIT: Duration = Duration::from_secs(5);
 
 /// What comes, taken by whoever is free.
 type Calls = Arc<Mutex<mpsc::Receiver<Call>>>;
@@ -35,6 +41,11 @@ struct IntakeTask {
     ring: Arc<Ring>,
     measures: Arc<Measures>,
     clock: Arc<dyn Clock>,
+    lanes: SharedLanes,
+    /// What is answered while there is no room.
+    when_full: Arc<StoreError>,
+    /// It could not ask, or was not answered: until then, or until it can, the writer is asked.
+    rests_until: Option<Instant>,
     /// True when it is time to go: what is in the queue is still written, and nothing new is taken.
     stop: watch::Receiver<bool>,
 }
@@ -63,6 +74,9 @@ impl Intakes {
                 ring: Arc::clone(&writer.ring),
                 measures: Arc::clone(&writer.measures),
                 clock: Arc::clone(&writer.clock),
+                lanes: Arc::clone(&writer.lanes),
+                when_full: Arc::new(writer.store.full()),
+                rests_until: None,
                 stop: writer.stop.clone(),
             };
             tasks.spawn(task.run());
@@ -70,18 +84,24 @@ impl Intakes {
         Intakes { tasks }
     }
 
-    /// Ends when one of them breaks down: as if the writer had.
-    pub(super) async fn broken(&mut self) {
-        while let Some(ended) = self.tasks.join_next().await {
+    /// Whoever breaks down breaks the writer down, which looks once a second.
+    pub(super) fn look(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next() {
             resume(ended);
         }
-        std::future::pending().await
     }
 
-    /// Waits until all have written what came.
+    /// Waits until all have written what came; what waits for a server that does not answer is not waited for.
     pub(super) async fn end(mut self) {
-        while let Some(ended) = self.tasks.join_next().await {
-            resume(ended);
+        let ended = async {
+            while let Some(ended) = self.tasks.join_next().await {
+                resume(ended);
+            }
+        };
+        if tokio::time::timeout(END_WAIT, ended).await.is_err() {
+            tracing::warn!(
+                "messages that came last were not taken in: the store did not answer; their callers were told so"
+            );
         }
     }
 }
@@ -96,20 +116,18 @@ fn resume(ended: Result<(), tokio::task::JoinError>) {
 
 impl IntakeTask {
     async fn run(mut self) {
-        while let Some(calls) = self.gather().await {
+        while let Some(calls) = self.next().await {
             let definitions = present(&self.present);
-            let mut replies = Vec::with_capacity(calls.len());
-            let mut messages = Vec::new();
-            for Call { messages: mut brought, reply } in calls {
-                if is_told(&definitions, &mut brought) {
-                    self.writer.accept_with_notices(brought, reply).await;
-                } else {
-                    replies.push((brought.len(), reply));
-                    messages.append(&mut brought);
-                }
+            if let Some(full) = self.full() {
+                refuse(calls.into_iter().map(|call| call.reply), &full);
+                continue;
             }
-            if !messages.is_empty() {
-                self.take_in(messages, replies, &definitions.names).await;
+            let (told, calls) = calls.into_iter().partition(|call: &Call| is_told(&definitions, &call.messages));
+            self.hand_over(told).await;
+            if !self.may_ask() {
+                self.hand_over(calls).await;
+            } else if !calls.is_empty() {
+                self.take_in(calls, &definitions.names).await;
             }
         }
         if let Err(error) = self.store.close().await {
@@ -117,30 +135,68 @@ impl IntakeTask {
         }
     }
 
-    /// What waits, up to a bound; `None` when nothing comes any more.
-    async fn gather(&mut self) -> Option<Vec<Call>> {
-        let mut calls = self.calls.lock().await;
-        let first = loop {
-            tokio::select! {
-                call = calls.recv() => break call?,
-                // Whoever could say "stop" and is gone has said it.
-                stopped = self.stop.wait_for(|stop| *stop), if !calls.is_closed() => {
-                    drop(stopped);
-                    calls.close();
+    /// What comes next; `None` when nothing comes any more. Meanwhile it looks whether it can ask again, if it could not.
+    async fn next(&mut self) -> Option<Vec<Call>> {
+        loop {
+            let rests_until = self.rests_until;
+            let rested = async {
+                match rests_until {
+                    Some(until) => tokio::time::sleep_until(until.into()).await,
+                    None => std::future::pending().await,
                 }
+            };
+            tokio::select! {
+                calls = gather(&self.calls, &mut self.stop) => return calls,
+                () = rested => self.recover().await,
             }
-        };
-        let mut size = first.messages.len();
-        let mut gathered = vec![first];
-        while size < TICK_CHANGES_MAX {
-            let Ok(call) = calls.try_recv() else { break };
-            size += call.messages.len();
-            gathered.push(call);
         }
-        Some(gathered)
     }
 
-    async fn take_in(&mut self, messages: Vec<NewMessage>, replies: Vec<(usize, Reply<Vec<Accepted>>)>, names: &Names) {
+    async fn recover(&mut self) {
+        match self.store.ready().await {
+            Ok(()) => {
+                self.rests_until = None;
+                self.measures.recovered(self.seat);
+            }
+            Err(error) => {
+                tracing::debug!("an intake cannot ask yet: {error}");
+                self.rests_until = Some(Instant::now() + REST);
+            }
+        }
+    }
+
+    fn may_ask(&self) -> bool {
+        self.rests_until.is_none()
+    }
+
+    /// Why nothing is taken in: there is no room. One who asks each second is enough, and that is the writer's business.
+    fn full(&self) -> Option<Arc<StoreError>> {
+        look(&self.lanes).store_problem.is_some().then(|| Arc::clone(&self.when_full))
+    }
+
+    /// The writer does it.
+    async fn hand_over(&self, calls: Vec<Call>) {
+        for Call { messages, reply } in calls {
+            self.writer.have_accepted(messages, reply).await;
+        }
+    }
+
+    async fn take_in(&mut self, calls: Vec<Call>, names: &Names) {
+        if let Err(error) = self.store.ready().await {
+            // Nothing was asked. Who cannot connect is no use; whose server is silent has let them wait long enough.
+            if self.store.is_silent() {
+                return self.failed(error, calls.into_iter().map(|call| call.reply)).await;
+            }
+            tracing::debug!("an intake cannot ask, and the writer is asked: {error}");
+            self.rests_until = Some(Instant::now() + REST);
+            return self.hand_over(calls).await;
+        }
+        let mut messages = Vec::new();
+        let mut replies = Vec::with_capacity(calls.len());
+        for mut call in calls {
+            replies.push((call.messages.len(), call.reply));
+            messages.append(&mut call.messages);
+        }
         let batch = Batch { now: self.clock.now(), messages, ..Batch::default() };
         let begun = Instant::now();
         self.measures.commit_begins(self.seat);
@@ -154,35 +210,59 @@ impl IntakeTask {
                 self.ring.append(changes(&batch, &[], &[], &committed, names));
                 parts(replies, &committed.accepted);
             }
-            Err(error) => {
-                self.measures.commit_failed(self.seat);
-                let error = Arc::new(error);
-                self.watch.failed("write what came", &error);
-                if error.is_full() {
-                    self.writer.tell_full(Arc::clone(&error)).await;
-                }
-                refuse(replies, &error);
-            }
+            Err(error) => self.failed(error, replies.into_iter().map(|(_, reply)| reply)).await,
+        }
+    }
+
+    async fn failed(&mut self, error: StoreError, replies: impl Iterator<Item = Reply<Vec<Accepted>>>) {
+        self.measures.commit_failed(self.seat);
+        self.rests_until = Some(Instant::now() + REST);
+        let error = Arc::new(error);
+        self.watch.failed("write what came", &error);
+        refuse(replies, &error);
+        if error.is_full() {
+            self.writer.tell_full(error).await;
         }
     }
 }
 
-fn refuse(replies: Vec<(usize, Reply<Vec<Accepted>>)>, error: &Arc<StoreError>) {
-    for (_, reply) in replies {
+/// What waits, up to a bound; `None` when nothing comes any more.
+async fn gather(calls: &Calls, stop: &mut watch::Receiver<bool>) -> Option<Vec<Call>> {
+    let mut calls = calls.lock().await;
+    let first = loop {
+        tokio::select! {
+            call = calls.recv() => break call?,
+            // Whoever could say "stop" and is gone has said it.
+            stopped = stop.wait_for(|stop| *stop), if !calls.is_closed() => {
+                drop(stopped);
+                calls.close();
+            }
+        }
+    };
+    let mut size = first.messages.len();
+    let mut gathered = vec![first];
+    while size < TICK_CHANGES_MAX {
+        let Ok(call) = calls.try_recv() else { break };
+        size += call.messages.len();
+        gathered.push(call);
+    }
+    Some(gathered)
+}
+
+fn refuse(replies: impl Iterator<Item = Reply<Vec<Accepted>>>, error: &Arc<StoreError>) {
+    for reply in replies {
         // A caller that no longer waits is none of our business.
         drop(reply.send(Err(Arc::clone(error))));
     }
 }
 
 /// Whether a webhook is told of one of these messages when it is accepted: the writer accepts it then, with the notice.
-fn is_told(definitions: &Definitions, messages: &mut Vec<NewMessage>) -> bool {
+fn is_told(definitions: &Definitions, messages: &[NewMessage]) -> bool {
     if definitions.config.webhooks.is_empty() {
         return false;
     }
-    let batch = Batch { messages: std::mem::take(messages), ..Batch::default() };
-    let accepted = vec![Accepted::New(MessageId(0)); batch.messages.len()];
+    let accepted = vec![Accepted::New(MessageId(0)); messages.len()];
+    let batch = Batch { messages: messages.to_vec(), ..Batch::default() };
     let committed = Committed { accepted, ..Committed::default() };
-    let happened = changes(&batch, &[], &[], &committed, &definitions.names);
-    *messages = batch.messages;
-    !notices(&definitions.config, &happened).is_empty()
+    !notices(&definitions.config, &changes(&batch, &[], &[], &committed, &definitions.names)).is_empty()
 }

@@ -166,8 +166,8 @@ impl WriterHandle {
         }
     }
 
-    /// Has the writer accept messages of which webhooks are told, in the same transaction.
-    pub(super) async fn accept_with_notices(&self, messages: Vec<NewMessage>, reply: Reply<Vec<Accepted>>) {
+    /// Has the writer accept them: with what webhooks are to be told, in the same transaction, or because nobody else can.
+    pub(super) async fn have_accepted(&self, messages: Vec<NewMessage>, reply: Reply<Vec<Accepted>>) {
         // If it has stopped the reply is gone with them, and the caller hears that.
         drop(self.sender.send(Work::Accept(messages, reply)).await);
     }
@@ -265,11 +265,11 @@ impl WriterHandle {
         self.ask(|reply| Work::Sweep(sweep, reply)).await
     }
 
-    /// How many pieces of work wait for the writer, and how many could.
+    /// How many pieces of work wait for the writer, or for those who take messages in beside it, and how many could.
     pub(crate) fn queue(&self) -> (usize, usize) {
+        // Of two the one whose callers are told first that the engine is busy: both may be as long.
         let of_intakes = self.intakes.as_ref().map(length).unwrap_or_default();
-        let of_writer = length(&self.sender);
-        (of_writer.0 + of_intakes.0, of_writer.1 + of_intakes.1)
+        length(&self.sender).max(of_intakes)
     }
 
     async fn ask<T>(&self, work: impl FnOnce(Reply<T>) -> Work) -> Result<T, Refusal> {

@@ -184,8 +184,8 @@ impl Intake {
     ///
     /// As [`Writer::commit`](super::Writer::commit).
     pub async fn accept(&mut self, messages: &[NewMessage], now: Timestamp) -> Result<Vec<Accepted>, StoreError> {
-        // A statement is a transaction by itself where nothing has to be set for it.
-        let alone = self.access.is_direct() && messages.len() <= ROWS_MAX;
+        // One statement is a transaction by itself.
+        let alone = messages.len() <= ROWS_MAX;
         for _ in 0..TRIES_MAX {
             self.begin(alone).await?;
             let known = hold(&self.beside.known).clone();
@@ -201,6 +201,8 @@ impl Intake {
                     self.bell.notify_one();
                     return Ok(accepted);
                 }
+                // Over another connection, while this one is in doubt.
+                Err(error) if again && error.never_arrived() => continue,
                 Err(error) if again && is_begun_again(&error, Dialect::Postgres) => {}
                 Err(error) => return Err(error),
             }
@@ -219,15 +221,7 @@ impl Intake {
         if alone {
             return Ok(());
         }
-        let begun = BEGIN.query().execute(self.connected()).await;
-        if begun.is_err() && !self.is_silent() {
-            // Through a pooler nobody asked before.
-            self.ready().await?;
-            self.in_doubt = true;
-            BEGIN.query().execute(self.connected()).await.map_err(StoreError::during("begin"))?;
-            return Ok(());
-        }
-        begun.map(drop).map_err(StoreError::during("begin"))
+        BEGIN.query().execute(self.connected()).await.map(drop).map_err(StoreError::during("begin"))
     }
 
     fn step(&mut self, now: Timestamp, alone: bool) -> Step<'_> {

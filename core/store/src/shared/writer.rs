@@ -282,10 +282,19 @@ impl Writer {
         matches!(self.home, Home::Server(_))
     }
 
-    /// A way in beside this one, for messages alone; `None` where there is none, to a file. It has the writer told what came,
-    /// and as many as are of use may be at work.
+    /// Whether there are ways in beside this one. To a file there are none. A pooler has few sessions, and what is set for a
+    /// transaction there costs a statement the round trips that it saves.
+    pub fn has_intakes(&self) -> bool {
+        matches!(&self.home, Home::Server(server) if server.access.is_direct())
+    }
+
+    /// A way in beside this one, for messages alone, if there is any ([`Writer::has_intakes`]). It has the writer told what
+    /// came, and as many as are of use may be at work.
     pub fn intake(&self) -> Option<Intake> {
         let Home::Server(server) = &self.home else { return None };
+        if !self.has_intakes() {
+            return None;
+        }
         let (lease, bell) = (server.membership.lease(), server.bell.ringer());
         Some(Intake::new(Arc::clone(&self.beside), server.access.another(), lease, bell))
     }

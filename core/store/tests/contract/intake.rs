@@ -15,6 +15,7 @@ for_every_server! {
     what_came_for_later_is_made_due_in_time,
     a_key_that_was_taken_is_answered_with_its_message_whichever_way_it_came,
     one_key_that_comes_by_two_ways_at_once_is_accepted_once,
+    more_than_a_statement_holds_comes_all_or_not_at_all,
     whoever_is_told_nothing_is_sent_nothing,
     nobody_waits_until_another_has_counted,
     the_counts_are_right_however_often_they_are_read_meanwhile,
@@ -22,6 +23,10 @@ for_every_server! {
     a_connection_that_ended_while_it_rested_refuses_nobody,
     a_connection_that_ends_in_the_middle_takes_nothing_in_and_the_next_does,
 }
+
+/// Ends the connection that waits for a lock.
+const END_WHO_WAITS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
 /// Another way in.
 fn intake(store: &Store) -> Intake {
@@ -123,6 +128,31 @@ async fn one_key_that_comes_by_two_ways_at_once_is_accepted_once(mut store: Stor
     let (new, repeat) = if matches!(mine[0], Accepted::New(_)) { (mine[0], theirs[0]) } else { (theirs[0], mine[0]) };
     assert_eq!(repeat, Accepted::Repeat(new_id(new)));
     store.writer.hear_intakes();
+    store.check().await;
+}
+
+/// A statement has 1024 rows at most. The second of these waits for a key until its connection ends.
+async fn more_than_a_statement_holds_comes_all_or_not_at_all(mut store: Store) {
+    let mut intake = self::intake(&store);
+    let mut messages = free(&store, 1500);
+    messages[1400].key = key("late");
+    let mut third = store.home.connect().await;
+    run(&mut third, "BEGIN; INSERT INTO idempotency (key, message_id, body_hash, expires_at) VALUES ('late', 1, 1, 1)")
+        .await;
+    let cut = async {
+        until_waiting(&mut third, 1).await;
+        run(&mut third, END_WHO_WAITS).await;
+    };
+    let (error, ()) = tokio::join!(intake.accept(&messages, store.now), cut);
+    assert!(error.unwrap_err().is_away());
+    // The time of what has its key is over.
+    run(&mut third, "COMMIT").await;
+    store.writer.news(store.now, true).await.unwrap();
+    assert_eq!(store.writer.count(store.channel(FREE), State::Queued), 0);
+    store.check().await;
+    assert_eq!(take_in(&mut intake, &messages, store.now).await.len(), 1500);
+    store.writer.hear_intakes();
+    assert_eq!(store.writer.count(store.channel(FREE), State::Queued), 1500);
     store.check().await;
 }
 
@@ -237,12 +267,7 @@ async fn a_connection_that_ends_in_the_middle_takes_nothing_in_and_the_next_does
     run(&mut third, "BEGIN; LOCK TABLE idempotency IN SHARE MODE").await;
     let cut = async {
         until_waiting(&mut third, 1).await;
-        run(
-            &mut third,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-             WHERE datname = current_database() AND wait_event_type = 'Lock'",
-        )
-        .await;
+        run(&mut third, END_WHO_WAITS).await;
     };
     let (error, ()) = tokio::join!(intake.accept(&messages, store.now), cut);
     assert!(error.unwrap_err().is_away());
