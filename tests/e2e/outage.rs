@@ -96,3 +96,44 @@ fn a_server_whose_disk_is_full_has_messages_refused_as_a_full_disk_does_and_goes
     assert_eq!(world.arrived("refused"), 0);
     assert!(world.terminate().success());
 }
+
+/// Two connections take messages in beside the writer. They can be refused while it has its own.
+#[test]
+fn an_engine_that_is_given_no_connection_more_takes_messages_in_all_the_same() {
+    let server = Cluster::private(&std::env::temp_dir(), &DURABLE).unwrap();
+    let url = server.create_database("tidings").unwrap();
+    let of_all = |change: &str| ask(&url, change).unwrap();
+    of_all("CREATE ROLE few LOGIN");
+    of_all("ALTER DATABASE tidings OWNER TO few");
+    let (_, place) = url.split_once('@').unwrap();
+    let world = World::new();
+    world.configure_more(&format!("[store]\nurl = \"postgres://few@{place}\"\n[api]\nsocket = \"tidings.db.sock\"\n"));
+    world.run();
+    let post = |order: &str| world.post("/v1/messages", &message("notice", "o-alice", order)).status;
+    let beside = "FROM pg_stat_activity WHERE usename = 'few' AND query LIKE '%INSERT INTO message_hot%'
+        AND query NOT LIKE 'BEGIN%'";
+    let intakes = || of_all(&format!("SELECT count(*) {beside}"));
+    assert_eq!(post("first"), 202);
+    assert_eq!(intakes(), "1", "it came beside the writer");
+
+    of_all("ALTER ROLE few CONNECTION LIMIT 0");
+    of_all(&format!("SELECT pg_terminate_backend(pid) {beside}"));
+    // What was asked of a connection that ended within the last second is refused: nobody can say whether it was heard.
+    let orders = ["second", "third", "fourth", "fifth", "sixth"];
+    let refused: Vec<&str> = orders.into_iter().filter(|order| post(order) != 202).collect();
+    assert!(refused.len() <= 1, "{refused:?}");
+    assert_eq!(world.get("/readyz").status, 200, "whoever sends is sent here");
+    assert_eq!(intakes(), "0", "there is the writer alone");
+
+    of_all("ALTER ROLE few CONNECTION LIMIT -1");
+    world.wait("it comes beside the writer again", || {
+        assert_eq!(post("more"), 202);
+        (intakes() != "0").then_some(())
+    });
+    for order in orders.into_iter().filter(|order| !refused.contains(order)) {
+        world.wait("each is sent", || (world.arrived(order) == 1).then_some(()));
+    }
+    assert!(world.terminate().success());
+    drop(world);
+    drop(server);
+}

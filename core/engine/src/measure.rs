@@ -152,8 +152,8 @@ pub struct Measures {
     commit: Histogram,
     lateness: Histogram,
     commits_failed: AtomicU64,
-    /// Transactions that failed in a row at each seat.
-    failed_in_a_row: [AtomicU64; 1 + INTAKES],
+    /// Of the writer's. An intake whose transaction failed has the writer asked instead, which speaks for it.
+    failed_in_a_row: AtomicU64,
     /// When the transaction under way at each seat began, in milliseconds since the start, and one more; 0 if none is.
     commit_began: [AtomicU64; 1 + INTAKES],
     credentials_taken: AtomicU64,
@@ -168,7 +168,7 @@ impl Default for Measures {
             commit: Histogram::new(COMMIT_BOUNDS),
             lateness: Histogram::new(LATE_BOUNDS),
             commits_failed: AtomicU64::new(0),
-            failed_in_a_row: Default::default(),
+            failed_in_a_row: AtomicU64::new(0),
             commit_began: Default::default(),
             credentials_taken: AtomicU64::new(0),
         }
@@ -184,7 +184,9 @@ impl Measures {
     /// It is on disk.
     pub(crate) fn committed(&self, seat: Seat, batch: &Batch, committed: &Committed, took: Duration) {
         self.commit_began[seat.0].store(0, Ordering::Relaxed);
-        self.recovered(seat);
+        if seat == Seat::WRITER {
+            self.failed_in_a_row.store(0, Ordering::Relaxed);
+        }
         self.commit.observe(took);
         let taken = committed.credentials.iter().filter(|it| matches!(it, tidings_store::CredentialIntake::New(_)));
         self.credentials_taken.fetch_add(taken.count() as u64, Ordering::Relaxed);
@@ -217,12 +219,9 @@ impl Measures {
     pub(crate) fn commit_failed(&self, seat: Seat) {
         self.commit_began[seat.0].store(0, Ordering::Relaxed);
         self.commits_failed.fetch_add(1, Ordering::Relaxed);
-        self.failed_in_a_row[seat.0].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Whoever sits there can write again, as far as is known.
-    pub(crate) fn recovered(&self, seat: Seat) {
-        self.failed_in_a_row[seat.0].store(0, Ordering::Relaxed);
+        if seat == Seat::WRITER {
+            self.failed_in_a_row.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// A schedule fired so long after its nominal time.
@@ -284,11 +283,11 @@ impl Measures {
         self.credentials_taken.load(Ordering::Relaxed)
     }
 
-    /// How the writer is, and those who take messages in beside it: by whoever is worst.
+    /// How the writer is; stuck is who takes messages in beside it, too.
     pub fn writer(&self) -> WriterHealth {
         let began =
             self.commit_began.iter().map(|began| began.load(Ordering::Relaxed)).filter(|began| *began > 0).min();
-        let failed = self.failed_in_a_row.iter().map(|failed| failed.load(Ordering::Relaxed)).max().unwrap_or_default();
+        let failed = self.failed_in_a_row.load(Ordering::Relaxed);
         writer_health(began.map(|began| self.elapsed_ms().saturating_sub(began - 1)), failed)
     }
 
@@ -346,18 +345,18 @@ mod tests {
     }
 
     #[test]
-    fn one_who_cannot_write_is_told_of_whatever_others_can() {
+    fn whether_the_writer_fails_is_not_for_those_beside_it_to_say() {
         let measures = Measures::default();
-        let seats: Vec<Seat> = [Seat::WRITER].into_iter().chain(Seat::of_intakes()).collect();
-        for seat in &seats {
-            (0..3).for_each(|_| measures.commit_failed(*seat));
-            for other in seats.iter().filter(|other| *other != seat) {
-                measures.committed(*other, &Batch::default(), &Committed::default(), Duration::ZERO);
-            }
-            assert_eq!(measures.writer(), WriterHealth::Failing(3), "{seat:?}");
-            measures.recovered(*seat);
-            assert_eq!(measures.writer(), WriterHealth::Well, "{seat:?}");
+        let done = |seat| measures.committed(seat, &Batch::default(), &Committed::default(), Duration::ZERO);
+        for intake in Seat::of_intakes() {
+            (0..3).for_each(|_| measures.commit_failed(Seat::WRITER));
+            done(intake);
+            assert_eq!(measures.writer(), WriterHealth::Failing(3), "{intake:?} can write, and the writer cannot");
+            measures.commit_failed(intake);
+            done(Seat::WRITER);
+            assert_eq!(measures.writer(), WriterHealth::Well, "what {intake:?} cannot do the writer does");
         }
+        assert_eq!(measures.commits_failed(), 8);
     }
 
     #[test]

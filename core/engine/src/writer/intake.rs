@@ -20,11 +20,14 @@ use crate::measure::{INTAKES, Measures, Seat};
 use crate::outage::StoreWatch;
 use crate::webhooks::notices;
 
+/// How long an intake may take until it can ask, before the writer is asked.
+const READY_WAIT: Duration = Duration::from_secs(1);
+
 /// Until an intake that could not ask looks whether it can.
 const REST: Duration = Duration::from_secs(1);
 
-/// How long a stop waits for what came last.
-const END_WAIT: Duration = Duration::from_secs(5);
+/// How long a stop waits for what came last: less than it waits for the writer.
+const END_WAIT: Duration = Duration::from_secs(2);
 
 /// What comes, taken by whoever is free.
 type Calls = Arc<Mutex<mpsc::Receiver<Call>>>;
@@ -44,8 +47,6 @@ struct IntakeTask {
     lanes: SharedLanes,
     /// What is answered while there is no room.
     when_full: Arc<StoreError>,
-    /// It could not ask, or was not answered: until then, or until it can, the writer is asked.
-    rests_until: Option<Instant>,
     /// True when it is time to go: what is in the queue is still written, and nothing new is taken.
     stop: watch::Receiver<bool>,
 }
@@ -76,7 +77,6 @@ impl Intakes {
                 clock: Arc::clone(&writer.clock),
                 lanes: Arc::clone(&writer.lanes),
                 when_full: Arc::new(writer.store.full()),
-                rests_until: None,
                 stop: writer.stop.clone(),
             };
             tasks.spawn(task.run());
@@ -99,9 +99,7 @@ impl Intakes {
             }
         };
         if tokio::time::timeout(END_WAIT, ended).await.is_err() {
-            tracing::warn!(
-                "messages that came last were not taken in: the store did not answer; their callers were told so"
-            );
+            tracing::warn!("the store did not answer in time to what came last: it may be taken in, or not");
         }
     }
 }
@@ -116,18 +114,25 @@ fn resume(ended: Result<(), tokio::task::JoinError>) {
 
 impl IntakeTask {
     async fn run(mut self) {
-        while let Some(calls) = self.next().await {
+        while let Some(calls) = gather(&self.calls, &mut self.stop).await {
             let definitions = present(&self.present);
             if let Some(full) = self.full() {
                 refuse(calls.into_iter().map(|call| call.reply), &full);
                 continue;
             }
             let (told, calls) = calls.into_iter().partition(|call: &Call| is_told(&definitions, &call.messages));
-            self.hand_over(told).await;
-            if !self.may_ask() {
-                self.hand_over(calls).await;
-            } else if !calls.is_empty() {
-                self.take_in(calls, &definitions.names).await;
+            self.writer.have_accepted(told).await;
+            let mut can_ask = true;
+            for calls in batches(calls) {
+                can_ask = can_ask && self.can_ask().await;
+                if can_ask {
+                    can_ask = self.take_in(calls, &definitions.names).await;
+                } else {
+                    self.writer.have_accepted(calls).await;
+                }
+            }
+            if !can_ask && !self.rest().await {
+                break;
             }
         }
         if let Err(error) = self.store.close().await {
@@ -135,38 +140,42 @@ impl IntakeTask {
         }
     }
 
-    /// What comes next; `None` when nothing comes any more. Meanwhile it looks whether it can ask again, if it could not.
-    async fn next(&mut self) -> Option<Vec<Call>> {
-        loop {
-            let rests_until = self.rests_until;
-            let rested = async {
-                match rests_until {
-                    Some(until) => tokio::time::sleep_until(until.into()).await,
-                    None => std::future::pending().await,
+    /// Whether it can ask, as far as is seen soon. Nothing is asked if not, and others can.
+    async fn can_ask(&mut self) -> bool {
+        match tokio::time::timeout(READY_WAIT, self.store.ready()).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::debug!("an intake cannot ask, and the writer is asked: {error}");
+                false
+            }
+            Err(_) => {
+                tracing::debug!("an intake is not answered, and the writer is asked");
+                false
+            }
+        }
+    }
+
+    /// Has the writer do everything until this can ask again. False if nothing comes any more.
+    async fn rest(&mut self) -> bool {
+        let IntakeTask { store, calls, stop, writer, .. } = self;
+        let mut recovering = std::pin::pin!(async {
+            loop {
+                tokio::time::sleep(REST).await;
+                match store.ready().await {
+                    Ok(()) => break,
+                    Err(error) => tracing::debug!("an intake cannot ask yet: {error}"),
                 }
-            };
+            }
+        });
+        loop {
             tokio::select! {
-                calls = gather(&self.calls, &mut self.stop) => return calls,
-                () = rested => self.recover().await,
+                () = &mut recovering => return true,
+                came = gather(calls, stop) => match came {
+                    Some(calls) => writer.have_accepted(calls).await,
+                    None => return false,
+                }
             }
         }
-    }
-
-    async fn recover(&mut self) {
-        match self.store.ready().await {
-            Ok(()) => {
-                self.rests_until = None;
-                self.measures.recovered(self.seat);
-            }
-            Err(error) => {
-                tracing::debug!("an intake cannot ask yet: {error}");
-                self.rests_until = Some(Instant::now() + REST);
-            }
-        }
-    }
-
-    fn may_ask(&self) -> bool {
-        self.rests_until.is_none()
     }
 
     /// Why nothing is taken in: there is no room. One who asks each second is enough, and that is the writer's business.
@@ -174,23 +183,8 @@ impl IntakeTask {
         look(&self.lanes).store_problem.is_some().then(|| Arc::clone(&self.when_full))
     }
 
-    /// The writer does it.
-    async fn hand_over(&self, calls: Vec<Call>) {
-        for Call { messages, reply } in calls {
-            self.writer.have_accepted(messages, reply).await;
-        }
-    }
-
-    async fn take_in(&mut self, calls: Vec<Call>, names: &Names) {
-        if let Err(error) = self.store.ready().await {
-            // Nothing was asked. Who cannot connect is no use; whose server is silent has let them wait long enough.
-            if self.store.is_silent() {
-                return self.failed(error, calls.into_iter().map(|call| call.reply)).await;
-            }
-            tracing::debug!("an intake cannot ask, and the writer is asked: {error}");
-            self.rests_until = Some(Instant::now() + REST);
-            return self.hand_over(calls).await;
-        }
+    /// False if it cannot be asked any more for now.
+    async fn take_in(&mut self, calls: Vec<Call>, names: &Names) -> bool {
         let mut messages = Vec::new();
         let mut replies = Vec::with_capacity(calls.len());
         for mut call in calls {
@@ -209,19 +203,18 @@ impl IntakeTask {
                 tracing::trace!(messages, took_us, "taken in");
                 self.ring.append(changes(&batch, &[], &[], &committed, names));
                 parts(replies, &committed.accepted);
+                true
             }
-            Err(error) => self.failed(error, replies.into_iter().map(|(_, reply)| reply)).await,
-        }
-    }
-
-    async fn failed(&mut self, error: StoreError, replies: impl Iterator<Item = Reply<Vec<Accepted>>>) {
-        self.measures.commit_failed(self.seat);
-        self.rests_until = Some(Instant::now() + REST);
-        let error = Arc::new(error);
-        self.watch.failed("write what came", &error);
-        refuse(replies, &error);
-        if error.is_full() {
-            self.writer.tell_full(error).await;
+            Err(error) => {
+                self.measures.commit_failed(self.seat);
+                let error = Arc::new(error);
+                self.watch.failed("write what came", &error);
+                refuse(replies.into_iter().map(|(_, reply)| reply), &error);
+                if error.is_full() {
+                    self.writer.tell_full(error).await;
+                }
+                false
+            }
         }
     }
 }
@@ -247,6 +240,23 @@ async fn gather(calls: &Calls, stop: &mut watch::Receiver<bool>) -> Option<Vec<C
         gathered.push(call);
     }
     Some(gathered)
+}
+
+/// The calls, as many together as one statement takes.
+fn batches(calls: Vec<Call>) -> Vec<Vec<Call>> {
+    let mut batches: Vec<Vec<Call>> = Vec::new();
+    let mut size = 0;
+    for call in calls {
+        size += call.messages.len();
+        match batches.last_mut() {
+            Some(batch) if size <= TICK_CHANGES_MAX => batch.push(call),
+            _ => {
+                size = call.messages.len();
+                batches.push(vec![call]);
+            }
+        }
+    }
+    batches
 }
 
 fn refuse(replies: impl Iterator<Item = Reply<Vec<Accepted>>>, error: &Arc<StoreError>) {

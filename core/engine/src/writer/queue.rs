@@ -167,9 +167,11 @@ impl WriterHandle {
     }
 
     /// Has the writer accept them: with what webhooks are to be told, in the same transaction, or because nobody else can.
-    pub(super) async fn have_accepted(&self, messages: Vec<NewMessage>, reply: Reply<Vec<Accepted>>) {
-        // If it has stopped the reply is gone with them, and the caller hears that.
-        drop(self.sender.send(Work::Accept(messages, reply)).await);
+    pub(super) async fn have_accepted(&self, calls: Vec<Call>) {
+        for Call { messages, reply } in calls {
+            // If it has stopped the reply is gone with them, and the caller hears that.
+            drop(self.sender.send(Work::Accept(messages, reply)).await);
+        }
     }
 
     /// Has the writer know that the store is full.

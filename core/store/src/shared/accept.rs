@@ -73,10 +73,10 @@ pub(super) async fn begin_and_find_keys(
     find_keys(BEGIN_AND_FIND_KEYS, connection, messages.iter(), now).await
 }
 
-async fn find_keys(
+async fn find_keys<'m>(
     statement: Statement,
     connection: &mut Connection,
-    messages: impl Iterator<Item = &NewMessage>,
+    messages: impl Iterator<Item = &'m NewMessage>,
     now: Timestamp,
 ) -> Result<Taken, StoreError> {
     let keys: Vec<&str> = messages.filter_map(|message| message.key.as_ref()).map(|key| key.as_str()).collect();
@@ -101,20 +101,13 @@ enum Lot {
 }
 
 impl Lot {
-    /// The answer, once it is known which rows were written, and by whom the keys of the others are taken.
-    fn answer(self, message: &NewMessage, rows: &[&NewMessage], written: &Written) -> Accepted {
-        let (row, is_first) = match self {
-            Lot::Out(accepted) => return accepted,
-            Lot::Row(row) => (row, true),
-            Lot::Like(row) => (row, false),
-        };
-        let key = message.key.as_ref().map(|key| key.as_str());
-        let first = match written.ids[row] {
-            Some(id) if is_first => return Accepted::New(MessageId(id)),
-            Some(id) => (id, rows[row].body_hash),
-            None => key.and_then(|key| written.taken.get(key).copied()).expect("whose key was taken is known"),
-        };
-        repeats(first, message)
+    /// The answer, once it is known which rows were written; `None` if its key was met, and nobody knows whose it is.
+    fn answer(self, message: &NewMessage, rows: &[&NewMessage], ids: &[Option<i64>]) -> Option<Accepted> {
+        match self {
+            Lot::Out(accepted) => Some(accepted),
+            Lot::Row(row) => ids[row].map(|id| Accepted::New(MessageId(id))),
+            Lot::Like(row) => ids[row].map(|id| repeats((id, rows[row].body_hash), message)),
+        }
     }
 }
 
@@ -124,36 +117,34 @@ fn repeats((first, hash): (i64, i64), message: &NewMessage) -> Accepted {
     if hash == message.body_hash { Accepted::Repeat(first) } else { Accepted::KeyTaken(first) }
 }
 
-/// What became of rows.
-struct Written {
-    /// The id of each, if it was written.
-    ids: Vec<Option<i64>>,
-    /// The keys of the others.
+/// What keeps messages out.
+#[derive(Default)]
+struct Bars<'a> {
     taken: Taken,
+    suppressed: Option<(&'a Suppressed, &'a HashMap<ChannelId, AppName>)>,
+    /// Places of messages whose run has ended.
+    over: &'a [Range<usize>],
 }
 
 /// Which messages are to be written, and what becomes of the others as far as it is known before.
-fn cast<'m>(
-    messages: &'m [NewMessage],
-    taken: &Taken,
-    suppressed: &Suppressed,
-    over: &[Range<usize>],
-    apps: &HashMap<ChannelId, AppName>,
-) -> (Vec<Lot>, Vec<&'m NewMessage>) {
+fn cast<'m>(messages: &[&'m NewMessage], bars: &Bars<'_>) -> (Vec<Lot>, Vec<&'m NewMessage>) {
     let (mut lots, mut rows) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
     let mut keys: HashMap<&str, usize> = HashMap::new();
-    for (index, message) in messages.iter().enumerate() {
+    for (index, message) in messages.iter().copied().enumerate() {
         let key = message.key.as_ref().map(|key| key.as_str());
-        let until = || suppressed.get(&(apps.get(&message.channel)?.to_string(), message.recipient.to_string()));
-        let lot = if over.iter().any(|messages| messages.contains(&index)) {
+        let until = |(suppressed, apps): (&Suppressed, &HashMap<ChannelId, AppName>)| {
+            let app = apps.get(&message.channel)?.to_string();
+            suppressed.get(&(app, message.recipient.to_string())).copied()
+        };
+        let lot = if bars.over.iter().any(|messages| messages.contains(&index)) {
             Lot::Out(Accepted::RunOver)
-        } else if let Some(first) = key.and_then(|key| taken.get(key)) {
+        } else if let Some(first) = key.and_then(|key| bars.taken.get(key)) {
             Lot::Out(repeats(*first, message))
         } else if let Some(row) = key.and_then(|key| keys.get(key)) {
             // Two of the same key in one batch: the first of them wins.
             Lot::Like(*row)
-        } else if let Some(until) = (!suppressed.is_empty()).then(until).flatten() {
-            Lot::Out(Accepted::Suppressed(*until))
+        } else if let Some(until) = bars.suppressed.and_then(until) {
+            Lot::Out(Accepted::Suppressed(until))
         } else {
             rows.push(message);
             keys.extend(key.map(|key| (key, rows.len() - 1)));
@@ -162,6 +153,11 @@ fn cast<'m>(
         lots.push(lot);
     }
     (lots, rows)
+}
+
+/// The places of those that are not answered.
+pub(super) fn unanswered(answers: &[Option<Accepted>]) -> Vec<usize> {
+    (0..answers.len()).filter(|place| answers[*place].is_none()).collect()
 }
 
 impl Step<'_> {
@@ -177,20 +173,59 @@ impl Step<'_> {
         if messages.is_empty() {
             return Ok(Vec::new());
         }
+        let messages: Vec<&NewMessage> = messages.iter().collect();
+        let mut answers = self.accept_new(&messages, taken, suppressed, over, apps).await?;
+        for _ in 0..TRIES_MAX {
+            let met = unanswered(&answers);
+            if met.is_empty() {
+                break;
+            }
+            let whose: Vec<&NewMessage> = met.iter().map(|place| messages[*place]).collect();
+            let found = self.accept_met(&whose).await?;
+            met.into_iter().zip(found).for_each(|(place, answer)| answers[place] = answer);
+        }
+        answers.into_iter().collect::<Option<_>>().ok_or(StoreError::Contended)
+    }
+
+    /// Accepts them as far as their keys are free; `None` for one whose key was met. PostgreSQL says it as it writes, SQLite
+    /// has looked before.
+    pub(super) async fn accept_new(
+        &mut self,
+        messages: &[&NewMessage],
+        taken: Option<Taken>,
+        suppressed: &Suppressed,
+        over: &[Range<usize>],
+        apps: &HashMap<ChannelId, AppName>,
+    ) -> Result<Vec<Option<Accepted>>, StoreError> {
+        let is_keyed = || messages.iter().any(|message| message.key.is_some());
         let taken = match taken {
             Some(taken) => taken,
             // A key that is taken is told before anything else that keeps a message out.
-            None if any_keyed(messages) && !suppressed.is_empty() => {
-                find_keys(sql!("find_keys"), self.connection, messages.iter(), self.now).await?
-            }
+            None if !suppressed.is_empty() && is_keyed() => self.find_keys(messages).await?,
             None => Taken::new(),
         };
-        let (lots, rows) = cast(messages, &taken, suppressed, over, apps);
-        let written = match self.connection.dialect() {
+        let suppressed = (!suppressed.is_empty()).then_some((suppressed, apps));
+        self.write(messages, &Bars { taken, suppressed, over }).await
+    }
+
+    /// Answers for those whose key was met. It may be free again by now: then the message is accepted; `None` if it was met once
+    /// more. It may be asked again whatever came of it before.
+    pub(super) async fn accept_met(&mut self, messages: &[&NewMessage]) -> Result<Vec<Option<Accepted>>, StoreError> {
+        let taken = self.find_keys(messages).await?;
+        self.write(messages, &Bars { taken, ..Bars::default() }).await
+    }
+
+    async fn find_keys(&mut self, messages: &[&NewMessage]) -> Result<Taken, StoreError> {
+        find_keys(sql!("find_keys"), self.connection, messages.iter().copied(), self.now).await
+    }
+
+    async fn write(&mut self, messages: &[&NewMessage], bars: &Bars<'_>) -> Result<Vec<Option<Accepted>>, StoreError> {
+        let (lots, rows) = cast(messages, bars);
+        let ids = match self.connection.dialect() {
             Dialect::Sqlite => self.write_apart(&rows).await?,
             Dialect::Postgres => self.write_whole(&rows).await?,
         };
-        for (id, message) in written.ids.iter().zip(&rows) {
+        for (id, message) in ids.iter().zip(&rows) {
             let Some(id) = id else { continue };
             let (due_at, state) = begins(message, self.now);
             self.moves.enter(message.channel, state);
@@ -198,46 +233,26 @@ impl Step<'_> {
                 self.floors.came(message.channel, message.priority.into(), (due_at.0, *id));
             }
         }
-        Ok(lots.into_iter().zip(messages).map(|(lot, message)| lot.answer(message, &rows, &written)).collect())
+        Ok(lots.into_iter().zip(messages).map(|(lot, message)| lot.answer(message, &rows, &ids)).collect())
     }
 
-    /// SQLite has looked for the keys before.
-    async fn write_apart(&mut self, rows: &[&NewMessage]) -> Result<Written, StoreError> {
+    /// The id of each.
+    async fn write_apart(&mut self, rows: &[&NewMessage]) -> Result<Vec<Option<i64>>, StoreError> {
         let ids = self.new_ids(Numbered::Message, rows.len()).await?;
         let numbered: Vec<(i64, &NewMessage)> = ids.iter().copied().zip(rows.iter().copied()).collect();
         for rows in numbered.chunks(ROWS_MAX) {
             self.insert_apart(rows).await?;
         }
-        Ok(Written { ids: ids.into_iter().map(Some).collect(), taken: Taken::new() })
+        Ok(ids.into_iter().map(Some).collect())
     }
 
-    /// PostgreSQL writes those whose keys are free. A key that it met may be free when somebody looks whose it is.
-    async fn write_whole(&mut self, rows: &[&NewMessage]) -> Result<Written, StoreError> {
-        let mut written = Written { ids: Vec::with_capacity(rows.len()), taken: Taken::new() };
+    /// The id of each whose key was free.
+    async fn write_whole(&mut self, rows: &[&NewMessage]) -> Result<Vec<Option<i64>>, StoreError> {
+        let mut ids = Vec::with_capacity(rows.len());
         for rows in rows.chunks(ROWS_MAX) {
-            written.ids.append(&mut self.insert_whole(rows).await?);
+            ids.append(&mut self.insert_whole(rows).await?);
         }
-        for _ in 0..TRIES_MAX {
-            let met = |row: &usize| written.ids[*row].is_none();
-            let met: Vec<usize> = (0..rows.len()).filter(met).collect();
-            if met.is_empty() {
-                return Ok(written);
-            }
-            let whose = met.iter().map(|row| rows[*row]);
-            written.taken = find_keys(sql!("find_keys"), self.connection, whose, self.now).await?;
-            let is_free =
-                |row: &usize| rows[*row].key.as_ref().is_some_and(|key| !written.taken.contains_key(key.as_str()));
-            let free: Vec<usize> = met.into_iter().filter(is_free).collect();
-            if free.is_empty() {
-                return Ok(written);
-            }
-            for free in free.chunks(ROWS_MAX) {
-                let again: Vec<&NewMessage> = free.iter().map(|row| rows[*row]).collect();
-                let ids = self.insert_whole(&again).await?;
-                free.iter().zip(ids).for_each(|(row, id)| written.ids[*row] = id);
-            }
-        }
-        Err(StoreError::Contended)
+        Ok(ids)
     }
 
     /// Into three tables, in one hop.
@@ -278,9 +293,7 @@ impl Step<'_> {
         if is_keyed {
             query = query.bind_postgres(self.now.0);
         }
-        let ids = query.bind_postgres(self.counts_as).fetch_json(self.connection, ACCEPT).await?;
-        self.is_written = self.counts_as.is_some();
-        Ok(ids)
+        query.bind_postgres(self.counts_as).fetch_json(self.connection, ACCEPT).await
     }
 
     pub(super) async fn take_credentials(

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidings_model::{AppName, State, Timestamp};
 use tokio::sync::Notify;
 
-use super::accept::begins;
+use super::accept::{begins, unanswered};
 use super::due::{ahead, earliest};
 use super::floor::{Floors, Place};
 use super::suppression::Suppressed;
@@ -55,10 +55,10 @@ struct Came {
 
 impl Came {
     /// What it means that these were taken in.
-    fn of(messages: &[NewMessage], accepted: &[Accepted], now: Timestamp, moves: Moves) -> Came {
+    fn of(messages: &[&NewMessage], accepted: &[Option<Accepted>], now: Timestamp, moves: Moves) -> Came {
         let mut came = Came { moves, ..Came::default() };
         for (message, accepted) in messages.iter().zip(accepted) {
-            let Accepted::New(id) = accepted else { continue };
+            let Some(Accepted::New(id)) = accepted else { continue };
             came.ahead = earliest(came.ahead, ahead(message));
             if let (due_at, State::Queued) = begins(message, now) {
                 came.put((message.channel, message.priority.into()), (due_at.0, id.0));
@@ -182,46 +182,87 @@ impl Intake {
     ///
     /// # Errors
     ///
-    /// As [`Writer::commit`](super::Writer::commit).
+    /// As [`Writer::commit`](super::Writer::commit); and a server that goes away between what was written and whose the keys are
+    /// that were met, and does not come back for several tries, leaves what was written on disk.
     pub async fn accept(&mut self, messages: &[NewMessage], now: Timestamp) -> Result<Vec<Accepted>, StoreError> {
-        // One statement is a transaction by itself.
-        let alone = messages.len() <= ROWS_MAX;
+        match messages.len() {
+            ..=ROWS_MAX => self.accept_alone(messages, now).await,
+            _ => self.accept_together(messages, now).await,
+        }
+    }
+
+    /// By one statement, which is a transaction by itself, and others for those whose keys it met.
+    async fn accept_alone(&mut self, messages: &[NewMessage], now: Timestamp) -> Result<Vec<Accepted>, StoreError> {
+        let mut answers: Vec<Option<Accepted>> = vec![None; messages.len()];
+        let mut is_written = false;
+        let mut failed = StoreError::Contended;
         for _ in 0..TRIES_MAX {
-            self.begin(alone).await?;
-            let known = hold(&self.beside.known).clone();
-            let mut step = self.step(now, alone);
-            let taken = step.take_in(messages, &known).await;
-            // What was written by itself is not written again.
-            let again = !step.is_written;
-            match taken {
-                Ok((accepted, moves)) => {
-                    self.in_doubt = false;
-                    self.beside.tell(Came::of(messages, &accepted, now, moves));
-                    // What is not claimed here may be somebody else's to send.
-                    self.bell.notify_one();
-                    return Ok(accepted);
+            let left = unanswered(&answers);
+            if left.is_empty() {
+                break;
+            }
+            self.ready().await?;
+            self.in_doubt = true;
+            let known = self.known();
+            let asked: Vec<&NewMessage> = left.iter().map(|place| &messages[*place]).collect();
+            let mut step = self.step(now, true);
+            let done = match is_written {
+                false => step.take_in(&asked, &known).await,
+                true => step.accept_met(&asked).await,
+            };
+            let moves = std::mem::take(&mut step.moves);
+            match done {
+                Ok(found) => {
+                    (self.in_doubt, is_written) = (false, true);
+                    self.tell(&asked, &found, now, moves);
+                    left.into_iter().zip(found).for_each(|(place, answer)| answers[place] = answer);
                 }
-                // Over another connection, while this one is in doubt.
-                Err(error) if again && error.never_arrived() => continue,
-                Err(error) if again && is_begun_again(&error, Dialect::Postgres) => {}
+                // What is left has keys: whether it was written is seen, over another connection.
+                Err(error) if is_written => failed = error,
+                Err(error) if error.never_arrived() => failed = error,
+                Err(error) if is_begun_again(&error, Dialect::Postgres) => self.in_doubt = false,
                 Err(error) => return Err(error),
             }
-            if !alone {
-                both("ROLLBACK").execute(self.connected()).await.map_err(StoreError::during("roll back"))?;
+        }
+        answers.into_iter().collect::<Option<_>>().ok_or(failed)
+    }
+
+    /// More than one statement holds, in a transaction.
+    async fn accept_together(&mut self, messages: &[NewMessage], now: Timestamp) -> Result<Vec<Accepted>, StoreError> {
+        let asked: Vec<&NewMessage> = messages.iter().collect();
+        for _ in 0..TRIES_MAX {
+            self.ready().await?;
+            // Whatever ends this early leaves a transaction open, and the next one connects anew.
+            self.in_doubt = true;
+            let known = self.known();
+            let mut step = self.step(now, false);
+            let done = step.take_all_in(messages, &known).await;
+            let moves = std::mem::take(&mut step.moves);
+            match done {
+                Ok(accepted) => {
+                    self.in_doubt = false;
+                    let found: Vec<Option<Accepted>> = accepted.iter().copied().map(Some).collect();
+                    self.tell(&asked, &found, now, moves);
+                    return Ok(accepted);
+                }
+                Err(error) if error.never_arrived() => continue,
+                Err(error) if is_begun_again(&error, Dialect::Postgres) => {}
+                Err(error) => return Err(error),
             }
+            both("ROLLBACK").execute(self.connected()).await.map_err(StoreError::during("roll back"))?;
             self.in_doubt = false;
         }
         Err(StoreError::Contended)
     }
 
-    async fn begin(&mut self, alone: bool) -> Result<(), StoreError> {
-        self.ready().await?;
-        // Whatever ends this early leaves something open, and the next one connects anew.
-        self.in_doubt = true;
-        if alone {
-            return Ok(());
-        }
-        BEGIN.query().execute(self.connected()).await.map(drop).map_err(StoreError::during("begin"))
+    fn known(&self) -> Known {
+        hold(&self.beside.known).clone()
+    }
+
+    fn tell(&self, messages: &[&NewMessage], accepted: &[Option<Accepted>], now: Timestamp, moves: Moves) {
+        self.beside.tell(Came::of(messages, accepted, now, moves));
+        // What is not claimed here may be somebody else's to send.
+        self.bell.notify_one();
     }
 
     fn step(&mut self, now: Timestamp, alone: bool) -> Step<'_> {
@@ -233,7 +274,6 @@ impl Intake {
             now,
             manner: Manner::Counts,
             counts_as: alone.then_some(node),
-            is_written: false,
             waiting: 0,
             node,
             claim: 0,
@@ -251,9 +291,8 @@ impl Intake {
         let mut fresh = self.access.connect().await?;
         if let Some(before) = self.connection.take() {
             self.left.extend(before.backend().cloned());
-            if let Err(error) = before.close_hard().await {
-                tracing::warn!("close a connection that failed: {error}");
-            }
+            // To close it in order would be to write what is left to be written: somebody was told that it was not taken.
+            drop(before);
         }
         self.access.lay_to_rest(&mut fresh, &mut self.left).await?;
         (self.connection, self.in_doubt) = (Some(fresh), false);
@@ -291,16 +330,26 @@ fn counts_as(node: i64, place: i64) -> i64 {
 }
 
 impl Step<'_> {
-    /// Takes messages in, and nothing else: by a statement that counts them too, or to the end of a transaction.
-    async fn take_in(&mut self, messages: &[NewMessage], known: &Known) -> Result<(Vec<Accepted>, Moves), StoreError> {
-        let suppressed = match known.suppresses {
-            true => self.suppressed(messages, &known.apps).await?,
-            false => Suppressed::new(),
-        };
+    /// Takes messages in as far as their keys are free.
+    async fn take_in(&mut self, messages: &[&NewMessage], known: &Known) -> Result<Vec<Option<Accepted>>, StoreError> {
+        let suppressed = self.known_suppressed(messages, known).await?;
+        self.accept_new(messages, None, &suppressed, &[], &known.apps).await
+    }
+
+    /// Takes all in, in a transaction.
+    async fn take_all_in(&mut self, messages: &[NewMessage], known: &Known) -> Result<Vec<Accepted>, StoreError> {
+        BEGIN.query().execute(self.connection).await.map_err(StoreError::during("begin"))?;
+        let all: Vec<&NewMessage> = messages.iter().collect();
+        let suppressed = self.known_suppressed(&all, known).await?;
         let accepted = self.accept(messages, None, &suppressed, &[], &known.apps).await?;
-        if self.counts_as.is_none() {
-            self.commit().await?;
+        self.commit().await?;
+        Ok(accepted)
+    }
+
+    async fn known_suppressed(&mut self, messages: &[&NewMessage], known: &Known) -> Result<Suppressed, StoreError> {
+        match known.suppresses {
+            true => self.suppressed(messages, &known.apps).await,
+            false => Ok(Suppressed::new()),
         }
-        Ok((accepted, std::mem::take(&mut self.moves)))
     }
 }

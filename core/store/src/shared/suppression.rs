@@ -61,13 +61,13 @@ impl Step<'_> {
     /// Which of the messages are for somebody who is told nothing.
     pub(super) async fn suppressed(
         &mut self,
-        messages: &[NewMessage],
+        messages: &[&NewMessage],
         apps: &HashMap<ChannelId, AppName>,
     ) -> Result<Suppressed, StoreError> {
         let of = |message: &NewMessage| {
             Some((apps.get(&message.channel)?.as_str().to_owned(), message.recipient.as_str().to_owned()))
         };
-        self.told_nothing(messages.iter().filter_map(of).collect()).await
+        self.told_nothing(messages.iter().copied().filter_map(of).collect()).await
     }
 
     /// Which of them, by app and recipient, are told nothing.

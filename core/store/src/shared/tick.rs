@@ -103,7 +103,6 @@ impl Writer {
             now,
             manner,
             counts_as: None,
-            is_written: false,
             waiting,
             last: self.last,
             node,
@@ -120,7 +119,7 @@ impl Writer {
         step.save_suppressions(&batch.suppressions).await?;
         let suppresses = self.suppresses || !batch.suppressions.is_empty();
         let suppressed = if suppresses && !batch.messages.is_empty() {
-            step.suppressed(&batch.messages, &self.apps).await?
+            step.suppressed(&batch.messages.iter().collect::<Vec<_>>(), &self.apps).await?
         } else {
             Suppressed::new()
         };
@@ -270,8 +269,6 @@ pub(super) struct Step<'a> {
     /// The statement that takes messages in counts them too, as that node's, and nothing else does; `None` where the end of
     /// the transaction does.
     pub(super) counts_as: Option<i64>,
-    /// Messages were written by such a statement, which is on disk whatever follows.
-    pub(super) is_written: bool,
     /// Messages that waited for a credential when the transaction began. Where nobody waits, nobody is woken.
     pub(super) waiting: i64,
     /// Which engine this is, and its transaction, where there are several.

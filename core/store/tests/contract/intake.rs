@@ -108,7 +108,7 @@ async fn a_key_that_was_taken_is_answered_with_its_message_whichever_way_it_came
     );
     let batch = Batch { messages: vec![keyed(&store, "b", 1)], ..Batch::default() };
     assert_eq!(store.commit(batch).await.accepted, [Accepted::Repeat(second)]);
-    // It remembers that keys were met, and a life later they are free.
+    // A life later they are free.
     store.pass(IDEMPOTENCY_LIFE);
     assert!(matches!(accept(&mut intake, &[keyed(&store, "a", 3)], store.now).await[..], [Accepted::New(_)]));
 }
