@@ -1,5 +1,6 @@
 //! What an engine says while the server of its store is away: little, and everything that matters.
 
+use serde_json::Value;
 use tidings_cluster::{Cluster, DURABLE, Stop, ask, fresh_database};
 
 use crate::harness::{World, message};
@@ -136,4 +137,36 @@ fn an_engine_that_is_given_no_connection_more_takes_messages_in_all_the_same() {
     assert!(world.terminate().success());
     drop(world);
     drop(server);
+}
+
+/// What was written beside the writer is answered, though whoever wrote it lost its way before it could say whose a key is.
+#[test]
+fn whose_a_key_is_the_writer_says_when_an_intake_cannot() {
+    let database = fresh_database();
+    let world = World::new();
+    world.configure_more(&format!("[store]\nurl = \"{}\"\n[api]\nsocket = \"tidings.db.sock\"\n", database.url()));
+    world.run();
+    let post = |orders: &[&str]| -> Vec<Value> {
+        let body: String = orders.iter().map(|order| format!("{}\n", message("notice", "o-alice", order))).collect();
+        let answer = world.http("POST", "/v1/messages/bulk", &[("idempotency-key", "\"b-1\"")], &body);
+        answer.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let first = post(&["one"]);
+    // A session that counted for an intake finds none of our tables from then on.
+    ask(
+        database.url(),
+        "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN PERFORM set_config('search_path', 'nowhere', false); RETURN NULL; END $$;
+         CREATE TRIGGER lose AFTER INSERT OR UPDATE ON tally FOR EACH ROW WHEN (NEW.node_id < 0) EXECUTE FUNCTION lose()",
+    )
+    .unwrap();
+    let both = post(&["one", "two"]);
+    assert_eq!(both[0]["accepted"]["id"], first[0]["accepted"]["id"], "{both:?}");
+    let replayed = |line: &Value| line["accepted"]["replayed"].as_bool().unwrap_or(false);
+    assert_eq!([replayed(&both[0]), replayed(&both[1])], [true, false], "{both:?}");
+    ask(database.url(), "DROP TRIGGER lose ON tally").unwrap();
+    for order in ["one", "two"] {
+        world.wait("it is sent", || (world.arrived(order) == 1).then_some(()));
+    }
+    assert!(world.terminate().success());
 }

@@ -217,7 +217,7 @@ impl StoreError {
 
     /// Whether what was asked did not get to the server as a whole, and so did nothing: a pipe breaks for whoever writes, and a
     /// statement's last word is what has it done.
-    pub(crate) fn never_arrived(&self) -> bool {
+    pub fn never_arrived(&self) -> bool {
         match self {
             StoreError::Database { source: sqlx::Error::Io(error), .. } => {
                 error.kind() == std::io::ErrorKind::BrokenPipe

@@ -398,6 +398,7 @@ impl World {
             Some(intake) if messages.len() % 2 == 1 => {
                 let messages = std::mem::take(messages);
                 let accepted = intake.accept(&messages, self.store.now).await.expect("they are taken in");
+                let accepted = accepted.into_iter().map(|answer| answer.expect("whose key is met is known")).collect();
                 self.store.writer.hear_intakes();
                 self.store.check().await;
                 accepted

@@ -283,7 +283,7 @@ impl Replies {
 }
 
 /// Gives each caller its part of a list, in the order they were gathered.
-pub(super) fn parts<T: Clone>(replies: Vec<(usize, Reply<Vec<T>>)>, answers: &[T]) {
+fn parts<T: Clone>(replies: Vec<(usize, Reply<Vec<T>>)>, answers: &[T]) {
     let mut start = 0;
     for (count, reply) in replies {
         drop(reply.send(Ok(answers[start..start + count].to_vec())));

@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 use tidings_model::limits::TICK_CHANGES_MAX;
 use tidings_model::{Clock, MessageId};
 use tidings_store::{Accepted, Batch, Committed, Intake, NewMessage, StoreError};
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::gathered::parts;
 use super::queue::{Call, Reply, WriterHandle};
 use super::{SharedLanes, WriterTask, look};
 use crate::definitions::{Definitions, Present, present};
@@ -195,18 +194,27 @@ impl IntakeTask {
         let begun = Instant::now();
         self.measures.commit_begins(self.seat);
         match self.store.accept(&batch.messages, batch.now).await {
-            Ok(accepted) => {
+            Ok(answers) => {
                 self.watch.served();
-                let committed = Committed { accepted, ..Committed::default() };
-                self.measures.committed(self.seat, &batch, &committed, begun.elapsed());
-                let (messages, took_us) = (batch.messages.len(), begun.elapsed().as_micros());
-                tracing::trace!(messages, took_us, "taken in");
-                self.ring.append(changes(&batch, &[], &[], &committed, names));
-                parts(replies, &committed.accepted);
-                true
+                self.tell(&batch, &answers, names, begun.elapsed());
+                let mut answered = batch.messages.into_iter().zip(answers);
+                let mut is_whole = true;
+                for (count, reply) in replies {
+                    is_whole &= self.answer(answered.by_ref().take(count).collect(), reply).await;
+                }
+                is_whole
             }
             Err(error) => {
                 self.measures.commit_failed(self.seat);
+                if error.never_arrived() {
+                    tracing::debug!("an intake was not heard, and the writer is asked: {error}");
+                    let mut messages = batch.messages.into_iter();
+                    let again = replies
+                        .into_iter()
+                        .map(|(count, reply)| Call { messages: messages.by_ref().take(count).collect(), reply });
+                    self.writer.have_accepted(again.collect()).await;
+                    return false;
+                }
                 let error = Arc::new(error);
                 self.watch.failed("write what came", &error);
                 refuse(replies.into_iter().map(|(_, reply)| reply), &error);
@@ -217,6 +225,41 @@ impl IntakeTask {
             }
         }
     }
+
+    /// Counts what was taken in, and tells of it.
+    fn tell(&self, batch: &Batch, answers: &[Option<Accepted>], names: &Names, took: Duration) {
+        // What nobody knows yet is told of by whoever finds out; until then it is as if it had been there.
+        let accepted = answers.iter().map(|answer| answer.unwrap_or(Accepted::Repeat(MessageId(0)))).collect();
+        let committed = Committed { accepted, ..Committed::default() };
+        self.measures.committed(self.seat, batch, &committed, took);
+        tracing::trace!(messages = batch.messages.len(), took_us = took.as_micros(), "taken in");
+        self.ring.append(changes(batch, &[], &[], &committed, names));
+    }
+
+    /// Answers a call, if everything is known; else the writer is asked for what is not. False then.
+    async fn answer(&self, answered: Vec<(NewMessage, Option<Accepted>)>, reply: Reply<Vec<Accepted>>) -> bool {
+        if let Some(known) = answered.iter().map(|(_, answer)| *answer).collect::<Option<Vec<Accepted>>>() {
+            // A caller that no longer waits is none of our business.
+            drop(reply.send(Ok(known)));
+            return true;
+        }
+        let (unknown, answers): (Vec<Option<NewMessage>>, Vec<Option<Accepted>>) =
+            answered.into_iter().map(|(message, answer)| (answer.is_none().then_some(message), answer)).unzip();
+        let (ask, found) = oneshot::channel();
+        self.writer.have_accepted(vec![Call { messages: unknown.into_iter().flatten().collect(), reply: ask }]).await;
+        tokio::spawn(async move {
+            // If the writer has stopped the reply is dropped here too.
+            let Ok(found) = found.await else { return };
+            drop(reply.send(found.map(|found| fill(answers, found))));
+        });
+        false
+    }
+}
+
+/// The answers, with those in the gaps that were found since.
+fn fill(answers: Vec<Option<Accepted>>, found: Vec<Accepted>) -> Vec<Accepted> {
+    let mut found = found.into_iter();
+    answers.into_iter().filter_map(|answer| answer.or_else(|| found.next())).collect()
 }
 
 /// What waits, up to a bound; `None` when nothing comes any more.
@@ -275,4 +318,16 @@ fn is_told(definitions: &Definitions, messages: &[NewMessage]) -> bool {
     let batch = Batch { messages: messages.to_vec(), ..Batch::default() };
     let committed = Committed { accepted, ..Committed::default() };
     !notices(&definitions.config, &changes(&batch, &[], &[], &committed, &definitions.names)).is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_since_stands_where_it_was_missing() {
+        let new = |id| Accepted::New(MessageId(id));
+        let answers = vec![Some(new(1)), None, Some(new(3)), None];
+        assert_eq!(fill(answers, vec![new(2), new(4)]), [new(1), new(2), new(3), new(4)]);
+    }
 }

@@ -178,13 +178,17 @@ impl Intake {
     }
 
     /// Takes all of these messages in, or none, and answers what became of each, in order. When this returns `Ok`, what it
-    /// says is on disk. They belong to no run.
+    /// says is on disk; `None` stands for one whose key was met when nobody could say any more whose it is: that one may be
+    /// brought again, by this way or another. They belong to no run.
     ///
     /// # Errors
     ///
-    /// As [`Writer::commit`](super::Writer::commit); and a server that goes away between what was written and whose the keys are
-    /// that were met, and does not come back for several tries, leaves what was written on disk.
-    pub async fn accept(&mut self, messages: &[NewMessage], now: Timestamp) -> Result<Vec<Accepted>, StoreError> {
+    /// As [`Writer::commit`](super::Writer::commit). Of [`StoreError::never_arrived`] it is sure that nothing is on disk.
+    pub async fn accept(
+        &mut self,
+        messages: &[NewMessage],
+        now: Timestamp,
+    ) -> Result<Vec<Option<Accepted>>, StoreError> {
         match messages.len() {
             ..=ROWS_MAX => self.accept_alone(messages, now).await,
             _ => self.accept_together(messages, now).await,
@@ -192,43 +196,69 @@ impl Intake {
     }
 
     /// By one statement, which is a transaction by itself, and others for those whose keys it met.
-    async fn accept_alone(&mut self, messages: &[NewMessage], now: Timestamp) -> Result<Vec<Accepted>, StoreError> {
-        let mut answers: Vec<Option<Accepted>> = vec![None; messages.len()];
-        let mut is_written = false;
-        let mut failed = StoreError::Contended;
+    async fn accept_alone(
+        &mut self,
+        messages: &[NewMessage],
+        now: Timestamp,
+    ) -> Result<Vec<Option<Accepted>>, StoreError> {
+        let asked: Vec<&NewMessage> = messages.iter().collect();
+        let mut answers = self.write_alone(&asked, now).await?;
         for _ in 0..TRIES_MAX {
-            let left = unanswered(&answers);
-            if left.is_empty() {
+            let met = unanswered(&answers);
+            if met.is_empty() {
                 break;
             }
+            let whose: Vec<&NewMessage> = met.iter().map(|place| asked[*place]).collect();
+            self.in_doubt = true;
+            let mut step = self.step(now, true);
+            let found = step.accept_met(&whose).await;
+            let moves = std::mem::take(&mut step.moves);
+            match found {
+                Ok(found) => {
+                    self.in_doubt = false;
+                    self.tell(&whose, &found, now, moves);
+                    met.into_iter().zip(found).for_each(|(place, answer)| answers[place] = answer);
+                }
+                Err(error) => {
+                    tracing::debug!("nobody knows yet whose the keys are that were met: {error}");
+                    break;
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn write_alone(
+        &mut self,
+        messages: &[&NewMessage],
+        now: Timestamp,
+    ) -> Result<Vec<Option<Accepted>>, StoreError> {
+        for _ in 0..TRIES_MAX {
             self.ready().await?;
             self.in_doubt = true;
             let known = self.known();
-            let asked: Vec<&NewMessage> = left.iter().map(|place| &messages[*place]).collect();
             let mut step = self.step(now, true);
-            let done = match is_written {
-                false => step.take_in(&asked, &known).await,
-                true => step.accept_met(&asked).await,
-            };
+            let written = step.take_in(messages, &known).await;
             let moves = std::mem::take(&mut step.moves);
-            match done {
-                Ok(found) => {
-                    (self.in_doubt, is_written) = (false, true);
-                    self.tell(&asked, &found, now, moves);
-                    left.into_iter().zip(found).for_each(|(place, answer)| answers[place] = answer);
+            match written {
+                Ok(answers) => {
+                    self.in_doubt = false;
+                    self.tell(messages, &answers, now, moves);
+                    return Ok(answers);
                 }
-                // What is left has keys: whether it was written is seen, over another connection.
-                Err(error) if is_written => failed = error,
-                Err(error) if error.never_arrived() => failed = error,
                 Err(error) if is_begun_again(&error, Dialect::Postgres) => self.in_doubt = false,
                 Err(error) => return Err(error),
             }
         }
-        answers.into_iter().collect::<Option<_>>().ok_or(failed)
+        Err(StoreError::Contended)
     }
 
     /// More than one statement holds, in a transaction.
-    async fn accept_together(&mut self, messages: &[NewMessage], now: Timestamp) -> Result<Vec<Accepted>, StoreError> {
+    async fn accept_together(
+        &mut self,
+        messages: &[NewMessage],
+        now: Timestamp,
+    ) -> Result<Vec<Option<Accepted>>, StoreError> {
         let asked: Vec<&NewMessage> = messages.iter().collect();
         for _ in 0..TRIES_MAX {
             self.ready().await?;
@@ -241,11 +271,10 @@ impl Intake {
             match done {
                 Ok(accepted) => {
                     self.in_doubt = false;
-                    let found: Vec<Option<Accepted>> = accepted.iter().copied().map(Some).collect();
-                    self.tell(&asked, &found, now, moves);
-                    return Ok(accepted);
+                    let answers: Vec<Option<Accepted>> = accepted.into_iter().map(Some).collect();
+                    self.tell(&asked, &answers, now, moves);
+                    return Ok(answers);
                 }
-                Err(error) if error.never_arrived() => continue,
                 Err(error) if is_begun_again(&error, Dialect::Postgres) => {}
                 Err(error) => return Err(error),
             }
@@ -288,12 +317,10 @@ impl Intake {
         if self.is_sound() {
             return Ok(());
         }
+        // Its place may be the one that the next gets. To close it in order would be to write what is left to be written:
+        // somebody was told that it was not taken.
+        self.left.extend(self.connection.take().and_then(|before| before.backend().cloned()));
         let mut fresh = self.access.connect().await?;
-        if let Some(before) = self.connection.take() {
-            self.left.extend(before.backend().cloned());
-            // To close it in order would be to write what is left to be written: somebody was told that it was not taken.
-            drop(before);
-        }
         self.access.lay_to_rest(&mut fresh, &mut self.left).await?;
         (self.connection, self.in_doubt) = (Some(fresh), false);
         Ok(())
@@ -314,8 +341,10 @@ impl Intake {
     /// [`StoreError::Database`] if the server does not hear of it; nothing is lost then.
     pub async fn close(self) -> Result<(), StoreError> {
         match self.connection {
-            Some(connection) => connection.close().await.map_err(StoreError::during("close an intake")),
-            None => Ok(()),
+            Some(connection) if !self.in_doubt => {
+                connection.close().await.map_err(StoreError::during("close an intake"))
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -15,6 +15,7 @@ for_every_server! {
     what_came_for_later_is_made_due_in_time,
     a_key_that_was_taken_is_answered_with_its_message_whichever_way_it_came,
     one_key_that_comes_by_two_ways_at_once_is_accepted_once,
+    what_is_on_disk_is_told_though_nobody_can_say_whose_a_key_is,
     more_than_a_statement_holds_comes_all_or_not_at_all,
     whoever_is_told_nothing_is_sent_nothing,
     nobody_waits_until_another_has_counted,
@@ -34,7 +35,8 @@ fn intake(store: &Store) -> Intake {
 }
 
 async fn accept(intake: &mut Intake, messages: &[NewMessage], now: Timestamp) -> Vec<Accepted> {
-    tokio::time::timeout(SOON, intake.accept(messages, now)).await.expect("an intake ends").unwrap()
+    let accepted = tokio::time::timeout(SOON, intake.accept(messages, now)).await.expect("an intake ends").unwrap();
+    accepted.into_iter().map(|answer| answer.expect("whose key is met is known")).collect()
 }
 
 async fn take_in(intake: &mut Intake, messages: &[NewMessage], now: Timestamp) -> Vec<MessageId> {
@@ -153,6 +155,32 @@ async fn more_than_a_statement_holds_comes_all_or_not_at_all(mut store: Store) {
     assert_eq!(take_in(&mut intake, &messages, store.now).await.len(), 1500);
     store.writer.hear_intakes();
     assert_eq!(store.writer.count(store.channel(FREE), State::Queued), 1500);
+    store.check().await;
+}
+
+/// The answer to what was written was lost with the answer to the look behind it, and whoever has no key sent it again.
+async fn what_is_on_disk_is_told_though_nobody_can_say_whose_a_key_is(mut store: Store) {
+    let mut intake = self::intake(&store);
+    let first = store.accept(vec![keyed(&store, "a", 1)]).await[0];
+    let mut third = store.home.connect().await;
+    // From its next statement on a session finds none of our tables.
+    run(
+        &mut third,
+        "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN PERFORM set_config('search_path', 'nowhere', false); RETURN NULL; END $$;
+         CREATE TRIGGER lose AFTER INSERT ON message_hot FOR EACH STATEMENT EXECUTE FUNCTION lose()",
+    )
+    .await;
+    let messages = [keyed(&store, "a", 1), store.message(FREE, "ben"), keyed(&store, "b", 1), keyed(&store, "b", 1)];
+    let answers = intake.accept(&messages, store.now).await.unwrap();
+    let [None, Some(Accepted::New(_)), Some(Accepted::New(second)), Some(Accepted::Repeat(same))] = answers[..] else {
+        panic!("{answers:?}")
+    };
+    assert_eq!(second, same);
+    run(&mut third, "DROP TRIGGER lose ON message_hot").await;
+    assert_eq!(accept(&mut intake, &messages[..1], store.now).await, [Accepted::Repeat(first)]);
+    store.writer.hear_intakes();
+    assert_eq!(store.writer.count(store.channel(FREE), State::Queued), 3);
     store.check().await;
 }
 
