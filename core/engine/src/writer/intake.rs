@@ -119,7 +119,7 @@ impl IntakeTask {
                 refuse(calls.into_iter().map(|call| call.reply), &full);
                 continue;
             }
-            let (told, calls) = calls.into_iter().partition(|call: &Call| is_told(&definitions, &call.messages));
+            let (told, calls) = apart(&definitions, calls);
             self.writer.have_accepted(told).await;
             let mut can_ask = true;
             for calls in batches(calls) {
@@ -309,15 +309,21 @@ fn refuse(replies: impl Iterator<Item = Reply<Vec<Accepted>>>, error: &Arc<Store
     }
 }
 
-/// Whether a webhook is told of one of these messages when it is accepted: the writer accepts it then, with the notice.
-fn is_told(definitions: &Definitions, messages: &[NewMessage]) -> bool {
+/// Calls of whose messages a webhook is told when they are accepted, which the writer does with the notice; and the others.
+fn apart(definitions: &Definitions, calls: Vec<Call>) -> (Vec<Call>, Vec<Call>) {
     if definitions.config.webhooks.is_empty() {
-        return false;
+        return (Vec::new(), calls);
     }
-    let accepted = vec![Accepted::New(MessageId(0)); messages.len()];
-    let batch = Batch { messages: messages.to_vec(), ..Batch::default() };
-    let committed = Committed { accepted, ..Committed::default() };
-    !notices(&definitions.config, &changes(&batch, &[], &[], &committed, &definitions.names)).is_empty()
+    let (mut told, mut others) = (Vec::new(), Vec::new());
+    for Call { messages, reply } in calls {
+        let accepted = vec![Accepted::New(MessageId(0)); messages.len()];
+        let (batch, committed) =
+            (Batch { messages, ..Batch::default() }, Committed { accepted, ..Committed::default() });
+        let happened = changes(&batch, &[], &[], &committed, &definitions.names);
+        let side = if notices(&definitions.config, &happened).is_empty() { &mut others } else { &mut told };
+        side.push(Call { messages: batch.messages, reply });
+    }
+    (told, others)
 }
 
 #[cfg(test)]

@@ -173,7 +173,7 @@ impl Intake {
     }
 
     /// Whether the last that was asked was never answered.
-    pub fn is_silent(&self) -> bool {
+    fn is_silent(&self) -> bool {
         self.connection.as_ref().is_some_and(Connection::is_lost)
     }
 
