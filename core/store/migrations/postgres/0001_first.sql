@@ -97,7 +97,8 @@ CREATE TABLE token (
     fetching_until bigint
 ) WITH (fillfactor = 50);
 
--- Ids come from here and not from the table: the engine knows them before it writes. One that was given and not used is
+-- Ids come from here and not from the table: the engine knows them before it writes, but for those of messages, which are
+-- given out by the statement that writes them. One that was given and not used is
 -- never given again. Nothing is cached, so that ids of several engines rise with time.
 CREATE SEQUENCE message_id CACHE 1;
 CREATE SEQUENCE credential_id CACHE 1;
@@ -396,9 +397,9 @@ CREATE TABLE firing_span (
 );
 
 -- How many messages of a channel are in a state, kept by the writers in each transaction: lists and screens never
--- count. Each engine writes rows of its own, so that none waits for another; whoever reads adds them up, and one row
--- alone may be below zero (a message is accepted here and claimed there). Rows of engines that are gone are added to
--- those of node 0.
+-- count. Each engine writes rows of its own, so that none waits for another, and so does each of its intakes, under numbers
+-- below zero (nodes_gone.sql); whoever reads adds them up, and one row alone may be below zero (a message is accepted here and
+-- claimed there). Rows of engines that are gone are added to those of node 0.
 CREATE TABLE tally (
     node_id    bigint   NOT NULL,
     channel_id bigint   NOT NULL,
