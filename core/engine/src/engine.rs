@@ -379,20 +379,17 @@ async fn settle_orphans(
                 trace: None,
             })
             .collect();
-        let mut happened = Vec::new();
-        let mut tell = |committed: &Committed| {
-            happened = changes(&batch, &whose, &[], committed, &definitions.names);
-            notices(&definitions.config, &happened)
-        };
-        match store.commit_and_tell(&batch, &mut tell).await {
+        let happened = |committed: &Committed| changes(&batch, &whose, &[], committed, &definitions.names);
+        let tell = |committed: &Committed| notices(&definitions.config, &happened(committed));
+        let committed = match store.commit_and_tell(&batch, tell).await {
             Err(error) if error.is_full() => {
                 // What was set aside is for them.
                 store.release_ballast();
-                store.commit_and_tell(&batch, &mut tell).await?;
+                store.commit_and_tell(&batch, tell).await?
             }
-            done => drop(done?),
-        }
-        ring.append(happened);
+            done => done?,
+        };
+        ring.append(happened(&committed));
     }
     Ok(())
 }

@@ -420,10 +420,10 @@ impl WriterTask {
         let begun = Instant::now();
         self.measures.commit_begins(Seat::WRITER);
         let definitions = Arc::clone(&self.redefine.borrow());
-        let mut happened = Vec::new();
-        let tell = |committed: &Committed| {
-            happened = changes(&batch, &whose, &besides, committed, &definitions.names);
-            notices(&definitions.config, &happened)
+        let happened = |committed: &Committed| changes(&batch, &whose, &besides, committed, &definitions.names);
+        let tell = |committed: &Committed| match definitions.config.webhooks.is_empty() {
+            true => Vec::new(),
+            false => notices(&definitions.config, &happened(committed)),
         };
         match self.store.commit_and_tell(&batch, tell).await {
             Ok(committed) => {
@@ -447,7 +447,7 @@ impl WriterTask {
                 }
                 self.count_late(&committed);
                 self.desk.committed(&committed.backlogs, &batch.resumed);
-                self.ring.append(happened);
+                self.ring.append(happened(&committed));
                 replies.answer(&committed);
                 self.dispatch(committed);
             }
