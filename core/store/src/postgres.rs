@@ -31,6 +31,7 @@ use server::Server;
 const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/0001_first.sql"),
     include_str!("../migrations/postgres/0002_fewer_index_writes.sql"),
+    include_str!("../migrations/postgres/0003_turns.sql"),
 ];
 
 /// Whoever upgrades the schema has this lock, so that one of several nodes does it.

@@ -27,6 +27,7 @@ mod suppression;
 mod sweep;
 mod tally;
 mod tick;
+mod turn;
 mod wake;
 mod walk;
 mod withdraw;

@@ -28,16 +28,16 @@ const FEW_PERMITS_MAX: usize = 1024;
 const LOOK: &str = "look for credentials";
 
 /// A message at the head of the queue, with the credential it kept, as it is before the claim.
-struct Head {
-    claimed: Claimed,
+pub(super) struct Head {
+    pub(super) claimed: Claimed,
     /// Whether it waited for a credential before.
     waited: bool,
 }
 
 /// A row of `claim_head.sql`: an array in the order of these fields.
 #[derive(serde::Deserialize)]
-struct HeadRow {
-    id: i64,
+pub(super) struct HeadRow {
+    pub(super) id: i64,
     generation: i64,
     template: i64,
     recipient: String,
@@ -57,13 +57,13 @@ struct HeadRow {
     waited: Option<i64>,
     // Where it stands, on a server.
     #[serde(default)]
-    priority: i64,
+    pub(super) priority: i64,
     #[serde(default)]
-    due_at: i64,
+    pub(super) due_at: i64,
 }
 
 impl HeadRow {
-    fn into_head(self, channel: ChannelId) -> Result<Head, StoreError> {
+    pub(super) fn into_head(self, channel: ChannelId) -> Result<Head, StoreError> {
         let credential = match (self.credential, self.source, self.value, self.taken_at) {
             (Some(id), Some(source), Some(value), Some(taken_at)) => Some(Bound {
                 credential: CredentialId(id),

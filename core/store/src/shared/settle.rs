@@ -120,8 +120,7 @@ impl Step<'_> {
     }
 
     async fn insert_attempts(&mut self, settles: &[&Settle]) -> Result<(), StoreError> {
-        let told = |settle: &&&Settle| settle.outcome != "accepted" || settle.generation > 1;
-        let settles: Vec<&&Settle> = settles.iter().filter(told).collect();
+        let settles: Vec<&&Settle> = settles.iter().filter(|settle| leaves_attempt(settle)).collect();
         for rows in settles.chunks(ROWS_MAX) {
             let mut query = INSERT_ATTEMPTS.query(rows.len());
             for settle in rows {
@@ -139,8 +138,13 @@ impl Step<'_> {
     }
 }
 
+/// Whether it is told by a row of its own. A success at the first try is told by its message.
+pub(super) fn leaves_attempt(settle: &Settle) -> bool {
+    settle.outcome != "accepted" || settle.generation > 1
+}
+
 /// Binds a settlement in the order of `settle.sql`.
-fn settle_row<'q>(query: Query<'q>, settle: &'q Settle, now: Timestamp) -> Query<'q> {
+pub(super) fn settle_row<'q>(query: Query<'q>, settle: &'q Settle, now: Timestamp) -> Query<'q> {
     let settlement = &settle.settlement;
     query
         .bind(settle.message.0)
@@ -157,7 +161,7 @@ fn settle_row<'q>(query: Query<'q>, settle: &'q Settle, now: Timestamp) -> Query
 }
 
 /// The fate as the statements have it; `None` for what stays bound.
-fn fate_code(fate: CredentialFate) -> Option<i64> {
+pub(super) fn fate_code(fate: CredentialFate) -> Option<i64> {
     match fate {
         CredentialFate::Keep => None,
         CredentialFate::GiveBack => Some(1),
@@ -167,7 +171,7 @@ fn fate_code(fate: CredentialFate) -> Option<i64> {
 }
 
 /// What the fence compares: which claim of which message.
-fn attempt(settle: &Settle) -> (i64, i64) {
+pub(super) fn attempt(settle: &Settle) -> (i64, i64) {
     (settle.message.0, settle.generation)
 }
 

@@ -14,7 +14,7 @@ use super::floor::Floors;
 use super::suppression::{Suppressed, any};
 use super::tally::{Moves, Tally};
 use super::writer::{Home, LOOK_NOW, Last, Writer};
-use crate::batch::{Batch, ChannelId, Committed, Settle, Sweep};
+use crate::batch::{Batch, ChannelId, ClaimRequest, Committed, Settle, Sweep};
 use crate::error::{StoreError, TRIES_MAX};
 use crate::notice::NewNotice;
 use crate::sql::{Connection, Dialect, Json, Query, ROWS_MAX, RowsStatement, Statement, both, sql};
@@ -33,7 +33,7 @@ impl Writer {
     }
 
     /// The same, and what `tell` answers with to what the batch did is written in the same transaction: what webhooks are
-    /// to be told. It is asked at the end of the transaction, before anything of it is on disk.
+    /// to be told. It is asked before anything of it is on disk, perhaps more than once; the last answer counts.
     pub async fn commit_and_tell(
         &mut self,
         batch: &Batch,
@@ -49,8 +49,51 @@ impl Writer {
             server.access.renew_plans(&mut self.connection, rows).await?;
         }
         let mut manner = Manner::Counts;
+        if let Some(asks) = self.asks(batch).filter(|_| tell(&all_settled(batch)).is_empty()) {
+            match self.turn(batch, &asks).await {
+                Ok((turned, rest)) => {
+                    self.in_doubt = false;
+                    return Ok(match rest {
+                        None => turned,
+                        Some(rest) => self.claim_rest(turned, &rest, &batch.claims, &mut tell).await,
+                    });
+                }
+                Err(error) if is_begun_again(&error, self.connection.dialect()) => manner = Manner::Looks,
+                Err(error) => {
+                    self.doubt();
+                    return Err(error);
+                }
+            }
+        }
+        self.commit_by_steps(batch, manner, &mut tell).await
+    }
+
+    /// Claims what a turn left, which is on disk whatever comes of this.
+    async fn claim_rest(
+        &mut self,
+        turned: Committed,
+        rest: &Batch,
+        asked: &[ClaimRequest],
+        tell: &mut (impl FnMut(&Committed) -> Vec<NewNotice> + Send),
+    ) -> Committed {
+        self.in_doubt = true;
+        match self.commit_by_steps(rest, Manner::Counts, tell).await {
+            Ok(committed) => turned.and_then(committed, asked),
+            Err(error) => {
+                tracing::warn!("claim what a turn left: {error}");
+                turned
+            }
+        }
+    }
+
+    async fn commit_by_steps(
+        &mut self,
+        batch: &Batch,
+        mut manner: Manner,
+        tell: &mut (impl FnMut(&Committed) -> Vec<NewNotice> + Send),
+    ) -> Result<Committed, StoreError> {
         for _ in 0..TRIES_MAX {
-            let done = self.transact(batch, manner, &mut tell).await;
+            let done = self.transact(batch, manner, tell).await;
             if !done.as_ref().is_err_and(|error| is_begun_again(error, self.connection.dialect())) {
                 self.in_doubt = done.is_err();
                 if self.in_doubt {
@@ -247,6 +290,11 @@ impl Writer {
             Home::Server(_) => {}
         }
     }
+}
+
+/// What a turn does, as far as webhooks may be told of it.
+fn all_settled(batch: &Batch) -> Committed {
+    Committed { settled: vec![true; batch.settles.len()], ..Committed::default() }
 }
 
 /// How a batch is written. Either way each statement's own condition holds back what is late, or somebody else's.

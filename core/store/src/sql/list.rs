@@ -134,17 +134,20 @@ fn around_the_row(sql: &str) -> (&str, &str, &str) {
     (&sql[..open], &sql[open..close], sql[close..].trim_end())
 }
 
-/// The kinds of the columns, by what PostgreSQL's text says of them.
+/// The kinds of the columns, by what PostgreSQL's text says of them: of the variables from the first on, as far as they are
+/// lists.
 fn kinds(sql: &str) -> Vec<Kind> {
-    let open = sql.find("unnest(").expect("a statement over rows has `unnest(`") + "unnest(".len();
+    let open = sql.find("($1::").expect("a statement over rows has a list as its first variable") + 1;
     let close = open + sql[open..].find(')').expect("the list is closed");
     let kind = |column: &str| match column.rsplit("::").next().map(str::trim) {
-        Some("bigint[]") => Kind::Integer,
-        Some("text[]") => Kind::Text,
-        Some("bytea[]") => Kind::Bytes,
-        _ => panic!("`{column}` is no column of numbers, texts or bytes"),
+        Some("bigint[]") => Some(Kind::Integer),
+        Some("text[]") => Some(Kind::Text),
+        Some("bytea[]") => Some(Kind::Bytes),
+        _ => None,
     };
-    sql[open..close].split(',').map(kind).collect()
+    let kinds: Vec<Kind> = sql[open..close].split(',').map_while(kind).collect();
+    assert!(!kinds.is_empty(), "the first variable is a column of numbers, texts or bytes: {sql}");
+    kinds
 }
 
 #[cfg(test)]

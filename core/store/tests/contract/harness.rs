@@ -323,7 +323,7 @@ impl Store {
     /// Room for so many in a channel, with what its messages need.
     pub(crate) fn room(&self, channel: &str, limit: u32) -> ClaimRequest {
         let needs = (channel != FREE).then(|| self.needs(&[FORM_ID, PREPAY, GRANT]));
-        ClaimRequest { channel: self.channel(channel), limit, in_flight_max: None, rate: None, needs }
+        ClaimRequest { channel: self.channel(channel), limit, in_flight_max: Some(u32::MAX), rate: None, needs }
     }
 
     pub(crate) fn needs(&self, sources: &[&str]) -> Needs {

@@ -93,3 +93,4 @@ mod runs;
 mod schedule;
 mod signpost;
 mod suppression;
+mod turn;
