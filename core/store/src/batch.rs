@@ -119,7 +119,8 @@ pub struct Committed {
     pub ran: Vec<bool>,
     /// For each step, what became of it.
     pub stepped: Vec<Stepped>,
-    /// What was claimed: by channel as they were asked for, and in the order of each queue.
+    /// What was claimed: by channel as they were asked for, and in the order of each queue. Beside other engines what needed a look
+    /// at the rest of its queue may stand behind the others of its channel.
     pub claimed: Vec<Claimed>,
     /// What was to be claimed and found no credential.
     pub waiting: Vec<Waiting>,

@@ -6,26 +6,26 @@
 -- fifth longer.
 --
 -- It claims as much as can be chosen without a look at the rest: of those that want a permit of one recipient the first, and
--- none that kept a permit, or waited for one. What it leaves stays queued, for the other way.
+-- none that kept a permit, or waited for one. What it leaves stays queued, for the other way, and with it whatever is behind it
+-- of the same recipient.
 --
--- All or nothing: if an outcome came too late, the lease is over, or another node was quicker with something that was chosen, it
--- fails as what cannot be serialized does, and the same is done the other way.
+-- All or nothing: if an outcome came too late, somebody waits for a permit that came free, the lease is over, or another node was
+-- quicker with something that was chosen, it fails as what cannot be serialized does, and the same is done the other way.
 --
 -- The lists are the columns of settle.sql, then when each attempt began and ended and what came of it, where that is a row of
 -- its own. `moves`: [[channel, state, by how much the outcomes change that count], …]. `asks`: [[channel, at most, at most of all
 -- nodes, [[priority, due at, id], …], app, {source: usable only if it ends after, …}, {template: scope, …}], …], where the places
 -- are those behind which to go on, the highest priority first, and the app is null where no permit is needed.
 --
--- `freed`: whose permits are free again. `ahead`: when the first that is tried again is due, or runs out of time. `rooms`: [[channel,
--- how many there was room for], …]. `taken`: [[channel, [a row as of claim_head.sql without a credential, …]], …], in no order.
--- `bound`: [[[message, credential, source, value, ends at, taken in at], …], …]. `passed`: [[channel, priority, due at, id], …], of each
+-- `ahead`: when the first that is tried again is due, or runs out of time. `rooms`: [[channel, how many there was room for], …].
+-- `taken`: [[channel, [a row as of claim_head.sql without a credential, …]], …], in no order. `bound`: [[[message, credential, source, value, ends at, taken in at], …], …]. `passed`: [[channel, priority, due at, id], …], of each
 -- queue the first that was looked at and left.
 CREATE FUNCTION tidings_turn(
     ids bigint[], generations bigint[], states bigint[], due_times bigint[], tries bigint[], ambiguities bigint[],
     rescued bigint[], ends bigint[], words text[], notes text[], names text[], fates bigint[],
     begun bigint[], ended bigint[], outcomes text[],
     moves jsonb, asks jsonb, now_ms bigint, node_number bigint, claim_number bigint,
-    OUT freed text, OUT ahead bigint, OUT rooms text, OUT taken text, OUT bound text, OUT passed text
+    OUT ahead bigint, OUT rooms text, OUT taken text, OUT bound text, OUT passed text
 )
 LANGUAGE plpgsql
 AS $$
@@ -43,8 +43,9 @@ DECLARE
     bound_parts json[] := '{}';
     passed_parts json[] := '{}';
     counts jsonb := moves;
+    freed text[];
+    left_out text[] := '{}';
 BEGIN
-    freed := '[]';
     IF cardinality(ids) > 0 THEN
         WITH j (id, generation, state, due_at, counts, ambiguous, rescued, finished_at, reason, detail, provider_id, fate)
             AS (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)),
@@ -73,11 +74,19 @@ BEGIN
         )
         SELECT count(*),
                min(CASE WHEN w.state <= 4 THEN least(CASE w.state WHEN 0 THEN w.due_at END, w.expires_at) END),
-               (SELECT coalesce(json_agg(l.recipient) FILTER (WHERE l.uses_left > 0), '[]')::text FROM let_go AS l)
+               (SELECT array_agg(l.recipient) FROM let_go AS l WHERE l.uses_left > 0)
         INTO settled, ahead, freed
         FROM over AS w;
         IF settled <> cardinality(ids) THEN
             RAISE 'an outcome came too late' USING ERRCODE = 'serialization_failure';
+        END IF;
+        IF freed IS NOT NULL THEN
+            -- As in ledger_lock.sql: from here on nobody begins to wait beside them.
+            PERFORM pg_advisory_xact_lock(7408, parts.part)
+            FROM (SELECT DISTINCT hashtext(f.recipient) & 255 AS part FROM unnest(freed) AS f (recipient) ORDER BY part) AS parts;
+            IF EXISTS (SELECT FROM message AS m WHERE m.state = 2 AND m.recipient = ANY (freed)) THEN
+                RAISE 'somebody is to be woken' USING ERRCODE = 'serialization_failure';
+            END IF;
         END IF;
         IF cardinality(array_remove(outcomes, NULL)) > 0 THEN
             INSERT INTO attempt (message_id, generation, started_at, ended_at, outcome, detail)
@@ -171,7 +180,7 @@ BEGIN
                     LIMIT 1
                     FOR UPDATE OF c SKIP LOCKED
                 ) AS p
-                WHERE h.is_plain;
+                WHERE h.is_plain AND h.recipient <> ALL (left_out);
             END IF;
             IF coalesce(cardinality(chosen.messages), 0) < head.messages THEN
                 passed_parts := passed_parts || (
@@ -180,6 +189,11 @@ BEGIN
                     WHERE h.id NOT IN (SELECT unnest(chosen.messages))
                     ORDER BY h.turn
                     LIMIT 1
+                );
+                left_out := left_out || (
+                    SELECT array_agg(DISTINCT h.recipient)
+                    FROM unnest(head.recipients, head.ids) AS h (recipient, id)
+                    WHERE h.id NOT IN (SELECT unnest(chosen.messages))
                 );
             END IF;
             CONTINUE WHEN chosen.messages IS NULL;

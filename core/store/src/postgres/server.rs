@@ -38,6 +38,10 @@ const STATEMENTS_MAX: usize = 512;
 /// What a session has that was begun by ourselves, and none that a pooler lends.
 const OURS: (&str, &str) = ("tidings.session", "own");
 
+/// A statement that is a transaction by itself is as isolated as those that are begun: what it waited for it sees. A database
+/// or a user may be set otherwise.
+const ISOLATION: (&str, &str) = ("default_transaction_isolation", "read committed");
+
 /// When the server gives up a client that it hears nothing of, in seconds: what a machine that is gone had locked is free
 /// for others then. The server's own defaults are two hours.
 const KEEPALIVE: [(&str, &str); 3] =
@@ -74,7 +78,8 @@ impl Server {
         let shown = shown(&plain);
         let pooled = Server { options: plain.clone(), shown: shown.clone(), way: Way::Pooled };
         let left_alone = lease.min(LEFT_ALONE_MAX).as_millis().to_string();
-        let of_session = PLANNING.into_iter().chain([(LEFT_ALONE, &*left_alone)]).chain(KEEPALIVE).chain([OURS]);
+        let of_session = PLANNING.into_iter().chain([(LEFT_ALONE, &*left_alone)]).chain(KEEPALIVE);
+        let of_session = of_session.chain([ISOLATION, OURS]);
         let direct = Server { options: plain.options(of_session), shown, way: Way::Direct };
         match direct.connect_either_way(ANSWER_WAIT).await {
             Ok((connection, Way::Direct)) => Ok((direct, connection)),

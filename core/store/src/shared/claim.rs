@@ -34,7 +34,7 @@ pub(super) struct Head {
     waited: bool,
 }
 
-/// A row of `claim_head.sql`: an array in the order of these fields.
+/// A row of `claim_head.sql`, of `claim_next.sql` and of a turn: an array in the order of these fields.
 #[derive(serde::Deserialize)]
 pub(super) struct HeadRow {
     pub(super) id: i64,

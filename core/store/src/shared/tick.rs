@@ -20,7 +20,7 @@ use crate::notice::NewNotice;
 use crate::sql::{Connection, Dialect, Json, Query, ROWS_MAX, RowsStatement, Statement, both, sql};
 
 impl Writer {
-    /// Commits everything in the batch, or nothing.
+    /// Commits everything in the batch, or nothing; on a server some of its claims may be left for later.
     ///
     /// When this returns `Ok`, what it says is on disk. When it returns an error nothing of the batch is, unless the
     /// error came from the commit itself: then nobody can say, and the caller must not answer yes.
@@ -33,7 +33,8 @@ impl Writer {
     }
 
     /// The same, and what `tell` answers with to what the batch did is written in the same transaction: what webhooks are
-    /// to be told. It is asked before anything of it is on disk, perhaps more than once; the last answer counts.
+    /// to be told. It is asked before anything of it is on disk, perhaps more than once: of a transaction the last answer counts,
+    /// and if a turn leaves something to claim that is a transaction of its own.
     pub async fn commit_and_tell(
         &mut self,
         batch: &Batch,

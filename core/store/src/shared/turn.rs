@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use std::time::Instant;
 
 use tidings_model::credential::usable_if_ends_after;
+use tidings_model::limits::DATA_BYTES_MAX;
 use tidings_model::{CredentialFate, CredentialId, State, Timestamp};
 
 use super::claim::HeadRow;
@@ -25,6 +26,9 @@ use crate::sql::{ROWS_MAX, RowsStatement, json};
 
 static TURN: LazyLock<RowsStatement> =
     LazyLock::new(|| RowsStatement::of_postgres(include_str!("../../sql/postgres/turn.sql")));
+
+/// What all channels together may claim in a turn: its answer is one row, and no value of PostgreSQL's is longer than a gigabyte.
+const CLAIMS_MAX: usize = (1 << 28) / DATA_BYTES_MAX;
 
 const ACTION: &str = "write outcomes and claim messages";
 
@@ -47,8 +51,6 @@ struct Taken {
 
 /// What a turn did.
 struct Turned {
-    /// Whose credentials are free again.
-    freed: Vec<String>,
     /// When the first that is to be tried again is due, or runs out of time.
     ahead: Option<Timestamp>,
     /// How many each channel had room for, of those that are open.
@@ -84,6 +86,10 @@ impl Writer {
         let may_claim = |request: &&ClaimRequest| request.limit > 0 && self.queued(request.channel) > 0;
         let asks = batch.claims.iter().filter(may_claim).map(|request| self.ask(request, now));
         let asks: Vec<Ask<'b>> = asks.collect::<Option<_>>()?;
+        let claims: usize = asks.iter().map(|ask| ask.request.limit as usize).sum();
+        if claims > CLAIMS_MAX {
+            return None;
+        }
         (!asks.is_empty() || !batch.settles.is_empty()).then_some(asks)
     }
 
@@ -100,7 +106,7 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// A contention if nothing was done, because an outcome came too late or another engine was quicker.
+    /// A contention if nothing was done, because an outcome came too late, somebody is to be woken, or another engine was quicker.
     pub(super) async fn turn(
         &mut self,
         batch: &Batch,
@@ -113,14 +119,11 @@ impl Writer {
         }
         let mut turned = self.ask_for_turn(batch, asks, &moves).await?;
         let mut committed = Committed { settled: vec![true; batch.settles.len()], ..Committed::default() };
-        // Whoever waits for what is free again is woken with the rest, and claimed.
-        let wakes = !turned.freed.is_empty();
-        self.unwoken.append(&mut turned.freed);
         let mut claims = Vec::new();
         for request in &batch.claims {
             let channel = request.channel;
             let taken = turned.taken.remove(&channel).unwrap_or_default();
-            if wakes || self.has_left(channel, taken.len(), &turned) {
+            if self.has_left(channel, taken.len(), &turned) {
                 let limit = request.limit.saturating_sub(u32::try_from(taken.len()).unwrap_or(u32::MAX));
                 claims.push(ClaimRequest { limit, ..request.clone() });
             }
@@ -136,7 +139,7 @@ impl Writer {
         self.tally.apply(moves);
         self.quiet_until = earliest(self.quiet_until, turned.ahead);
         committed.next_due = self.quiet_until;
-        committed.more = wakes || !claims.is_empty();
+        committed.more = !claims.is_empty();
         let rest = Batch { now: batch.now, claims, spare: batch.spare, ..Batch::default() };
         let rest = committed.more.then_some(rest);
         Ok((committed, rest))
@@ -163,17 +166,13 @@ impl Writer {
         let query = query.bind_postgres(json(&moves.rows())).bind_postgres(json(&asks)).bind_postgres(batch.now.0);
         let query = query.bind_postgres(server.membership.node()).bind_postgres(self.claim);
         let row = query.fetch_one(&mut self.connection).await.map_err(StoreError::during(ACTION))?;
-        let rooms: Vec<(i64, i64)> = row.json(2, ACTION)?;
-        let passed: Vec<PassedRow> = row.json(5, ACTION)?;
+        let rooms: Vec<(i64, i64)> = row.json(1, ACTION)?;
+        let passed: Vec<PassedRow> = row.json(4, ACTION)?;
         Ok(Turned {
-            freed: row.json(0, ACTION)?,
-            ahead: row.get::<Option<i64>>(1).map(Timestamp),
+            ahead: row.get::<Option<i64>>(0).map(Timestamp),
             rooms: rooms.into_iter().map(|(channel, room)| (ChannelId(channel), room)).collect(),
-            taken: taken(row.json(3, ACTION)?, row.json(4, ACTION)?)?,
-            passed: passed
-                .into_iter()
-                .map(|(channel, priority, at, id)| ((ChannelId(channel), priority), (at, id)))
-                .collect(),
+            taken: taken(row.json(2, ACTION)?, row.json(3, ACTION)?)?,
+            passed: passed.into_iter().map(|(of, priority, at, id)| ((ChannelId(of), priority), (at, id))).collect(),
         })
     }
 
@@ -201,7 +200,6 @@ impl Committed {
     /// With what a transaction right behind it claimed, by channel as they were asked for.
     pub(super) fn and_then(mut self, mut rest: Committed, asked: &[ClaimRequest]) -> Committed {
         self.claimed.append(&mut rest.claimed);
-        // Each queue stays in its order: what came behind was behind.
         self.claimed.sort_by_key(|claimed| asked.iter().position(|request| request.channel == claimed.channel));
         Committed { settled: self.settled, claimed: self.claimed, ..rest }
     }

@@ -38,6 +38,11 @@ const ROWS: &str = "
            (2, 'shop', 'wechat.form_id', 'ann', 'canary-7f3a-b', 'b', 0, 1700050000000, 1700000000000);
     SELECT setval('message_id', 11), setval('credential_id', 2);";
 
+/// What schema 2 keeps of permits in a table of its own.
+const IDENTITIES: &str = "
+    INSERT INTO credential_identity (identity, source, app, credential_id)
+    SELECT identity, source, app, id FROM credential;";
+
 /// A database as a program of that schema left it.
 async fn earlier(number: usize) -> Home {
     let home = Home::postgres();
@@ -46,6 +51,9 @@ async fn earlier(number: usize) -> Home {
         run(&mut connection, step.clone()).await;
     }
     run(&mut connection, format!("INSERT INTO meta (key, value) VALUES ('schema', '{number}'); {ROWS}")).await;
+    if number >= 2 {
+        run(&mut connection, IDENTITIES.to_owned()).await;
+    }
     home
 }
 
