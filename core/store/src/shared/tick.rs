@@ -56,7 +56,8 @@ impl Writer {
                     self.in_doubt = false;
                     return Ok(match rest {
                         None => turned,
-                        Some(rest) => self.claim_rest(turned, &rest, &batch.claims, &mut tell).await,
+                        // Apart: it is as large as all the others together, and rare.
+                        Some(rest) => Box::pin(self.claim_rest(turned, &rest, &batch.claims, &mut tell)).await,
                     });
                 }
                 Err(error) if is_begun_again(&error, self.connection.dialect()) => manner = Manner::Looks,
