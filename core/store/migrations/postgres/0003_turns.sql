@@ -6,20 +6,22 @@
 -- fifth longer.
 --
 -- It claims as much as can be chosen without a look at the rest: of those that want a permit of one recipient the first, and
--- none that kept a permit, or waited for one. What it leaves stays queued, for the other way, and with it whatever is behind it
--- of the same recipient.
+-- none that kept a permit, or waited for one. What it leaves stays queued, for the other way, and with it whatever wants a permit
+-- of the same recipient behind it.
 --
--- All or nothing: if an outcome came too late, somebody waits for a permit that came free, the lease is over, or another node was
--- quicker with something that was chosen, it fails as what cannot be serialized does, and the same is done the other way.
+-- All or nothing: if an outcome came too late, somebody waits for a permit that came free, something is queued before the places
+-- that may want a permit first, the lease is over, or another node was quicker with something that was chosen, it fails as what
+-- cannot be serialized does, and the same is done the other way.
 --
 -- The lists are the columns of settle.sql, then when each attempt began and ended and what came of it, where that is a row of
 -- its own. `moves`: [[channel, state, by how much the outcomes change that count], …]. `asks`: [[channel, at most, at most of all
--- nodes, [[priority, due at, id], …], app, {source: usable only if it ends after, …}, {template: scope, …}], …], where the places
--- are those behind which to go on, the highest priority first, and the app is null where no permit is needed.
+-- nodes, how many are queued, [[priority, due at, id], …], app, {source: usable only if it ends after, …}, {template: scope, …}],
+-- …], where the places are those behind which to go on, the highest priority first, and the app is null where no permit is needed.
 --
 -- `ahead`: when the first that is tried again is due, or runs out of time. `rooms`: [[channel, how many there was room for], …].
--- `taken`: [[channel, [a row as of claim_head.sql without a credential, …]], …], in no order. `bound`: [[[message, credential, source, value, ends at, taken in at], …], …]. `passed`: [[channel, priority, due at, id], …], of each
--- queue the first that was looked at and left.
+-- `taken`: [[channel, [a row as of claim_head.sql without a credential, …]], …], in no order. `bound`: [[[message, credential,
+-- source, value, ends at, taken in at], …], …]. `passed`: [[channel, priority, due at, id], …], of each queue the first that was
+-- looked at and left.
 CREATE FUNCTION tidings_turn(
     ids bigint[], generations bigint[], states bigint[], due_times bigint[], tries bigint[], ambiguities bigint[],
     rescued bigint[], ends bigint[], words text[], notes text[], names text[], fates bigint[],
@@ -37,6 +39,7 @@ DECLARE
     claimed json;
     settled bigint;
     room bigint;
+    missing bigint;
     written bigint;
     room_parts json[] := '{}';
     taken_parts json[] := '{}';
@@ -106,7 +109,8 @@ BEGIN
 
     FOR ask IN
         SELECT (value ->> 0)::bigint AS channel, (value ->> 1)::bigint AS at_most, (value ->> 2)::bigint AS at_most_of_all,
-               value -> 3 AS places, value ->> 4 AS app, value -> 5 AS sources, value -> 6 AS scopes
+               (value ->> 3)::bigint AS queued, value -> 4 AS places, value ->> 5 AS app, value -> 6 AS sources,
+               value -> 7 AS scopes
         FROM jsonb_array_elements(asks)
     LOOP
         -- Another node may have paused or closed it, and has counted what it claimed. What ended here is not counted yet.
@@ -125,6 +129,7 @@ BEGIN
             WHERE (value ->> 0)::bigint = ask.channel AND (value ->> 1)::bigint = 3
         ) AS sending;
         room_parts := room_parts || json_build_array(ask.channel, room);
+        missing := least(room, ask.queued);
 
         FOR behind IN
             SELECT (value ->> 0)::bigint AS priority, (value ->> 1)::bigint AS due_at, (value ->> 2)::bigint AS id
@@ -151,6 +156,7 @@ BEGIN
             FROM picked AS p;
             CONTINUE WHEN head.messages = 0;
             room := room - head.messages;
+            missing := missing - head.messages;
 
             -- Which of them go, and with which permit. One that another node has locked is not waited for.
             IF ask.app IS NULL THEN
@@ -231,6 +237,9 @@ BEGIN
             counts := counts || jsonb_build_array(jsonb_build_array(ask.channel, 1, -written),
                                                   jsonb_build_array(ask.channel, 3, written));
         END LOOP;
+        IF missing > 0 AND ask.app IS NOT NULL THEN
+            RAISE 'more is queued than stands there' USING ERRCODE = 'serialization_failure';
+        END IF;
     END LOOP;
 
     INSERT INTO tally (node_id, channel_id, state, count)

@@ -27,7 +27,7 @@ const FEW_PERMITS_MAX: usize = 1024;
 
 const LOOK: &str = "look for credentials";
 
-/// A message at the head of the queue, with the credential it kept, as it is before the claim.
+/// A message at the head of the queue, with the credential it kept, as it is before the claim; of a turn as it is after it.
 pub(super) struct Head {
     pub(super) claimed: Claimed,
     /// Whether it waited for a credential before.

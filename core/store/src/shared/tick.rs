@@ -70,7 +70,8 @@ impl Writer {
         self.commit_by_steps(batch, manner, &mut tell).await
     }
 
-    /// Claims what a turn left, which is on disk whatever comes of this.
+    /// Claims what a turn left, which is on disk whatever comes of this. It is tried once, and by no other node: what the turn
+    /// claimed is this one's, and by the next node's lease it would be sent although others may have taken it over.
     async fn claim_rest(
         &mut self,
         turned: Committed,
@@ -79,13 +80,20 @@ impl Writer {
         tell: &mut (impl FnMut(&Committed) -> Vec<NewNotice> + Send),
     ) -> Committed {
         self.in_doubt = true;
-        match self.commit_by_steps(rest, Manner::Counts, tell).await {
-            Ok(committed) => turned.and_then(committed, asked),
-            Err(error) => {
-                tracing::warn!("claim what a turn left: {error}");
-                turned
+        let error = match self.transact(rest, Manner::Counts, tell).await {
+            Ok(committed) => {
+                self.in_doubt = false;
+                return turned.and_then(committed, asked);
             }
+            Err(error) => error,
+        };
+        if !is_begun_again(&error, self.connection.dialect()) {
+            tracing::warn!("claim what a turn left: {error}");
+            self.doubt();
+        } else if both("ROLLBACK").execute(&mut self.connection).await.is_ok() {
+            self.in_doubt = false;
         }
+        turned
     }
 
     async fn commit_by_steps(

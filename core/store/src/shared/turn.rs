@@ -38,6 +38,8 @@ pub(super) struct Ask<'b> {
     request: &'b ClaimRequest,
     /// On their way at most, of all engines.
     in_flight_max: u32,
+    /// As many are queued as far as is known, if they are to be looked for from the front where fewer are found.
+    queued: i64,
     /// Behind which places it goes on, by priority.
     places: Vec<(i64, Place)>,
 }
@@ -67,9 +69,10 @@ type PassedRow = (i64, i64, i64, i64);
 /// A message and its credential: id, source, value, when it ends, when it was taken in.
 type BoundRow = (i64, i64, String, String, Option<i64>, i64);
 
-/// A channel, at most so many, at most so many of all engines, the places by priority, the app, the sources and when a
+/// A channel, at most so many, at most so many of all engines, how many are queued, the places by priority, the app, the sources and when a
 /// credential of each has to end at the earliest, and the scopes of the templates.
-type AskRow<'b> = (i64, u32, u32, Vec<(i64, i64, i64)>, Option<&'b str>, HashMap<&'b str, i64>, HashMap<i64, &'b str>);
+type AskRow<'b> =
+    (i64, u32, u32, i64, Vec<(i64, i64, i64)>, Option<&'b str>, HashMap<&'b str, i64>, HashMap<i64, &'b str>);
 
 impl Writer {
     /// What is to be asked if the batch is no more than a turn, and nobody has to be woken or looked for with it.
@@ -99,7 +102,9 @@ impl Writer {
         if request.rate.is_some() {
             return None;
         }
-        Some(Ask { request, in_flight_max: request.in_flight_max?, places })
+        let may_look = self.floors.may_begin_at_front(request.channel, now);
+        let queued = if may_look { self.queued(request.channel) } else { 0 };
+        Some(Ask { request, in_flight_max: request.in_flight_max?, queued, places })
     }
 
     /// Does it, and answers with what is left to be done step by step. When this returns `Ok`, what it says is on disk.
@@ -192,7 +197,7 @@ impl<'b> Ask<'b> {
             sources = needs.sources.iter().map(|rule| (rule.source.as_str(), ends_after(rule.margin))).collect();
             scopes = needs.scopes.iter().map(|(template, scope)| (template.0, scope.as_str())).collect();
         }
-        (channel.0, *limit, self.in_flight_max, places, app, sources, scopes)
+        (channel.0, *limit, self.in_flight_max, self.queued, places, app, sources, scopes)
     }
 }
 

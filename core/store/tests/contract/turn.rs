@@ -8,7 +8,9 @@ use tidings_store::{
     Batch, ChannelState, ClaimRequest, Claimed, LaneRow, NewCredential, NewMessage, NewNotice, Settle, StoreError,
 };
 
-use crate::harness::{BOUND, FREE, HOUR, Home, NOON, SECOND, SISTER, Store, ids, outcome, pairs, permit, prepay};
+use crate::harness::{
+    BOUND, FREE, HOUR, Home, NOON, SECOND, SISTER, Store, ids, new_id, outcome, pairs, permit, prepay,
+};
 use crate::nodes::{SOON, begin_to_lose_answers, claims, commit, lose_one_answer, run, until_waiting};
 
 /// How often a scenario is played until it is seen in time: where a queue goes on is known for a quarter of a second, and so is
@@ -61,6 +63,8 @@ scenarios! {
     a_channel_with_a_rate_goes_step_by_step,
     a_permit_that_comes_free_wakes_who_waits_in_the_same_transaction,
     a_lower_priority_takes_no_permit_that_one_before_it_is_left_to,
+    what_another_engine_queues_before_the_rest_gets_its_permit_first,
+    what_a_turn_claimed_is_handed_out_by_the_node_that_claimed_it,
     two_whose_turns_wait_for_one_channel_stay_within_its_bound,
     what_cannot_be_claimed_behind_a_turn_takes_nothing_of_it_back,
 }
@@ -354,6 +358,51 @@ async fn what_another_engine_sends_takes_the_room(mut store: Store) -> Seen {
     let is_seen = watch.saw(1, 1).await;
     store.check().await;
     seen(is_seen)
+}
+
+/// The turn went on behind what it knew of, with the permit that the urgent one was due.
+async fn what_another_engine_queues_before_the_rest_gets_its_permit_first(mut store: Store) -> Seen {
+    store.post(vec![permit("ann", "only")]).await;
+    let mut other = store.beside().await;
+    let (_, others) = begun(&mut store, BOUND, &["ann"]).await;
+    let urgent = NewMessage { priority: 5, ..other.message(BOUND, "ann") };
+    let urgent = commit(&mut other, Batch { messages: vec![urgent], ..Batch::default() }).await.accepted[0];
+    store.writer.news(store.now, false).await.unwrap();
+    let mut watch = Watch::over(&store).await;
+    let mine = claims(&store, BOUND, 9);
+    let committed = commit(&mut store, mine).await;
+    assert_eq!(pairs(&committed.claimed), [(new_id(urgent), "only".to_owned())]);
+    assert_eq!(committed.waiting.iter().map(|row| row.message).collect::<Vec<_>>(), others);
+    seen(watch.saw(1, 0).await)
+}
+
+/// Its lease ended, and what was to be claimed behind the turn had it join as another: what it had claimed as the first may be
+/// somebody else's by then, and would be sent twice.
+async fn what_a_turn_claimed_is_handed_out_by_the_node_that_claimed_it(mut store: Store) -> Seen {
+    store.post(vec![permit("ann", "a"), permit("ann", "b")]).await;
+    let (_, others) = begun(&mut store, BOUND, &["ann", "ann"]).await;
+    let mut watch = Watch::over(&store).await;
+    run(
+        &mut watch.connection,
+        "CREATE FUNCTION lapse() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN UPDATE node SET lease_until = 0; RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER lapse AFTER UPDATE ON message_hot DEFERRABLE INITIALLY DEFERRED
+         FOR EACH ROW WHEN (NEW.state = 3) EXECUTE FUNCTION lapse()",
+    )
+    .await;
+    let nodes = "SELECT count(*) FROM node";
+    let before: i64 = sqlx::query_scalar(nodes).fetch_one(&mut watch.connection).await.unwrap();
+    let batch = Batch { now: store.now, ..claims(&store, BOUND, 9) };
+    let committed = store.writer.commit(&batch).await.unwrap();
+    let after: i64 = sqlx::query_scalar(nodes).fetch_one(&mut watch.connection).await.unwrap();
+    if !watch.saw(1, 1).await {
+        return Seen::TooLate;
+    }
+    assert_eq!((pairs(&committed.claimed), after), (vec![(others[0], "a".to_owned())], before));
+    assert!(committed.more, "the rest is for the next one");
+    run(&mut watch.connection, "DROP TRIGGER lapse ON message_hot").await;
+    assert_eq!(pairs(&store.claim(BOUND, 9).await), [(others[1], "b".to_owned())]);
+    Seen::Whole
 }
 
 async fn two_whose_turns_wait_for_one_channel_stay_within_its_bound(mut store: Store) -> Seen {

@@ -593,7 +593,7 @@ fn cases(node: i64) -> BTreeMap<&'static str, Case> {
                     text("[[1,3,-32],[1,5,16],[1,0,16]]"),
                     // Behind the first ten thousand of one priority, and at the front of another.
                     text(&format!(
-                        r#"[[1,{},100000,[[1,{},10000],[0,0,0]],"shop",{{"wechat.form_id":{NOW}}},{{"1":"s"}}]]"#,
+                        r#"[[1,{},100000,0,[[1,{},10000],[0,0,0]],"shop",{{"wechat.form_id":{NOW}}},{{"1":"s"}}]]"#,
                         NAMED,
                         NOW - 90_000
                     )),
