@@ -143,10 +143,11 @@ fn kinds(sql: &str) -> Vec<Kind> {
         Some("bigint[]") => Some(Kind::Integer),
         Some("text[]") => Some(Kind::Text),
         Some("bytea[]") => Some(Kind::Bytes),
+        Some(list) if list.ends_with("[]") => panic!("`{column}` is no column of numbers, texts or bytes"),
         _ => None,
     };
     let kinds: Vec<Kind> = sql[open..close].split(',').map_while(kind).collect();
-    assert!(!kinds.is_empty(), "the first variable is a column of numbers, texts or bytes: {sql}");
+    assert!(!kinds.is_empty(), "the first variable is a list: {sql}");
     kinds
 }
 
@@ -174,6 +175,17 @@ mod tests {
         );
         assert!(statement.sqlite[0].contains("(VALUES (?, ?)) SELECT"));
         assert_eq!(statement.kinds, [Kind::Integer, Kind::Text]);
+    }
+
+    #[test]
+    fn the_lists_of_a_call_end_where_its_other_arguments_begin() {
+        assert_eq!(kinds("SELECT f($1::bigint[], $2::text[], $3::jsonb, $4)"), [Kind::Integer, Kind::Text]);
+    }
+
+    #[test]
+    #[should_panic(expected = "is no column of numbers, texts or bytes")]
+    fn a_list_of_another_kind_is_no_column() {
+        kinds("SELECT * FROM unnest($1::bigint[], $2::double[])");
     }
 
     #[tokio::test]
