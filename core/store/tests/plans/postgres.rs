@@ -212,6 +212,42 @@ fn no_texts() -> String {
     format!("'{{{}}}'::text[]", vec!["NULL"; usize::try_from(NAMED).expect("a few")].join(","))
 }
 
+/// Outcomes of attempts that are under way, as `settle.sql` has them: one half sent, the other to be tried again.
+fn outcomes() -> Vec<String> {
+    let zeros = || numbers(|_| Some(0));
+    vec![
+        numbers(|i| Some(SENDING_FROM + i)),
+        numbers(|_| Some(1)),
+        numbers(|i| Some(if i % 2 == 0 { 5 } else { 0 })),
+        numbers(|i| (i % 2 != 0).then_some(NOW)),
+        numbers(|_| Some(1)),
+        zeros(),
+        zeros(),
+        numbers(|i| (i % 2 == 0).then_some(NOW)),
+        no_texts(),
+        texts(|_| "shop".to_owned()),
+        texts(|i| format!("new{i}")),
+        numbers(|i| Some(2 - i % 2)),
+    ]
+}
+
+/// What follows in a turn: behind the first ten thousand of one priority, and at the front of another.
+fn claims_of_a_turn(node: i64) -> Vec<String> {
+    let zeros = || numbers(|_| Some(0));
+    let places = format!("[[1,{},10000],[0,0,0]]", NOW - 90_000);
+    let asks = format!(r#"[[1,{NAMED},100000,0,{places},"shop",{{"wechat.form_id":{NOW}}},{{"1":"s"}}]]"#);
+    vec![
+        zeros(),
+        zeros(),
+        texts(|_| "shop".to_owned()),
+        text("[[1,3,-32],[1,5,16],[1,0,16]]"),
+        text(&asks),
+        number(NOW),
+        number(node),
+        number(7),
+    ]
+}
+
 /// What each statement is asked, by its file's name. It is asked of rows that are there, or to write new ones.
 #[expect(clippy::too_many_lines, reason = "one entry for each statement")]
 fn cases(node: i64) -> BTreeMap<&'static str, Case> {
@@ -507,26 +543,7 @@ fn cases(node: i64) -> BTreeMap<&'static str, Case> {
                 vec![number(HOUR), number(NOW), text(&format!("[{node}]"))],
             ),
         ),
-        (
-            "settle",
-            looks_up(
-                NAMED * 2,
-                vec![
-                    numbers(|i| Some(SENDING_FROM + i)),
-                    numbers(|_| Some(1)),
-                    numbers(|i| Some(if i % 2 == 0 { 5 } else { 0 })),
-                    numbers(|i| (i % 2 != 0).then_some(NOW)),
-                    numbers(|_| Some(1)),
-                    zeros(),
-                    zeros(),
-                    numbers(|i| (i % 2 == 0).then_some(NOW)),
-                    no_texts(),
-                    shops(),
-                    texts(|i| format!("new{i}")),
-                    numbers(|i| Some(2 - i % 2)),
-                ],
-            ),
-        ),
+        ("settle", looks_up(NAMED * 2, outcomes())),
         ("settle_look", looks_up(NAMED, vec![json(|i| vec![SENDING_FROM + i, 1].into())])),
         ("spend_abandoned", looks_up(NAMED, vec![ids(SENDING_FROM)])),
         ("states_before", looks_up(NAMED, vec![json(|i| (if i % 2 == 0 { i } else { DONE_FROM + i }).into())])),
@@ -569,40 +586,8 @@ fn cases(node: i64) -> BTreeMap<&'static str, Case> {
         ("sweep_runs", looks_up(NAMED, vec![number(0), number(NAMED), number(NOW)])),
         ("sweep_suppressions", looks_up(NAMED, vec![number(NOW + HOUR), number(NAMED)])),
         ("token_fetch", looks_up(1, vec![shop(), number(node), number(1000)])),
-        (
-            "turn",
-            looks_up(
-                // Outcomes and their permits, what is claimed and its permits; all of it is written where it was found.
-                NAMED * 4,
-                vec![
-                    numbers(|i| Some(SENDING_FROM + i)),
-                    numbers(|_| Some(1)),
-                    numbers(|i| Some(if i % 2 == 0 { 5 } else { 0 })),
-                    numbers(|i| (i % 2 != 0).then_some(NOW)),
-                    numbers(|_| Some(1)),
-                    zeros(),
-                    zeros(),
-                    numbers(|i| (i % 2 == 0).then_some(NOW)),
-                    no_texts(),
-                    shops(),
-                    texts(|i| format!("new{i}")),
-                    numbers(|i| Some(2 - i % 2)),
-                    zeros(),
-                    zeros(),
-                    shops(),
-                    text("[[1,3,-32],[1,5,16],[1,0,16]]"),
-                    // Behind the first ten thousand of one priority, and at the front of another.
-                    text(&format!(
-                        r#"[[1,{},100000,0,[[1,{},10000],[0,0,0]],"shop",{{"wechat.form_id":{NOW}}},{{"1":"s"}}]]"#,
-                        NAMED,
-                        NOW - 90_000
-                    )),
-                    number(NOW),
-                    number(node),
-                    number(7),
-                ],
-            ),
-        ),
+        // Outcomes and their permits, what is claimed and its permits; all of it is written where it was found.
+        ("turn", looks_up(NAMED * 4, [outcomes(), claims_of_a_turn(node)].concat())),
         ("wake_all", walks(WAITING, "once, at the start, it asks for all who wait", vec![])),
         ("wake_notices", walks(200, "all that wait for a webhook are due at once", vec![text("other"), number(NOW)])),
         ("wake_waiting", looks_up(NAMED, vec![names("wait")])),
