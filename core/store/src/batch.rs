@@ -119,8 +119,8 @@ pub struct Committed {
     pub ran: Vec<bool>,
     /// For each step, what became of it.
     pub stepped: Vec<Stepped>,
-    /// What was claimed: by channel as they were asked for, and in the order of each queue. Beside other engines what needed a look
-    /// at the rest of its queue may stand behind the others of its channel.
+    /// What was claimed: by channel as they were asked for, and in the order of each queue. On a server what needed a look at
+    /// the rest of its queue stands behind the others of its channel.
     pub claimed: Vec<Claimed>,
     /// What was to be claimed and found no credential.
     pub waiting: Vec<Waiting>,

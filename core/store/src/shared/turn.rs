@@ -27,7 +27,8 @@ use crate::sql::{ROWS_MAX, RowsStatement, json};
 static TURN: LazyLock<RowsStatement> =
     LazyLock::new(|| RowsStatement::of_postgres(include_str!("../../sql/postgres/turn.sql")));
 
-/// What all channels together may claim in a turn: its answer is one row, and no value of PostgreSQL's is longer than a gigabyte.
+/// What all channels together may claim in a turn: its answer is one row, and no value of PostgreSQL's is longer than a
+/// gigabyte.
 const CLAIMS_MAX: usize = (1 << 28) / DATA_BYTES_MAX;
 
 const ACTION: &str = "write outcomes and claim messages";
@@ -69,8 +70,8 @@ type PassedRow = (i64, i64, i64, i64);
 /// A message and its credential: id, source, value, when it ends, when it was taken in.
 type BoundRow = (i64, i64, String, String, Option<i64>, i64);
 
-/// A channel, at most so many, at most so many of all engines, how many are queued, the places by priority, the app, the sources and when a
-/// credential of each has to end at the earliest, and the scopes of the templates.
+/// A channel, at most so many, at most so many of all engines, how many are queued, the places by priority, the app, the
+/// sources and when a credential of each has to end at the earliest, and the scopes of the templates.
 type AskRow<'b> =
     (i64, u32, u32, i64, Vec<(i64, i64, i64)>, Option<&'b str>, HashMap<&'b str, i64>, HashMap<i64, &'b str>);
 
@@ -111,7 +112,8 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// A contention if nothing was done, because an outcome came too late, somebody is to be woken, or another engine was quicker.
+    /// A contention if nothing was done, because an outcome came too late, somebody is to be woken, a permit may be due to
+    /// somebody before, the lease is over, or another engine was quicker.
     pub(super) async fn turn(
         &mut self,
         batch: &Batch,
