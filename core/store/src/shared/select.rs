@@ -28,8 +28,8 @@ const NAMES: Statement = Statement::new(
     " JOIN channel AS c ON c.id = m.channel_id JOIN template AS t ON t.id = m.template_id",
 );
 const NO_NAMES: Statement = Statement::both("");
-/// PostgreSQL's index of recipients knows nothing of what is being sent (`sending_to` does).
-const NOT_SENDING: Statement = Statement::of_postgres(" AND m.state <> 3");
+/// PostgreSQL's index of recipients knows nothing of what is queued and what is being sent (`about_to_reach` does).
+const IN_INDEX_OF_RECIPIENTS: Statement = Statement::of_postgres(" AND m.state <> 1 AND m.state <> 3");
 
 /// The way to the messages of a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,13 +42,14 @@ pub(crate) enum Way {
     Whole(&'static str),
 }
 
+const QUEUED: Way = Way::Whole("message_queued");
 const SENDING: Way = Way::ById("message_sending");
 
 /// The index that holds messages of this state.
 pub(crate) fn index(state: State) -> Option<Way> {
     match state {
         State::Scheduled => Some(Way::Whole("message_scheduled")),
-        State::Queued => Some(Way::Whole("message_queued")),
+        State::Queued => Some(QUEUED),
         State::Waiting => Some(Way::Whole("message_waiting")),
         State::Sending => Some(SENDING),
         State::Held | State::Failed | State::Unknown | State::Expired | State::Cancelled => {
@@ -137,7 +138,7 @@ impl<'a> Choice<'a> {
         if let Some(recipient) = self.recipient {
             query.push(" AND m.recipient = ").push_bind(recipient.to_owned());
             if way == Way::Recent {
-                query.push_each(NOT_SENDING);
+                query.push_each(IN_INDEX_OF_RECIPIENTS);
             }
         }
         if let Some(reason) = self.reason {
@@ -254,7 +255,7 @@ impl Reader {
         let rows = page(&choice, way, limit).build().fetch_all(&mut look).await.map_err(during())?;
         let mut rows: Vec<MessageRow> = rows.iter().map(message_row).collect::<Result<_, _>>()?;
         if is_led && way == Way::Recent && choice.state.is_none() {
-            rows.extend(sending_to(&mut look, choice, limit).await?);
+            rows.extend(about_to_reach(&mut look, choice, limit).await?);
             rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.id));
             rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         }
@@ -336,12 +337,17 @@ impl Reader {
     }
 }
 
-/// Those of a recipient's messages that are being sent. They are found among all that are: no more than can be on their way.
-async fn sending_to(look: &mut Connection, choice: Choice<'_>, limit: u32) -> Result<Vec<MessageRow>, StoreError> {
-    let choice = Choice { state: Some(State::Sending), ..choice };
-    let page = page(&choice, SENDING, limit).build();
-    let rows = page.fetch_all(look).await.map_err(StoreError::during("list what is being sent"))?;
-    rows.iter().map(message_row).collect()
+/// Those of a recipient's messages that are queued or being sent. They are found among all that are: what is queued has its
+/// recipient in its index, and what is on its way is bounded.
+async fn about_to_reach(look: &mut Connection, choice: Choice<'_>, limit: u32) -> Result<Vec<MessageRow>, StoreError> {
+    let mut found = Vec::new();
+    for (state, way) in [(State::Queued, QUEUED), (State::Sending, SENDING)] {
+        let choice = Choice { state: Some(state), ..choice };
+        let page = page(&choice, way, limit).build();
+        let rows = page.fetch_all(look).await.map_err(StoreError::during("list what is about to be sent"))?;
+        found.extend(rows.iter().map(message_row).collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(found)
 }
 
 /// What of a span a run's messages lie in.
@@ -373,10 +379,12 @@ fn way_of_act(state: State) -> Way {
     index(state).unwrap_or_else(|| panic!("{state} messages are not acted on in bulk"))
 }
 
-/// The way to what is chosen: an index that is no longer than a page may look, or one that has the order of the list.
+/// The way to what is chosen: an index that is no longer than a page may look, or one that has the order of the list. Of one
+/// recipient what is queued is on no other way on PostgreSQL.
 async fn way(look: &mut Connection, choice: &Choice<'_>) -> Result<Way, StoreError> {
     let way = choice.state.and_then(index).unwrap_or(Way::Recent);
-    if !matches!(way, Way::Whole(_)) {
+    let is_only_way = way == QUEUED && choice.recipient.is_some() && look.dialect() == Dialect::Postgres;
+    if is_only_way || !matches!(way, Way::Whole(_)) {
         return Ok(way);
     }
     let rows = tally(choice).build().fetch_all(look).await.map_err(StoreError::during("read the counts"))?;

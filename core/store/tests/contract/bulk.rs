@@ -208,8 +208,11 @@ async fn a_list_looks_at_a_bounded_number_of_rows_and_finds_everything_in_the_en
     let mut filter = MessageFilter { recipient: Some("rare".to_owned()), limit: 9, ..MessageFilter::default() };
     if store.home.is_shared() {
         // There an index leads from a recipient to all messages, and none from a template.
-        let page = store.reader.messages(&filter).await.unwrap();
-        assert_eq!(page.rows.iter().map(|row| row.id).collect::<Vec<_>>(), [recent, rare]);
+        for state in [None, Some(State::Queued)] {
+            let page = store.reader.messages(&MessageFilter { state, ..filter.clone() }).await.unwrap();
+            assert_eq!(page.rows.iter().map(|row| row.id).collect::<Vec<_>>(), [recent, rare], "{state:?}");
+            assert_eq!(page.next, None, "{state:?}");
+        }
         filter = MessageFilter { recipient: None, template: Some("shipped".to_owned()), ..filter };
     }
     let first = store.reader.messages(&filter).await.unwrap();
