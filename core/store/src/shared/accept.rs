@@ -8,6 +8,7 @@ use tidings_model::limits::IDEMPOTENCY_LIFE;
 use tidings_model::{AppName, CredentialId, MessageId, State, Timestamp};
 
 use super::suppression::Suppressed;
+use super::tally::Moves;
 use super::tick::{Numbered, Step};
 use crate::batch::{Accepted, ChannelId, CredentialIntake, NewCredential, NewMessage};
 use crate::error::{StoreError, TRIES_MAX};
@@ -290,10 +291,20 @@ impl Step<'_> {
                 query = query.bind(key).bind(message.body_hash).bind(key_expires_at(self.now));
             }
         }
-        if is_keyed {
-            query = query.bind_postgres(self.now.0);
+        query = match is_keyed {
+            true => query.bind_postgres(self.now.0).bind_postgres(self.counts_as),
+            false => query.bind_postgres(self.counts_as).bind_postgres(json(&self.counts_of(rows))),
+        };
+        query.fetch_json(self.connection, ACCEPT).await
+    }
+
+    /// How many of these begin where, if they are counted with them.
+    fn counts_of(&self, rows: &[&NewMessage]) -> Vec<(i64, i64, i64)> {
+        let mut moves = Moves::default();
+        if self.counts_as.is_some() {
+            rows.iter().for_each(|message| moves.enter(message.channel, begins(message, self.now).1));
         }
-        query.bind_postgres(self.counts_as).fetch_json(self.connection, ACCEPT).await
+        moves.rows()
     }
 
     pub(super) async fn take_credentials(

@@ -399,6 +399,7 @@ fn cases(node: i64) -> BTreeMap<&'static str, Case> {
                     shops(),
                     no_texts(),
                     number(-node),
+                    text("[[1,0,16],[1,1,16]]"),
                 ],
             ),
         ),
