@@ -24,9 +24,9 @@ pub const CALL_BOUNDS: Bounds = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 /// Of how late a schedule fires.
 pub const LATE_BOUNDS: Bounds = &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 60.0, 600.0, 3600.0];
 
-/// How many take messages in beside the writer, where the store has several ways in: one is at its server while another is at
-/// work here.
-pub(crate) const INTAKES: usize = 2;
+/// How many take messages in beside the writer, where the store has several ways in: while one waits for its server's disk, another
+/// has a processor of the server's, and a third one here.
+pub(crate) const INTAKES: usize = 3;
 
 /// Whose transaction it is: the writer's, or that of an intake. Each has one under way at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

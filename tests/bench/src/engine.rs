@@ -35,7 +35,7 @@ pub(crate) const KEY: &str = "bench-key";
 /// Messages or credentials in one call while a store is filled.
 const STEP: u32 = 500;
 /// Callers at once while a store is filled: one is admitted while another is written.
-pub(crate) const LOADERS: u32 = 4;
+pub(crate) const LOADERS: u32 = 8;
 /// How often somebody looks whether it is done.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// The same where the store has to be asked.
