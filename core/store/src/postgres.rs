@@ -33,6 +33,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/0002_fewer_index_writes.sql"),
     include_str!("../migrations/postgres/0003_turns.sql"),
     include_str!("../migrations/postgres/0004_queued_recipients.sql"),
+    include_str!("../migrations/postgres/0005_keys.sql"),
 ];
 
 /// Whoever upgrades the schema has this lock, so that one of several nodes does it.

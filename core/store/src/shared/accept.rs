@@ -23,7 +23,7 @@ const MESSAGES: &str = include_str!("../../sql/sqlite/insert_messages.sql");
 const BODIES: &str = include_str!("../../sql/sqlite/insert_bodies.sql");
 const KEYS: &str = include_str!("../../sql/sqlite/insert_keys.sql");
 
-/// PostgreSQL has the body in the message's row, and takes the keys in the same statement.
+/// PostgreSQL has the body in the message's row, and takes the keys in the same round trip.
 static INSERT_WHOLE_MESSAGES: LazyLock<RowsStatement> =
     LazyLock::new(|| RowsStatement::of_postgres(include_str!("../../sql/postgres/insert_messages.sql")));
 static INSERT_UNKEYED_MESSAGES: LazyLock<RowsStatement> =

@@ -683,9 +683,10 @@ async fn run(connection: &mut PgConnection, sql: &str) {
         .unwrap_or_else(|error| panic!("{error}: {sql}"));
 }
 
-/// What this session was given by the indexes, and read of tables from end to end, since the server took it over: also inside a
-/// function, of which a plan says nothing.
-const MET: &str = "SELECT sum(pg_stat_get_xact_tuples_returned(oid))::bigint FROM pg_class
+/// What this session was given by the indexes, read of tables from end to end, and wrote anew, since the server took it over: also
+/// inside a function, of which a plan says nothing.
+const MET: &str =
+    "SELECT sum(pg_stat_get_xact_tuples_returned(oid) + pg_stat_get_xact_tuples_inserted(oid))::bigint FROM pg_class
     WHERE relnamespace = 'public'::regnamespace";
 
 async fn met(connection: &mut PgConnection) -> i64 {
