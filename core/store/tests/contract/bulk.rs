@@ -207,7 +207,7 @@ async fn a_list_looks_at_a_bounded_number_of_rows_and_finds_everything_in_the_en
     let recent = store.accept(vec![shipped(&store)]).await[0];
     let mut filter = MessageFilter { recipient: Some("rare".to_owned()), limit: 9, ..MessageFilter::default() };
     if store.home.is_shared() {
-        // There an index leads from a recipient to all messages, and none from a template.
+        // There indexes lead from a recipient to all messages, and none from a template.
         for state in [None, Some(State::Queued)] {
             let page = store.reader.messages(&MessageFilter { state, ..filter.clone() }).await.unwrap();
             assert_eq!(page.rows.iter().map(|row| row.id).collect::<Vec<_>>(), [recent, rare], "{state:?}");

@@ -13,6 +13,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
+use tidings_model::{State, Timestamp};
+use tidings_store::{BulkFilter, MessageFilter, Planned, Span};
 
 use super::harness::Home;
 
@@ -846,5 +848,55 @@ async fn no_statement_that_was_planned_on_a_short_queue_walks_a_long_one_once_it
         check(&mut connection, node, &format!("analysed with {thousandths}/1000 of it")).await;
         run(&mut connection, "VACUUM (ANALYZE)").await;
         check(&mut connection, node, "analysed").await;
+    }
+}
+
+/// The rows of what is on its way that sessions which have ended were given, of the table itself: an index entry that names
+/// somebody else is none.
+async fn fetched(connection: &mut PgConnection) -> i64 {
+    let others = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    // They count when they end.
+    while sqlx::query_scalar::<_, i64>(others).fetch_one(&mut *connection).await.expect("it is counted") > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let rows = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'message_hot'";
+    sqlx::query_scalar(rows).fetch_one(connection).await.expect("it is counted")
+}
+
+/// A list of one recipient, and a bulk act, went by ids through all that was queued, scheduled and waiting, 300 ms of a million
+/// rows: the planner took the index of ids for the order, and looked for the recipient in the rows.
+#[tokio::test]
+async fn whoever_asks_for_a_recipient_reads_no_row_of_anybody_else() {
+    let home = Home::postgres();
+    let (mut connection, node) = empty(&home).await;
+    run(&mut connection, &many(node, 0, 1000)).await;
+    for known in ["SELECT", "ANALYZE"] {
+        run(&mut connection, known).await;
+        let before = fetched(&mut connection).await;
+        let (writer, reader) = home.open().await.expect("a store opens");
+        for (recipient, queued) in [("user7", 1), ("nobody", 0)] {
+            let recipient = Some(recipient.to_owned());
+            for state in [None, Some(State::Queued)] {
+                let filter =
+                    MessageFilter { recipient: recipient.clone(), state, limit: 50, ..MessageFilter::default() };
+                let page = reader.messages(&filter).await.expect("it is listed");
+                assert_eq!(page.rows.iter().filter(|row| row.state == State::Queued).count(), queued);
+            }
+            let filter = BulkFilter { states: vec![State::Queued], recipient, ..BulkFilter::default() };
+            let planned = Planned { at: Timestamp(NOW), now: Timestamp(NOW) };
+            assert_eq!(reader.bulk(&filter, Span::ALL, planned, 50).await.expect("it is found").len(), queued);
+            let counted = reader.count_bulk(&filter, Span::ALL).await.expect("it is counted");
+            assert_eq!(
+                counted.groups.iter().map(|(_, _, count)| *count).sum::<u64>(),
+                u64::try_from(queued).expect("a number of rows")
+            );
+        }
+        writer.close().await.expect("it closes");
+        drop(reader);
+        let read = fetched(&mut connection).await - before;
+        // Opening a store looks at what is being sent.
+        let most = i64::try_from(2 * SENDING + ROWS_ALWAYS).expect("a number of rows");
+        assert!(read <= most, "after {known}: {read} rows were read, {most} at most");
     }
 }
