@@ -15,6 +15,7 @@ for_every_store! {
     another_request_under_a_taken_key_is_refused_with_the_first_message,
     of_two_messages_of_one_key_in_a_batch_the_first_wins,
     a_key_is_free_again_after_its_life_and_not_before,
+    each_of_a_batch_is_answered_by_what_its_own_key_was,
     a_key_is_remembered_after_a_restart,
     a_batch_of_repeats_alone_writes_nothing,
     a_message_for_later_is_scheduled_and_queued_when_its_time_comes,
@@ -148,6 +149,32 @@ async fn a_key_is_free_again_after_its_life_and_not_before(mut store: Store) {
     assert_eq!(accepted[1], Accepted::Repeat(second));
     let messages = vec![message(&store, 0)];
     assert_eq!(store.commit(Batch { messages, ..Batch::default() }).await.accepted, [Accepted::KeyTaken(second)]);
+}
+
+async fn each_of_a_batch_is_answered_by_what_its_own_key_was(mut store: Store) {
+    let message = |store: &Store, name: Option<&str>, hash| NewMessage {
+        key: name.and_then(key),
+        body_hash: hash,
+        ..store.message(FREE, name.unwrap_or("nobody"))
+    };
+    let old = vec![message(&store, Some("old"), 0)];
+    let old = store.accept(old).await[0];
+    store.pass(IDEMPOTENCY_LIFE);
+    let known = vec![message(&store, Some("known"), 0)];
+    let known = store.accept(known).await[0];
+    let names = [Some("z"), None, Some("known"), Some("old"), Some("known"), None, Some("a"), Some("z")];
+    let messages =
+        names.iter().zip([0, 0, 0, 0, 9, 0, 0, 0]).map(|(name, hash)| message(&store, *name, hash)).collect();
+    let accepted = store.commit(Batch { messages, ..Batch::default() }).await.accepted;
+    let [z, none, Accepted::Repeat(first), again, Accepted::KeyTaken(same), other, a, Accepted::Repeat(twice)] =
+        accepted[..]
+    else {
+        panic!("{accepted:?}")
+    };
+    let new = [z, none, again, other, a].map(new_id);
+    assert!(new.is_sorted() && new[0] > known && known > old, "{new:?}");
+    assert_eq!((first, same, twice), (known, known, new[0]));
+    store.check().await;
 }
 
 async fn a_key_is_remembered_after_a_restart(mut store: Store) {

@@ -15,6 +15,7 @@ for_every_server! {
     what_came_for_later_is_made_due_in_time,
     a_key_that_was_taken_is_answered_with_its_message_whichever_way_it_came,
     one_key_that_comes_by_two_ways_at_once_is_accepted_once,
+    many_keys_that_come_by_two_ways_at_once_in_another_order_are_each_accepted_once,
     what_is_on_disk_is_told_though_nobody_can_say_whose_a_key_is,
     more_than_a_statement_holds_comes_all_or_not_at_all,
     whoever_is_told_nothing_is_sent_nothing,
@@ -130,6 +131,29 @@ async fn one_key_that_comes_by_two_ways_at_once_is_accepted_once(mut store: Stor
     let (new, repeat) = if matches!(mine[0], Accepted::New(_)) { (mine[0], theirs[0]) } else { (theirs[0], mine[0]) };
     assert_eq!(repeat, Accepted::Repeat(new_id(new)));
     store.writer.hear_intakes();
+    store.check().await;
+}
+
+/// Whoever wrote keys in the order in which they came would wait for the other, and the other for him.
+async fn many_keys_that_come_by_two_ways_at_once_in_another_order_are_each_accepted_once(mut store: Store) {
+    let (mut one, mut two) = (intake(&store), intake(&store));
+    let now = store.now;
+    for round in 0..20 {
+        let messages: Vec<NewMessage> = (0..200).map(|n| keyed(&store, &format!("{round}-{n}"), 1)).collect();
+        let reversed: Vec<NewMessage> = messages.iter().rev().cloned().collect();
+        let (mine, mut theirs) = tokio::join!(accept(&mut one, &messages, now), accept(&mut two, &reversed, now));
+        theirs.reverse();
+        for answers in mine.into_iter().zip(theirs) {
+            let ((Accepted::New(new), Accepted::Repeat(repeat)) | (Accepted::Repeat(repeat), Accepted::New(new))) =
+                answers
+            else {
+                panic!("{answers:?}")
+            };
+            assert_eq!(new, repeat);
+        }
+    }
+    store.writer.hear_intakes();
+    assert_eq!(store.writer.count(store.channel(FREE), State::Queued), 20 * 200);
     store.check().await;
 }
 
