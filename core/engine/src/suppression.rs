@@ -107,8 +107,8 @@ impl EngineHandle {
     }
 
     /// Withdraws what the app has for that recipient and is not on its way yet. It is found as the recipient's list is: each
-    /// page looks at a bounded number of rows, however many messages of others wait. What a page misses because it moved
-    /// meanwhile is cancelled where it is claimed.
+    /// page looks at a bounded number of rows, however many messages of others wait; on a server also at what the queue's
+    /// index says of them. What a page misses because it moved meanwhile is cancelled where it is claimed.
     async fn withdraw_all(&self, app: &AppName, recipient: &Recipient, by: &By) -> Result<u64, Refusal> {
         let definitions = self.definitions();
         let channels = || definitions.config.channels.iter().filter(|(_, channel)| channel.app == *app);
