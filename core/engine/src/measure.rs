@@ -356,7 +356,7 @@ mod tests {
             done(Seat::WRITER);
             assert_eq!(measures.writer(), WriterHealth::Well, "what {intake:?} cannot do the writer does");
         }
-        assert_eq!(measures.commits_failed(), 8);
+        assert_eq!(measures.commits_failed(), 4 * INTAKES as u64);
     }
 
     #[test]
