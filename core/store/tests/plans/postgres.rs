@@ -857,9 +857,12 @@ async fn fetched(connection: &mut PgConnection) -> i64 {
     let others = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
     // They count when they end.
-    while sqlx::query_scalar::<_, i64>(others).fetch_one(&mut *connection).await.expect("it is counted") > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let ended = async {
+        while sqlx::query_scalar::<_, i64>(others).fetch_one(&mut *connection).await.expect("it is counted") > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(ENDS_WITHIN, ended).await.expect("sessions that were closed end");
     let rows = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'message_hot'";
     sqlx::query_scalar(rows).fetch_one(connection).await.expect("it is counted")
 }
