@@ -16,6 +16,7 @@ for_every_server! {
     a_key_that_was_taken_is_answered_with_its_message_whichever_way_it_came,
     one_key_that_comes_by_two_ways_at_once_is_accepted_once,
     many_keys_that_come_by_two_ways_at_once_in_another_order_are_each_accepted_once,
+    a_key_that_is_being_removed_is_free_whether_or_not_it_is_gone_in_the_end,
     what_is_on_disk_is_told_though_nobody_can_say_whose_a_key_is,
     more_than_a_statement_holds_comes_all_or_not_at_all,
     whoever_is_told_nothing_is_sent_nothing,
@@ -154,6 +155,30 @@ async fn many_keys_that_come_by_two_ways_at_once_in_another_order_are_each_accep
     }
     store.writer.hear_intakes();
     assert_eq!(store.writer.count(store.channel(FREE), State::Queued), 20 * 200);
+    store.check().await;
+}
+
+/// A sweep has chosen one whose time is over and locked it, and has removed another, when both come again.
+async fn a_key_that_is_being_removed_is_free_whether_or_not_it_is_gone_in_the_end(mut store: Store) {
+    let mut intake = self::intake(&store);
+    let keyed = |store: &Store, body_hash| ["chosen", "removed", "new"].map(|text| keyed(store, text, body_hash));
+    take_in(&mut intake, &keyed(&store, 0), store.now).await;
+    let ends = ["DELETE FROM idempotency WHERE key = 'chosen'; COMMIT", "ROLLBACK"];
+    for (end, body_hash) in ends.into_iter().zip(1..) {
+        store.pass(IDEMPOTENCY_LIFE);
+        let mut third = store.home.connect().await;
+        run(&mut third, "BEGIN; SELECT FROM idempotency WHERE key = 'chosen' FOR UPDATE").await;
+        run(&mut third, "DELETE FROM idempotency WHERE key = 'removed'").await;
+        let sweep_ends = async {
+            until_waiting(&mut third, 1).await;
+            run(&mut third, end).await;
+        };
+        let messages = keyed(&store, body_hash);
+        let (new, ()) = tokio::join!(take_in(&mut intake, &messages, store.now), sweep_ends);
+        let repeats: Vec<Accepted> = new.into_iter().map(Accepted::Repeat).collect();
+        assert_eq!(accept(&mut intake, &messages, store.now).await, repeats);
+    }
+    store.writer.hear_intakes();
     store.check().await;
 }
 
